@@ -1,0 +1,189 @@
+"""Shape-Moving: one object moves towards a border; the class is the side it moves to.
+
+The dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1) rebuilt as a procedure: 64,000 videos,
+16,000 a class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's shape; the default
+is the embedded form of 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's side.
+
+A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each of
+the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once it
+touches it. Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same
+everywhere, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from vcfe_bench.goals import ClassGoal, Goal
+from vcfe_bench.interfaces import Dataset, Sample, Split
+from vcfe_datasets.shape_tracker import Track, track
+
+CLASSES = ("up", "down", "left", "right")
+DIRECTIONS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
+"""Unit step (x, y) of each class."""
+SHAPES = ("disc", "square", "triangle", "diamond")
+COLOURS = {
+    "red": (220, 40, 40),
+    "green": (40, 180, 70),
+    "blue": (50, 90, 230),
+    "yellow": (250, 220, 40),
+    "magenta": (220, 60, 210),
+    "cyan": (50, 210, 220),
+}
+BACKGROUNDS = {"black": (20, 20, 28), "white": (235, 235, 230), "slate": (70, 80, 100), "sand": (190, 170, 130)}
+SIZES = (7.0, 8.0, 9.0)
+"""Half the side of the object's bounding box."""
+SPEEDS = (20.0, 26.0, 32.0)
+"""Length of the way in one clip, were there no border; over 16 steps 1.25, 1.625 and 2 pixels a frame at 64×64."""
+MARGIN = 10.0
+"""Free length between the object's start and every border, and so the shortest way any object goes."""
+COUNT = 64_000
+FPS = 16.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All of a video but its label. ``x`` and ``y`` are the start of the bounding box's centre, in 1/64 of the side."""
+
+    shape: str
+    colour: str
+    background: str
+    size: float
+    speed: float
+    x: float
+    y: float
+
+
+def scene(index: int, seed: int = 0) -> Scene:
+    """Scene ``index`` of a seed. The draws come from Philox's raw stream, which NumPy guarantees not to change."""
+    draws = (np.random.Philox(key=[seed, index]).random_raw(7) >> np.uint64(11)) * 2.0**-53
+
+    def pick(options: Sequence, draw: float):
+        return options[int(draw * len(options))]
+
+    size = pick(SIZES, draws[3])
+    free = 64 - 2 * (MARGIN + size)
+    return Scene(
+        shape=pick(SHAPES, draws[0]),
+        colour=pick(tuple(COLOURS), draws[1]),
+        background=pick(tuple(BACKGROUNDS), draws[2]),
+        size=size,
+        speed=pick(SPEEDS, draws[4]),
+        x=MARGIN + size + free * draws[5],
+        y=MARGIN + size + free * draws[6],
+    )
+
+
+def path(scene: Scene, label: int, frames: int) -> np.ndarray:
+    """Centres ``[frames, 2]`` as (x, y) in 1/64 of the side: constant speed until the box touches the border."""
+    start = np.array([scene.x, scene.y])
+    step = DIRECTIONS[label]
+    gap = abs((step > 0).any() * 64 - (start * abs(step)).sum()) - scene.size
+    way = np.minimum(scene.speed * np.arange(frames) / (frames - 1), gap)
+    return start + way[:, None] * step
+
+
+def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+    """Distance to the outline of a shape whose bounding box is ``[-radius, radius]²``, negative inside."""
+    if shape == "disc":
+        return np.sqrt(x * x + y * y) - radius
+    if shape == "square":
+        return np.maximum(abs(x), abs(y)) - radius
+    if shape == "diamond":
+        return (abs(x) + abs(y) - radius) * np.sqrt(0.5)
+    return np.maximum(y - radius, (2 * abs(x) - y - radius) * np.sqrt(0.2))
+
+
+def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
+    """Draw the scene's object at ``centres [T, 2]`` (1/64 of the side): uint8 ``[T, 3, size, size]``.
+
+    Only a window around each centre is computed; the antialiased edge is one pixel wide.
+    """
+    centres, radius = centres * (size / 64), scene.size * (size / 64)
+    window = 2 * int(np.ceil(radius)) + 3
+    corner = np.floor(centres).astype(int) - window // 2
+    cells = np.arange(window)
+    x = corner[:, 0, None, None] + cells[None, None, :] + 0.5 - centres[:, 0, None, None]
+    y = corner[:, 1, None, None] + cells[None, :, None] + 0.5 - centres[:, 1, None, None]
+    alpha = np.minimum(np.maximum(0.5 - signed_distance(scene.shape, x, y, radius), 0), 1)[..., None]
+    back, front = np.array(BACKGROUNDS[scene.background]), np.array(COLOURS[scene.colour])
+    canvas = np.empty((len(centres), size + 2 * window, size + 2 * window, 3), np.uint8)
+    canvas[...] = back
+    rows, columns = (corner[:, i, None] + cells + window for i in (1, 0))
+    patch = np.floor(back + alpha * (front - back) + 0.5).astype(np.uint8)
+    canvas[np.arange(len(centres))[:, None, None], rows[:, :, None], columns[:, None, :]] = patch
+    return np.ascontiguousarray(canvas[:, window:-window, window:-window].transpose(0, 3, 1, 2))
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class ShapeMovingParams:
+    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes."""
+
+    frames: int = Field(17, ge=9)
+    size: int = Field(64, ge=32)
+    seed: int = Field(0, ge=0)
+
+
+class ShapeMoving(Dataset):
+    """One object moves up, down, left or right; pure motion, with a tracker as oracle.
+
+    Video k has label ``k % 4`` and belongs to the test split when ``k // 4 % 5 == 4``, so both splits are balanced.
+    """
+
+    Params = ShapeMovingParams
+    params: ShapeMovingParams
+    classes = CLASSES
+    target = "m_swin"
+    generator = "wan_shape_moving"
+
+    def __init__(self, params: ShapeMovingParams | None = None) -> None:
+        super().__init__(params)
+        self.shape = (self.params.frames, self.params.size, self.params.size)
+
+    def size(self, split: Split) -> int:
+        return COUNT // 5 if split == "test" else COUNT * 4 // 5
+
+    def number(self, split: Split, index: int) -> int:
+        """Which of the 64,000 videos stands at ``index`` of the split."""
+        if not 0 <= index < self.size(split):
+            raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
+        group, label = divmod(index, 4)
+        return 4 * (5 * group + 4 if split == "test" else group // 4 * 5 + group % 4) + label
+
+    def pixels(self, scene: Scene, label: int) -> np.ndarray:
+        """The scene under a label, uint8 ``[T, 3, H, W]``."""
+        return render(scene, path(scene, label, self.params.frames), self.params.size)
+
+    def sample(self, split: Split, index: int) -> Sample:
+        number = self.number(split, index)
+        content = scene(number, self.params.seed)
+        label = number % 4
+        video = torch.from_numpy(self.pixels(content, label)).float() / 255
+        return Sample(f"{number:05d}", video, label, FPS, asdict(content))
+
+    def track(self, sample: Sample, video: Tensor) -> Track | None:
+        """Path, area and direction of the object of ``sample`` in an edit of its video, or None (see ``shape_tracker``)."""
+        content = Scene(**sample.attributes)
+        return track(
+            video.clamp(0, 1).numpy() * 255,
+            background=np.array(BACKGROUNDS[content.background], float),
+            colour=np.array(COLOURS[content.colour], float),
+            slowest=min(SPEEDS),
+            fastest=max(SPEEDS),
+        )
+
+    def oracle(self, sample: Sample, video: Tensor) -> int | None:
+        found = self.track(sample, video)
+        return None if found is None else found.direction
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        if not isinstance(goal, ClassGoal):
+            raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
+        return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.index)).float() / 255

@@ -1,0 +1,112 @@
+"""The oracle of Shape-Moving: follow one object of known colour over a plain background, frame by frame.
+
+It reports a track only when a person would call the video one object moving one way: a single connected object, from
+first to last frame, of lasting colour and area, that moves steadily along one axis until it touches the border or the
+clip ends. Lengths are in pixels of a 64-pixel frame and are scaled to the real size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+SOLID = 0.5
+"""Opacity from which a pixel belongs to an object."""
+FAINT = 0.2
+"""Opacity from which a pixel belongs to a ghost."""
+STRAY = 0.10
+"""Greatest opacity-weighted area away from the object, as a share of the object's own in the first frame."""
+AREA = (0.6, 1.6)
+"""Allowed area, as a share of that in the first frame."""
+OPACITY = 0.8
+"""Least mean opacity of the object's core."""
+TINT = 40.0
+"""Greatest mean distance (of 255) of the core's colour from the line between background and object colour."""
+DRIFT = 3.0
+"""Greatest deviation across the axis of motion, and greatest step against it."""
+PAUSE = 4
+"""Number of steps (of 16) within which the object must get on."""
+TOUCH = 1.75
+"""Distance from the border at which the object counts as arrived."""
+TRAVEL = 8.0
+"""Shortest way that counts as motion."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """Path ``[T, 2]`` of the centroid as (x, y) in pixels, area ``[T]`` in pixels, and direction (0 up, 1 down, 2 left, 3 right)."""
+
+    path: np.ndarray
+    area: np.ndarray
+    direction: int
+
+
+def track(video: np.ndarray, background: np.ndarray, colour: np.ndarray, slowest: float, fastest: float) -> Track | None:
+    """Follow the object of ``colour`` over ``background`` (RGB, 0–255) in ``video [T, 3, H, W]`` (0–255).
+
+    ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one clip.
+    Returns None where there is no such object or it does not move as one object would.
+    """
+    frames, _, height, _ = video.shape
+    pixel = height / 64
+    contrast = colour - background
+    offset = video - background[:, None, None]
+    alpha = np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)
+    tint = np.sqrt(((offset - alpha[:, None] * contrast[:, None, None]) ** 2).sum(1))
+
+    found = [_object(a, t, round(2 * pixel)) for a, t in zip(alpha, tint, strict=True)]
+    if any(f is None for f in found):
+        return None
+    path = np.array([f[0] for f in found])
+    area = np.array([f[1] for f in found])
+    boxes = np.array([f[2] for f in found])
+    stray = np.array([f[3] for f in found])
+    if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (stray > STRAY * area[0]).any():
+        return None
+
+    steps = np.diff(path, axis=0)
+    if (np.hypot(*steps.T) > 2 * fastest * pixel / (frames - 1)).any():
+        return None
+    direction = _direction(path, boxes, height, slowest * pixel / (frames - 1), pixel)
+    return None if direction is None else Track(path, area, direction)
+
+
+def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> tuple[np.ndarray, float, tuple[int, int, int, int], float] | None:
+    """Centroid, area, bounding box (left, top, right, bottom gaps' edges) and stray area of the only object of a frame."""
+    labels, count = ndimage.label(alpha > SOLID)
+    if count == 0:
+        return None
+    sizes = np.bincount(labels.ravel())[1:]
+    body = labels == 1 + sizes.argmax()
+    near = ndimage.binary_dilation(body, iterations=halo)
+    stray = float(np.where(near | (alpha < FAINT), 0, alpha).sum())
+    core = ndimage.binary_erosion(body, border_value=1)
+    if not core.any() or alpha[core].mean() < OPACITY or tint[core].mean() > TINT:
+        return None
+    weight = np.where(near, alpha.clip(0, 1), 0)
+    weight[weight < FAINT] = 0
+    area = float(weight.sum())
+    rows, columns = weight.sum(1), weight.sum(0)
+    centre = np.array([columns @ (np.arange(columns.size) + 0.5), rows @ (np.arange(rows.size) + 0.5)]) / area
+    y, x = np.nonzero(body)
+    return centre, area, (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1), stray
+
+
+def _direction(path: np.ndarray, boxes: np.ndarray, side: int, slowest: float, pixel: float) -> int | None:
+    """The direction of a steady motion along one axis, or None. ``slowest`` is in pixels a frame."""
+    shift = path[-1] - path[0]
+    axis = int(abs(shift[1]) > abs(shift[0]))
+    sign = 1 if shift[axis] > 0 else -1
+    along = sign * (path[:, axis] - path[0, axis])
+    across = path[:, 1 - axis] - path[0, 1 - axis]
+    gap = side - boxes[:, 2 + axis] if sign > 0 else boxes[:, axis]
+    if along[-1] < TRAVEL * pixel or abs(across).max() > DRIFT * pixel or np.diff(along).min() < -DRIFT * pixel:
+        return None
+    pause = max(1, round(PAUSE * (len(path) - 1) / 16))
+    gained = along[pause:] - along[:-pause]
+    arrived = gap[pause:] <= TOUCH * pixel
+    if (~arrived & (gained < 0.5 * slowest * pause)).any():
+        return None
+    return {(1, -1): 0, (1, 1): 1, (0, -1): 2, (0, 1): 3}[axis, sign]

@@ -1,0 +1,334 @@
+"""The five things a plug-in may be, and the data that passes between them.
+
+Videos are float32 tensors ``[T, 3, H, W]`` (or ``[B, T, 3, H, W]``) with values in [0, 1]; what a
+dataset yields and what a store returns lies on the 8-bit grid ``k / 255``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+
+from vcfe_bench.goals import Goal
+
+Split = Literal["train", "test"]
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class NoParams:
+    """For a plug-in without parameters."""
+
+
+class Plugin:
+    """Anything the registry builds from a spec such as ``bttf[style=false]``.
+
+    ``Params`` is a frozen pydantic dataclass with a default for every field; the registry fills it from
+    the spec, passes it to the constructor and sets ``spec`` to the canonical spelling (parameters that
+    differ from the defaults, sorted by name), which is the instance's name in every table.
+    """
+
+    Params: ClassVar[type] = NoParams
+    spec: str = ""
+
+    def __init__(self, params: Any = None) -> None:
+        self.params = self.Params() if params is None else params
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One video of a dataset.
+
+    Attributes:
+        id: unique within the dataset and stable for ever.
+        video: ``[T, 3, H, W]``, float32 in [0, 1] on the 8-bit grid.
+        label: class index, or value in the dataset's unit.
+        fps: frames per second.
+        attributes: what the dataset knows about the video; JSON-serialisable.
+    """
+
+    id: str
+    video: Tensor
+    label: int | float
+    fps: float
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question to a method: change ``sample`` so that the target meets ``goal``.
+
+    ``seed`` is derived from the run's base seed, the sample and the method; a method draws all its
+    randomness from ``generator(component)``.
+    """
+
+    sample: Sample
+    goal: Goal
+    seed: int
+
+    def generator(self, component: str = "") -> torch.Generator:
+        """A fresh CPU generator for one component of the method (``"noise"``, ``"start"``, …)."""
+        from vcfe_bench.seeds import derive
+
+        return torch.Generator().manual_seed(derive(self.seed, component))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a method returns for one query.
+
+    Attributes:
+        video: the counterfactual, ``[T, 3, H, W]``; values outside [0, 1] are clamped by the harness.
+        trace: per-iteration series by name (losses, probabilities, norms), all of one length.
+        artefacts: named arrays beside the video (masks, tubes), stored and hashed like it.
+        evaluations: calls by network, e.g. ``{"target": 10, "generator": 120}`` per video.
+    """
+
+    video: Tensor
+    trace: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    evaluations: Mapping[str, int] = field(default_factory=dict)
+
+
+class Dataset(Plugin, ABC):
+    """A set of labelled videos with two splits, addressed by position."""
+
+    classes: tuple[str, ...] = ()
+    """Class names in label order; empty for a regression dataset."""
+    shape: tuple[int, int, int]
+    """``(T, H, W)`` of every video."""
+    target: str = ""
+    """Spec of the target that goes with the dataset when the user names none."""
+    generator: str = ""
+    """Spec of the generator that goes with the dataset when the user names none."""
+
+    @abstractmethod
+    def size(self, split: Split) -> int:
+        """Number of videos in the split."""
+
+    @abstractmethod
+    def sample(self, split: Split, index: int) -> Sample:
+        """The video at ``index`` of the split, the same on every call and machine."""
+
+    def oracle(self, sample: Sample, video: Tensor) -> int | float | None:
+        """The label that the *content* of ``video`` has, measured without any classifier.
+
+        ``video`` is an edit of ``sample.video`` with the same shape. None where the content shows no
+        label, for instance because the object fell apart.
+
+        Raises:
+            NotImplementedError: the dataset has no oracle.
+        """
+        raise NotImplementedError
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        """The same scene with the goal's label, ``[T, 3, H, W]``: the ceiling of every method.
+
+        Raises:
+            NotImplementedError: the dataset cannot render its scenes anew.
+        """
+        raise NotImplementedError
+
+
+class Target(Plugin, nn.Module, ABC):
+    """The classifier or regressor to be explained; frozen and in evaluation mode.
+
+    ``forward`` takes ``[B, T, 3, H, W]`` in [0, 1] and returns raw outputs ``[B, K]`` (logits, or K = 1 for a value),
+    differentiable with respect to the video. Normalisation and the choice of frames happen inside.
+    """
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, params: Any = None) -> None:
+        nn.Module.__init__(self)
+        Plugin.__init__(self, params)
+
+    @abstractmethod
+    def forward(self, video: Tensor) -> Tensor: ...
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of the weights and of the preprocessing, part of every record's identity."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Which clips a generator can make: ``frames % frame_step == 1 % frame_step``, sides multiples of ``side_step``."""
+
+    frame_step: int
+    side_step: int
+
+    def violation(self, shape: tuple[int, int, int]) -> str | None:
+        """Why a clip of ``(T, H, W)`` does not fit, or None."""
+        frames, height, width = shape
+        if frames % self.frame_step != 1 % self.frame_step:
+            return f"the generator makes {self.frame_step}k+1 frames, the dataset's videos have {frames}"
+        if height % self.side_step or width % self.side_step:
+            return f"the generator needs sides that are multiples of {self.side_step}, the dataset's videos are {height}x{width}"
+        return None
+
+
+class Generator(Plugin, ABC):
+    """An image-to-video flow-matching model in a latent space; frozen.
+
+    The flow runs from data (s = 0) to noise (s = 1): ``z_s = (1 - s) z_0 + s ε`` and ``velocity`` estimates ``ε - z_0``.
+    Latents are float32 ``[B, C, t, h, w]``, normalised to about zero mean and unit variance.
+    """
+
+    constraints: Constraints
+
+    @abstractmethod
+    def encode(self, video: Tensor) -> Tensor:
+        """Latent of ``[B, T, 3, H, W]`` videos in [0, 1]: the mode of the encoder, normalised."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """Videos ``[B, T, 3, H, W]`` of latents, on the [0, 1] scale but *not* clamped; differentiable."""
+
+    @abstractmethod
+    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> Any:
+        """What the model is told: the first frame ``[B, 3, H, W]`` (None: nothing) of a clip of ``(T, H, W)``."""
+
+    @abstractmethod
+    def velocity(self, latent: Tensor, sigma: float, condition: Any) -> Tensor:
+        """Estimate of ``ε - z_0`` at noise level ``sigma`` in [0, 1]; differentiable in ``latent``."""
+
+    def constrain(self, latent: Tensor, condition: Any) -> Tensor:
+        """Impose on a latent what the condition fixes; the identity unless the model's family says otherwise."""
+        return latent
+
+    @abstractmethod
+    def sigmas(self, steps: int) -> list[float]:
+        """Noise levels of ``steps`` Euler steps: ``steps + 1`` falling values from 1 to 0."""
+
+    @abstractmethod
+    def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+        """``(C, t, h, w)`` of the latent of a clip of ``(T, H, W)``."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of the weights and settings, part of every record's identity."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One tick of a method at work, for the progress display."""
+
+    iteration: int
+    total: int
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may use to answer a query."""
+
+    dataset: Dataset
+    target: Target
+    generator: Generator | None = None
+    report: Callable[[Progress], None] = lambda progress: None
+
+
+class Method(Plugin, ABC):
+    """A way to make counterfactuals. Authors write ``run``; the harness decides success on the stored result."""
+
+    width: int = 1
+    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded)."""
+    needs_generator: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named parameter sets, chosen with ``--preset``; inline parameters win over them."""
+
+    def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
+        """None when the combination works, otherwise the reason, which becomes a "skipped" row."""
+        if self.needs_generator and generator is None:
+            return "needs a generator"
+        return None
+
+    @abstractmethod
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        """One explanation per query, in order. Result ``i`` depends on query ``i`` alone."""
+
+
+Criterion = Literal["validity", "proximity", "actionability", "realism", "spatiotemporal consistency", "cost"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader has to know about a metric before trusting its number.
+
+    ``direction`` is None where neither more nor less is better. ``version`` is bumped whenever numbers change.
+    """
+
+    name: str
+    question: str
+    criterion: Criterion
+    direction: Literal["higher", "lower"] | None
+    unit: str
+    range: tuple[float, float]
+    source: str
+    failure_modes: str
+    version: int = 1
+    min_samples: int = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything a sample metric may look at: an original, its stored counterfactual, and what the target said of both.
+
+    ``before`` and ``after`` are raw outputs ``[K]`` of the target.
+    """
+
+    dataset: Dataset
+    sample: Sample
+    goal: Goal
+    counterfactual: Tensor
+    before: Tensor
+    after: Tensor
+
+
+class SampleMetric(Plugin, ABC):
+    """A number per counterfactual, averaged over videos with a bootstrap interval."""
+
+    card: Card
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        """Why the metric cannot be computed here (missing weights, no oracle), or None."""
+        return None
+
+    @abstractmethod
+    def score(self, case: Case) -> float:
+        """The value for one counterfactual; NaN where it is undefined."""
+
+
+class SetMetric(Plugin, ABC):
+    """A distance between two sets of videos, computed from features kept per video."""
+
+    card: Card
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        """Why the metric cannot be computed here (missing weights, clip too short), or None."""
+        return None
+
+    @property
+    @abstractmethod
+    def network(self) -> str:
+        """Name of the feature network and its preprocessing; metrics of one network share one pass."""
+
+    @abstractmethod
+    def features(self, video: Tensor) -> np.ndarray:
+        """Features ``[n, D]`` of one ``[T, 3, H, W]`` video (n = 1, or one row per frame)."""
+
+    @abstractmethod
+    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
+        """The distance between two sets, each a sequence of per-video features."""
+
+
+Metric = SampleMetric | SetMetric
