@@ -104,3 +104,24 @@ class Both(_Composable):
 def losses(goals: list[Goal] | tuple[Goal, ...], output: Tensor) -> Tensor:
     """Loss of row ``i`` of ``output`` under ``goals[i]``, ``[B]``."""
     return torch.cat([goal.loss(row) for goal, row in zip(goals, output.split(1), strict=True)])
+
+
+def parse(text: str) -> Goal:
+    """The goal whose canonical text is ``text``.
+
+    Raises:
+        ValueError: not the text of a goal.
+    """
+    if "&" in text:
+        first, _, second = text.rpartition("&")
+        return Both(parse(first), parse(second))
+    kind, _, rest = text.partition("=")
+    if kind == "class":
+        return ClassGoal(int(rest))
+    if kind == "confidence":
+        index, _, minimum = rest.partition(":")
+        return Confidence(int(index), float(minimum))
+    if kind == "value":
+        value, _, tolerance = rest.partition("±")
+        return ValueGoal(float(value), float(tolerance))
+    raise ValueError(f"'{text}' is not the text of a goal")

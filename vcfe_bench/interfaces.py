@@ -116,6 +116,11 @@ class Dataset(Plugin, ABC):
     def sample(self, split: Split, index: int) -> Sample:
         """The video at ``index`` of the split, the same on every call and machine."""
 
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int | float]:
+        """Video and label that a target is trained on at ``index`` of the training split; augmented where that is due."""
+        sample = self.sample("train", index)
+        return sample.video, sample.label
+
     def oracle(self, sample: Sample, video: Tensor) -> int | float | None:
         """The label that the *content* of ``video`` has, measured without any classifier.
 
@@ -241,10 +246,12 @@ class Method(Plugin, ABC):
     """A way to make counterfactuals. Authors write ``run``; the harness decides success on the stored result."""
 
     width: int = 1
-    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded)."""
+    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded with repetitions)."""
     needs_generator: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets, chosen with ``--preset``; inline parameters win over them."""
+    fingerprint: str = ""
+    """Hash of what the method carries besides source and parameters (learned weights), part of every record's identity."""
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         """None when the combination works, otherwise the reason, which becomes a "skipped" row."""

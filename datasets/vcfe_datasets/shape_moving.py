@@ -28,6 +28,7 @@ from vcfe_datasets.shape_tracker import Track, track
 CLASSES = ("up", "down", "left", "right")
 DIRECTIONS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
 """Unit step (x, y) of each class."""
+OPPOSITE = (1, 0, 3, 2)
 SHAPES = ("disc", "square", "triangle", "diamond")
 COLOURS = {
     "red": (220, 40, 40),
@@ -109,17 +110,18 @@ def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
     centres, radius = centres * (size / 64), scene.size * (size / 64)
     window = 2 * int(np.ceil(radius)) + 3
     corner = np.floor(centres).astype(int) - window // 2
-    cells = np.arange(window)
-    x = corner[:, 0, None, None] + cells[None, None, :] + 0.5 - centres[:, 0, None, None]
-    y = corner[:, 1, None, None] + cells[None, :, None] + 0.5 - centres[:, 1, None, None]
-    alpha = np.minimum(np.maximum(0.5 - signed_distance(scene.shape, x, y, radius), 0), 1)[..., None]
-    back, front = np.array(BACKGROUNDS[scene.background]), np.array(COLOURS[scene.colour])
-    canvas = np.empty((len(centres), size + 2 * window, size + 2 * window, 3), np.uint8)
-    canvas[...] = back
-    rows, columns = (corner[:, i, None] + cells + window for i in (1, 0))
-    patch = np.floor(back + alpha * (front - back) + 0.5).astype(np.uint8)
-    canvas[np.arange(len(centres))[:, None, None], rows[:, :, None], columns[:, None, :]] = patch
-    return np.ascontiguousarray(canvas[:, window:-window, window:-window].transpose(0, 3, 1, 2))
+    cells = np.arange(window) + 0.5
+    offset = (corner - centres)[:, :, None] + cells
+    outline = signed_distance(scene.shape, offset[:, 0, None, :], offset[:, 1, :, None], radius)
+    alpha = np.minimum(np.maximum(0.5 - outline, 0), 1)
+    video = np.empty((len(centres), 3, size, size), np.uint8)
+    low, high = np.maximum(corner, 0), np.minimum(corner + window, size)
+    for channel, (back, front) in enumerate(zip(BACKGROUNDS[scene.background], COLOURS[scene.colour], strict=True)):
+        video[:, channel] = back
+        patch = (back + 0.5 + alpha * (front - back)).astype(np.uint8)
+        for frame, (x, y), (left, top), (right, bottom), cut in zip(video, corner, low, high, patch, strict=True):
+            frame[channel, top:bottom, left:right] = cut[top - y : bottom - y, left - x : right - x]
+    return video
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -167,6 +169,13 @@ class ShapeMoving(Dataset):
         label = number % 4
         video = torch.from_numpy(self.pixels(content, label)).float() / 255
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
+
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
+        """Every second clip runs backwards under the opposite label: where the object is then tells nothing, only motion does."""
+        sample = self.sample("train", index)
+        if rng.random() < 0.5:
+            return sample.video.flip(0), OPPOSITE[int(sample.label)]
+        return sample.video, int(sample.label)
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
         """Path, area and direction of the object of ``sample`` in an edit of its video, or None (see ``shape_tracker``)."""

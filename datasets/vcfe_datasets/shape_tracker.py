@@ -18,7 +18,7 @@ FAINT = 0.2
 """Opacity from which a pixel belongs to a ghost."""
 STRAY = 0.10
 """Greatest opacity-weighted area away from the object, as a share of the object's own in the first frame."""
-AREA = (0.6, 1.6)
+AREA = (0.6, 1.5)
 """Allowed area, as a share of that in the first frame."""
 OPACITY = 0.8
 """Least mean opacity of the object's core."""

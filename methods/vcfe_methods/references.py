@@ -1,0 +1,42 @@
+"""The rows that every other row is read against: no edit, the generator's reconstruction, and the true edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from vcfe_bench.goals import Goal
+from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Method, Query, Target
+
+
+class NoEdit(Method):
+    """The original itself: the floor of validity and the ceiling of proximity."""
+
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        return [Explanation(query.sample.video) for query in queries]
+
+
+class Reconstruction(Method):
+    """The generator's D(E(x)): what a method that edits in its latent space can keep of a video at best."""
+
+    needs_generator = True
+
+    @torch.no_grad()
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        assert context.generator is not None
+        videos = torch.stack([query.sample.video for query in queries])
+        decoded = context.generator.decode(context.generator.encode(videos))
+        return [Explanation(video, evaluations={"encoder": 1, "decoder": 1}) for video in decoded]
+
+
+class TrueEdit(Method):
+    """The same scene rendered with the goal's label: the ceiling."""
+
+    def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
+        if type(dataset).true_edit is Dataset.true_edit:
+            return "the dataset cannot render its scenes anew"
+        return super().supports(dataset, target, generator, goal)
+
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        return [Explanation(context.dataset.true_edit(query.sample, query.goal)) for query in queries]

@@ -1,0 +1,75 @@
+"""The table people read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from tests.harness.toys import run
+from vcfe_bench import leaderboard
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("board") / "run"
+    run(out, "toy_push[rate=5]", "toy_half", "toy_picky", "toy_fragile", "toy_push[label=a-rather-long-label-to-fold]")
+    return out
+
+
+def test_csv_has_a_row_per_method_and_its_columns_in_order(finished: Path) -> None:
+    table = pd.read_csv(finished / "leaderboard.csv")
+    assert table["method"].tolist()[:2] == ["toy_push[rate=5.0]", "toy_half"]
+    assert table["method"].tolist()[-3:] == ["true_edit", "reconstruction", "no_edit"]
+    columns = table.columns.tolist()
+    assert columns[:8] == ["method", "n", "failed", "skipped", "toy_FR", "toy_FR_low", "toy_FR_high", "toy_FR_n"]
+    assert {"spread(mean)", "spread(mean)_floor", "spread(mean)_floor_n", "missing(net)"} < set(columns)
+    assert {"seconds", "evaluations_target", "peak_memory_mb"} < set(columns)
+
+
+def test_means_intervals_and_counts(finished: Path) -> None:
+    records = pd.read_parquet(finished / "records.parquet")
+    table = pd.read_csv(finished / "leaderboard.csv").set_index("method")
+    half = records[records["method"] == "toy_half"]
+    assert table.loc["toy_half", "change"] == pytest.approx(half["change"].mean())
+    assert table.loc["toy_half", "change_low"] < table.loc["toy_half", "change"] < table.loc["toy_half", "change_high"]
+    assert table.loc["toy_half", "change_n"] == half["change"].notna().sum() < len(half)
+    assert table.loc["toy_fragile", ["n", "failed", "skipped"]].tolist() == [7, 1, 0]
+    assert table.loc["toy_picky", ["n", "failed", "skipped"]].tolist() == [0, 0, 8]
+    assert "wants to go right" in table.loc["toy_picky", "reasons"]
+    assert table.loc["no_edit", "toy_FR"] == 0
+    assert table.loc["no_edit", "toy_FR_high"] > 0.2, "none of eight does not show that the rate is zero"
+    assert table["missing(net)"].isna().all()
+
+
+def test_it_reads_well_in_120_columns(finished: Path) -> None:
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(leaderboard.render(leaderboard.load(finished)))
+    text = console.export_text()
+    assert all(len(line.rstrip()) <= 120 for line in text.splitlines())
+    for expected in (
+        "toy_FR ↑",
+        "change ↓",
+        "spread(mean) ↓",
+        "floor 0.0",
+        "n=",
+        "target 5",
+        "missing(net) is empty: net.safetensors is missing",
+        "toy_picky: 0 failed, 8 skipped: wants to go right (",
+        "change failed on",
+        "biased at this n",
+    ):
+        assert expected in text
+    assert "missing(net) ↓" not in text, "empty columns are a note, not a column"
+
+
+def test_the_same_records_give_the_same_table(finished: Path) -> None:
+    before = (finished / "leaderboard.csv").read_bytes()
+    leaderboard.write(leaderboard.Store(finished))
+    assert (finished / "leaderboard.csv").read_bytes() == before
+
+
+def test_numbers_have_few_digits() -> None:
+    assert [leaderboard.number(x) for x in (0.12345, 12.345, 1234.5, -3.0)] == ["0.123", "12.3", "1,234", "-3.000"]

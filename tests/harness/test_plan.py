@@ -1,0 +1,147 @@
+"""What is planned: identities, goals, micro-batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.harness.toys import ask, planned
+from vcfe_bench import request, seeds
+from vcfe_bench.errors import UsageError
+from vcfe_bench.plan import identity
+
+PARTS: dict[str, Any] = {
+    "method": "bttf[style=false]",
+    "source": "0123456789abcdef",
+    "carried": "",
+    "video": "ab" * 32,
+    "label": 1,
+    "goal": "class=2",
+    "target": "cd" * 32,
+    "generator": "ef" * 32,
+    "seed": 12345,
+    "width": 4,
+    "slot": 3,
+    "threads": 2,
+}
+
+
+def test_identity_has_not_changed() -> None:
+    assert identity(**PARTS) == "a67d22db8664c7334aaf"
+    assert identity(**{**PARTS, "generator": None, "label": 31.5}) == "f39448c5f353a2480cb3"
+
+
+def test_seeds_have_not_changed() -> None:
+    assert seeds.derive(0, "00016", "bttf") == 8488578502483670135
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_identity_depends_on_every_part(part: str) -> None:
+    changed = {**PARTS, part: PARTS[part] + 1 if isinstance(PARTS[part], int) else "other"}
+    assert identity(**changed) != identity(**PARTS)
+
+
+def test_task_ids_follow_content_not_surroundings() -> None:
+    few, many = (planned("toy_push", "toy_half", limit=limit)[1].tasks for limit in (4, 8))
+    assert {task.id for task in few} < {task.id for task in many}
+    assert len({task.id for task in many}) == len(many)
+    other_target = planned("toy_push", "toy_half", limit=4, target="toy_conv[version=2]")[1].tasks
+    other_seed = planned("toy_push", "toy_half", limit=4, seed=1)[1].tasks
+    for others in (other_target, other_seed):
+        assert not {task.id for task in few} & {task.id for task in others}
+
+
+def test_only_a_method_that_uses_the_generator_depends_on_it() -> None:
+    having = {task.id for task in planned("toy_push")[1].tasks if task.method == "toy_push"}
+    lacking = {task.id for task in planned("toy_push", generator="none")[1].tasks if task.method == "toy_push"}
+    assert having == lacking
+
+
+def test_one_draws_balanced_goals_that_the_target_does_not_say_already() -> None:
+    tasks = [task for task in planned(limit=30)[1].tasks if task.method == "toy_push"]
+    assert len(tasks) == 30
+    counts = Counter(str(task.goal) for task in tasks)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    pairs = Counter((task.original.prediction, str(task.goal)) for task in tasks)
+    assert len(pairs) == 6
+    assert max(pairs.values()) - min(pairs.values()) <= 2
+    assert all(task.goal.index != task.original.prediction for task in tasks)
+    reseeded = [task for task in planned(limit=30, seed=1)[1].tasks if task.method == "toy_push"]
+    assert [task.goal for task in tasks] != [task.goal for task in reseeded]
+
+
+def test_all_asks_for_every_other_class() -> None:
+    tasks = [task for task in planned(limit=4, goals="all")[1].tasks if task.method == "toy_push"]
+    assert [(task.original.prediction, task.goal.index) for task in tasks[:4]] == [(0, 1), (0, 2), (1, 0), (1, 2)]
+
+
+def test_a_pair_takes_the_first_videos_that_the_target_sees_so_and_as_many_others() -> None:
+    setup, plan = planned(limit=3, goals="middle:right")
+    tasks = [task for task in plan.tasks if task.method == "toy_push"]
+    assert [task.original.index for task in tasks] == [1, 4, 7]
+    assert {str(task.goal) for task in tasks} == {"class=2"}
+    assert plan.others == (10, 13, 16)
+    assert setup.classes == ("left", "middle", "right")
+
+
+def test_the_first_videos_of_the_split_are_taken_in_order() -> None:
+    plan = planned(limit=5)[1]
+    assert [task.original.index for task in plan.tasks if task.method == "no_edit"] == [0, 1, 2, 3, 4]
+    assert plan.others == (5, 6, 7, 8, 9)
+
+
+def test_micro_batches_have_one_task_per_slot_and_references_first() -> None:
+    plan = planned(limit=7, goals="all")[1]
+    batches = plan.batches(set())
+    assert [batch.method.spec for batch in batches[:1]] == ["true_edit"]
+    for batch in batches:
+        slots = [task.slot for task in batch.tasks]
+        assert len(set(slots)) == len(slots) <= batch.method.width
+        assert max(slots) < batch.method.width
+    assert sum(len(batch.tasks) for batch in batches) == len(plan.tasks)
+    done = {task.id for task in plan.tasks[1:]}
+    (batch,) = plan.batches(done)
+    assert batch.tasks == plan.tasks[:1]
+
+
+def test_unsupported_tasks_carry_their_reason() -> None:
+    tasks = [task for task in planned("toy_picky", limit=9)[1].tasks if task.method == "toy_picky"]
+    assert {task.skip for task in tasks} == {None, "wants to go right"}
+    tasks = [task for task in planned(generator="none")[1].tasks if task.method == "reconstruction"]
+    assert {task.skip for task in tasks} == {"needs a generator"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"limit": 0}, "--limit must be at least 1, not 0"),
+        ({"split": "tets"}, "unknown split 'tets'; did you mean 'test'?"),
+        ({"goals": "some"}, "--goals is one, all or SRC:DST, not 'some'"),
+        ({"goals": "left:rihgt"}, "unknown class 'rihgt' in --goals; did you mean 'right'?"),
+        ({"goals": "left:left"}, "--goals left:left asks for no change"),
+        ({"preset": "storng"}, "no chosen method has a preset 'storng'; did you mean 'strong'?"),
+        ({"dataset": "toy_lights[frames=4]"}, "generator 'toy_blocks' does not fit dataset 'toy_lights[frames=4]'"),
+        ({"dataset": "shape_moving", "target": "toy_conv"}, "target 'toy_conv' knows the classes left, middle, right"),
+        ({"target": "toy_con"}, "unknown target 'toy_con'; did you mean 'toy_conv'?"),
+    ],
+)
+def test_requests_that_cannot_be_met(wrong: dict, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        request.resolve(ask(**wrong))
+    assert str(error.value).startswith(message)
+
+
+def test_no_video_fits() -> None:
+    with pytest.raises(UsageError, match="the target sees no video of the test split as right"):
+        planned(goals="right:left", dataset="toy_lights[videos=2]")
+
+
+def test_the_configuration_names_all_that_decides_and_nothing_else() -> None:
+    setup = request.resolve(ask("toy_push[steps=7]", preset="strong"))
+    configuration = setup.configuration()
+    assert list(configuration["methods"]) == ["toy_push[rate=60.0,steps=7]", "true_edit", "reconstruction", "no_edit"]
+    assert configuration["target"] == {"spec": "toy_conv", "fingerprint": "conv-1"}
+    same = request.resolve(ask("toy_push[rate=60,steps=7]")).configuration()
+    assert request.short_hash(same) == request.short_hash(configuration)

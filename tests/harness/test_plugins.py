@@ -1,0 +1,108 @@
+"""The registry, with a real third-party distribution on the path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from vcfe_toys.methods import Push
+
+from vcfe_bench import plugins
+from vcfe_bench.errors import UsageError
+from vcfe_bench.plugins import METHODS, REGISTRIES, source_hash
+
+
+def test_canonical_spec_has_only_what_differs_sorted() -> None:
+    assert METHODS.build("toy_push").spec == "toy_push"
+    assert METHODS.build("toy_push[steps=05, noise=0.02]").spec == "toy_push"
+    method = METHODS.build("toy_push[steps=7,noise=0]")
+    assert method.spec == "toy_push[noise=0.0,steps=7]"
+    assert METHODS.build(method.spec).params == method.params
+    odd = METHODS.build('toy_push[label="a,b]"]')
+    assert METHODS.build(odd.spec).params.label == "a,b]"
+
+
+def test_presets_fill_what_the_spec_leaves_open_and_show_in_the_spec() -> None:
+    assert METHODS.build("toy_push", "strong").spec == "toy_push[rate=60.0,steps=8]"
+    assert METHODS.build("toy_push[steps=5]", "strong").spec == "toy_push[rate=60.0]"
+    assert METHODS.build("toy_half", "strong").spec == "toy_half"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("toy_pusch", "unknown method 'toy_pusch'; did you mean 'toy_push'?"),
+        ("toy_push[stepps=3]", "method 'toy_push' has no parameter 'stepps'; did you mean 'steps'?"),
+        ("toy_push[steps=many]", "method 'toy_push': steps=many: Input should be a valid integer"),
+        ("toy_push[steps=0]", "method 'toy_push': steps=0: Input should be greater than or equal to 1"),
+        ("no_edit[x=1]", "method 'no_edit' has no parameter 'x'; there are none"),
+        ("toy_broken", "method 'toy_broken' is broken: ModuleNotFoundError"),
+    ],
+)
+def test_errors_say_what_to_mend(spec: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        METHODS.build(spec)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_far_from_all_lists_all() -> None:
+    with pytest.raises(UsageError, match=r"there are: .*shape_moving.*toy_lights"):
+        plugins.DATASETS.build("zzzzzz")
+
+
+def test_a_broken_plugin_is_listed_with_its_error_beside_the_others() -> None:
+    listings = {listing.name: listing for listing in METHODS.listings()}
+    assert listings["toy_broken"].error == "ModuleNotFoundError: No module named 'a_package_that_is_not_installed'"
+    push = listings["toy_push"]
+    assert push.error is None
+    assert (push.distribution, push.version) == ("vcfe-toys", "0.1")
+    assert push.file.endswith("vcfe_toys/methods.py")
+    assert push.parameters["steps"] == "5"
+    assert push.presets == ("strong",)
+    assert push.summary == "Gradient descent on the pixels, three videos side by side."
+
+
+def test_every_kind_lists_the_builtin_and_the_strangers_plugins() -> None:
+    toys = {"methods": "toy_push", "datasets": "toy_lights", "targets": "toy_conv", "generators": "toy_blocks"}
+    for kind, name in {**toys, "metrics": "toy_flip"}.items():
+        assert name in REGISTRIES[kind].names()
+    assert {"true_edit", "reconstruction", "no_edit"} <= set(METHODS.names())
+
+
+def test_a_plugin_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": next(iter(_methods()))})
+    with pytest.raises(UsageError, match="is not a Dataset"):
+        plugins.DATASETS.load("x")
+
+
+def _methods() -> list:
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group="vcfe_bench.methods", name="toy_push"))
+
+
+def test_source_hash_follows_the_modules_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "hashed_package"
+    (package / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "plugin.py": "import json\nfrom hashed_package import helper\nclass Plugin: ...\n",
+        "helper.py": "def f():\n    from .deep import inner\n",
+        "deep/__init__.py": "",
+        "deep/inner.py": "VALUE = 1\n",
+        "unrelated.py": "",
+    }.items():
+        (package / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    from hashed_package.plugin import Plugin  # type: ignore[import-not-found]
+
+    before = source_hash(Plugin)
+    (package / "unrelated.py").write_text("X = 1\n")
+    assert source_hash(Plugin) == before
+    (package / "deep/inner.py").write_text("VALUE = 2\n")
+    assert source_hash(Plugin) != before
+
+
+def test_source_hash_is_stable() -> None:
+    assert source_hash(Push) == source_hash(Push)

@@ -1,0 +1,224 @@
+"""Runs of real toys from request to tables."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.harness.toys import MEASURED, METRICS, ask, planned, run
+from vcfe_bench import request, runner, video_io
+from vcfe_bench.errors import UsageError
+from vcfe_bench.executors.serial import threads
+from vcfe_bench.observer import Observer
+from vcfe_bench.plan import MicroBatch
+from vcfe_bench.request import THREADS
+from vcfe_bench.store import Store
+from vcfe_bench.work import perform
+
+METHODS = ("toy_push", "toy_half", "toy_picky", "toy_fragile")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "deep" / "finished"
+    run(out, *METHODS)
+    return out
+
+
+@pytest.fixture
+def records(finished: Path) -> pd.DataFrame:
+    return pd.read_parquet(finished / "records.parquet")
+
+
+def test_every_task_has_one_record(records: pd.DataFrame) -> None:
+    assert records["id"].is_unique
+    per_method = records["method"].value_counts()
+    assert set(per_method.index) == {*METHODS, "true_edit", "reconstruction", "no_edit"}
+    assert set(per_method) == {8}
+    statuses = Counter(zip(records["method"], records["status"], strict=True))
+    assert statuses["toy_push", "ok"] == statuses["no_edit", "ok"] == statuses["toy_picky", "skipped"] == 8
+    assert (statuses["toy_fragile", "ok"], statuses["toy_fragile", "failed"]) == (7, 1)
+
+
+def test_reasons_stand_in_the_records(records: pd.DataFrame) -> None:
+    assert records[records["status"] == "failed"]["reason"].tolist() == ["ValueError: the light went out"]
+    skipped = records[records["status"] == "skipped"]
+    assert set(skipped["reason"]) == {"wants to go right", "not before dawn"}
+    assert skipped["video"].isna().all()
+    assert skipped["change"].isna().all()
+    assert (records[records["status"] == "ok"]["reason"] == "").all()
+
+
+def test_success_is_judged_on_the_stored_pixels(finished: Path, records: pd.DataFrame) -> None:
+    setup = request.resolve(ask(*METHODS))
+    store = Store(finished)
+    for row in records[records["status"] == "ok"].itertuples():
+        pixels = store.video(row.video)
+        assert video_io.content_hash(pixels) == row.video_sha256
+        with threads(THREADS), torch.no_grad():
+            output = setup.target(video_io.dequantise(pixels)[None])
+        assert output[0].tolist() == pytest.approx(row.after)
+        assert row.met == (output.argmax() == int(row.goal.removeprefix("class=")))
+        assert row.toy_FR == float(row.met)
+
+
+def test_originals_traces_and_artefacts_are_kept(finished: Path, records: pd.DataFrame) -> None:
+    setup, store = request.resolve(ask()), Store(finished)
+    for index, original in set(zip(records["index"], records["original"], strict=True)):
+        assert video_io.dequantise(store.video(original)).equal(setup.dataset.sample("test", index).video)
+    for row in records[records["status"] == "ok"].itertuples():
+        trace, artefacts = store.arrays("traces", row.id), store.arrays("artefacts", row.id)
+        assert (trace is not None) == (row.method == "toy_push")
+        assert (artefacts is not None) == (row.method == "toy_half")
+        if trace is not None:
+            assert trace["loss"].shape == (5,)
+            assert trace["loss"][-1] < trace["loss"][0]
+
+
+def test_costs(records: pd.DataFrame) -> None:
+    done = records[records["status"] == "ok"]
+    assert (done["seconds"] >= 0).all()
+    assert (done["peak_memory_mb"] > 10).all()
+    assert (done.loc[done["method"] == "toy_push", "evaluations_target"] == 5).all()
+    assert done.loc[done["method"] == "toy_push", "padded"].tolist() == [0] * 6 + [1, 1]
+
+
+def test_the_configuration_and_environment_are_kept(finished: Path) -> None:
+    content = json.loads((finished / "run.json").read_text())
+    assert content["configuration"] == request.resolve(ask(*METHODS)).configuration()
+    assert {"versions", "machine", "revision"} == set(content["environment"])
+    assert content["environment"]["versions"]["torch"] in torch.__version__
+
+
+def test_the_same_again_does_nothing_twice(finished: Path) -> None:
+    class Count(Observer):
+        begun: list[str] = []  # noqa: RUF012
+        scored_videos = 0
+        done = 0
+
+        def planned(self, plan, batches, done) -> None:  # type: ignore[no-untyped-def]
+            self.done = done
+
+        def began(self, batch: MicroBatch) -> None:
+            self.begun.append(batch.method.spec)
+
+        def scored(self, done: int, total: int, what: str) -> None:
+            self.scored_videos += what.startswith("videos compared")
+
+    before = pd.read_parquet(finished / "records.parquet")
+    watch = Count()
+    runner.run(ask(*METHODS), finished, METRICS, watch)
+    assert watch.begun == ["toy_fragile"], "failures, and nothing else, are tried again"
+    assert watch.done == 55
+    assert watch.scored_videos == 0
+    after = pd.read_parquet(finished / "records.parquet")
+    pd.testing.assert_frame_equal(before.drop(columns=MEASURED), after.drop(columns=MEASURED))
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [
+        ("error", "ValueError: the light went out"),
+        ("memory", "out of memory: MemoryError: 1 TB"),
+        ("nan", "returned a video with NaN or infinite values"),
+        ("shape", "returned a video of shape (4, 3, 12, 12), expected (5, 3, 12, 12)"),
+        ("count", "returned 0 explanations for 1 queries"),
+    ],
+)
+def test_failures_are_recorded_and_tried_again(tmp_path: Path, fail: str, reason: str) -> None:
+    cure = tmp_path / "cure"
+    method = f"toy_fragile[cure={cure},fail={fail}]"
+    records = run(tmp_path / "run", method, limit=3)
+    failed = records[records["status"] == "failed"]
+    assert failed["sample"].tolist() == ["light-1"]
+    assert failed["reason"].tolist() == [reason]
+    cure.touch()
+    records = run(tmp_path / "run", method, limit=3)
+    assert (records["status"] == "ok").all()
+    assert records["change"].notna().sum() == 8
+
+
+def test_neighbours_order_and_batches_change_no_bit() -> None:
+    setup, plan = planned("toy_push", limit=5, goals="all")
+    tasks = [task for task in plan.tasks if task.method == "toy_push"]
+
+    def pixels(batches: list[MicroBatch]) -> dict[str, torch.Tensor]:
+        with threads(THREADS):
+            outcomes = [outcome for batch in batches for outcome in perform(setup, batch, lambda progress: None)]
+        return {outcome.task.id: outcome.pixels for outcome in outcomes if outcome.pixels is not None}
+
+    def own(batches: list[MicroBatch]) -> list[MicroBatch]:
+        return [batch for batch in batches if batch.method.spec == "toy_push"]
+
+    straight = pixels(own(plan.batches(set())))
+    assert len(straight) == 10
+    shuffled = own(plan.batches(set()))
+    random.Random(0).shuffle(shuffled)
+    alone = [MicroBatch(setup.methods[0], (task,)) for task in random.Random(1).sample(tasks, len(tasks))]
+    gaps = own(plan.batches({task.id for task in tasks[::2]})) + own(plan.batches({task.id for task in tasks[1::2]}))
+    for other in (pixels(shuffled), pixels(alone), pixels(gaps)):
+        assert other.keys() == straight.keys()
+        assert all(other[id].equal(straight[id]) for id in straight)
+
+
+def test_a_longer_run_contains_the_shorter(tmp_path: Path, records: pd.DataFrame) -> None:
+    short = run(tmp_path / "short", "toy_push", limit=4).set_index("id")["video_sha256"]
+    long = records[records["method"].isin(["toy_push", "true_edit", "reconstruction", "no_edit"])]
+    long = long.set_index("id")["video_sha256"]
+    assert short.equals(long[short.index])
+
+
+def test_global_random_generators_are_the_same_for_every_batch() -> None:
+    setup, plan = planned("toy_push", limit=6)
+    draws = []
+    for batch in plan.batches(set())[-2:]:
+        perform(setup, batch, lambda progress: None)
+        draws.append((torch.rand(1).item(), np.random.rand(), random.random()))
+    assert draws[0] == draws[1]
+
+
+def test_directories_that_cannot_be_used(tmp_path: Path, finished: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds another run .*limit 8, not 3"):
+        run(finished, *METHODS, limit=3)
+    with pytest.raises(UsageError, match=r"holds another run .*target toy_conv, not toy_conv.version=2"):
+        run(finished, *METHODS, target="toy_conv[version=2]")
+    with pytest.raises(UsageError, match=r"holds another run .with toy_half on one side only"):
+        run(finished, *METHODS[:1], *METHODS[2:])
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write to"):
+        run(tmp_path / "file" / "run")
+    with pytest.raises(UsageError, match="cannot write to"):
+        run(tmp_path / "file")
+    with pytest.raises(UsageError, match="is not empty and not a run"):
+        run(tmp_path)
+
+
+def test_one_writer_at_a_time(finished: Path) -> None:
+    store = Store(finished)
+    store.lock()
+    try:
+        with pytest.raises(UsageError, match="is in use by another process"):
+            run(finished, *METHODS)
+    finally:
+        store.close()
+
+
+def test_an_interrupt_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    class Impatient(Observer):
+        def progress(self, batch, progress) -> None:  # type: ignore[no-untyped-def]
+            if batch.tasks[0].original.index >= 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(ask(), tmp_path / "run", METRICS, Impatient())
+    interrupted = pd.read_parquet(tmp_path / "run" / "records.parquet")
+    assert 24 < len(interrupted) < 32
+    assert (interrupted["status"] == "ok").all()
+    assert len(run(tmp_path / "run")) == 32

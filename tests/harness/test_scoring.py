@@ -1,0 +1,104 @@
+"""Scores of stored videos."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.harness.toys import METRICS, run
+from vcfe_bench import runner
+from vcfe_bench.errors import UsageError
+from vcfe_bench.store import Store
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scored") / "run"
+    run(out, "toy_push", limit=6)
+    return out
+
+
+@pytest.fixture
+def copy(scored: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(scored, tmp_path / "run"))
+
+
+def test_values_are_those_of_the_stored_videos(scored: Path) -> None:
+    records, store = pd.read_parquet(scored / "records.parquet"), Store(scored)
+    for row in records.itertuples():
+        before, after = (store.video(name).double() / 255 for name in (row.original, row.video))
+        if row.sample != "light-2":
+            assert row.change == pytest.approx(float((before - after).abs().mean()), abs=1e-6)
+    assert records["missing(net)"].isna().all()
+
+
+def test_set_metrics_compare_with_the_originals_and_have_a_floor_at_the_same_n(scored: Path) -> None:
+    records, store = pd.read_parquet(scored / "records.parquet"), Store(scored)
+    sets = pd.read_parquet(scored / "sets.parquet").set_index("method")
+    push = records[records["method"] == "toy_push"]
+    means = [
+        torch.stack([store.video(name).double().mean(dim=(0, 2, 3)) / 255 for name in push[column]]).mean(dim=0)
+        for column in ("original", "video")
+    ]
+    assert sets.loc["toy_push", "value"] == pytest.approx(float((means[0] - means[1]).abs().sum()), abs=1e-5)
+    assert sets.loc["no_edit", "value"] == 0
+    assert (sets["n"] == 6).all()
+    assert (sets["floor_n"] == 6).all()
+    assert sets["floor"].nunique() == 1
+    assert 0 < sets["floor"].iloc[0] < 0.1
+
+
+def test_no_floor_where_the_split_has_no_other_videos(tmp_path: Path) -> None:
+    run(tmp_path / "run", limit=6, dataset="toy_lights[videos=10]")
+    sets = pd.read_parquet(tmp_path / "run" / "sets.parquet")
+    assert sets["floor"].isna().all()
+    assert sets["value"].notna().all()
+
+
+def test_features_are_computed_once_per_video(scored: Path) -> None:
+    features = list((scored / "features" / "mean-colour").iterdir())
+    assert len(features) == 6 * (1 + 3 + 1), "originals, three edits of each (no_edit adds none), others of the floor"
+
+
+def test_a_metric_that_breaks_down_on_a_video_says_so(scored: Path) -> None:
+    (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "change"]
+    assert card["problems"] == "failed on 4 videos: ValueError: too dark"
+    (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "missing(net)"]
+    assert card["unavailable"] == "net.safetensors is missing"
+
+
+def test_rescoring_gives_the_same_and_can_add_a_metric(copy: Path) -> None:
+    before = {name: pd.read_parquet(copy / name) for name in ("records.parquet", "sets.parquet")}
+    runner.rescore(copy, METRICS)
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(table, pd.read_parquet(copy / name))
+    runner.rescore(copy, ("l1",))
+    records = pd.read_parquet(copy / "records.parquet")
+    known = records["change"].notna()
+    np.testing.assert_allclose(records.loc[known, "L1"], records.loc[known, "change"], atol=1e-6)
+    assert records["L1"].notna().all()
+
+
+def test_damaged_videos_are_noticed(copy: Path) -> None:
+    video = pd.read_parquet(copy / "records.parquet")["video"].iloc[0]
+    other = pd.read_parquet(copy / "records.parquet")["video"].iloc[1]
+    shutil.copy(copy / "videos" / f"{other}.mkv", copy / "videos" / f"{video}.mkv")
+    with pytest.raises(UsageError, match=f"{video}.mkv is damaged"):
+        runner.rescore(copy, METRICS)
+
+
+def test_a_named_metric_must_work() -> None:
+    with pytest.raises(UsageError, match="unknown metric 'toy_flop'; did you mean 'toy_flip'"):
+        runner.run(_ask(), Path("never"), ("toy_flop",))
+    assert not Path("never").exists()
+
+
+def _ask():  # type: ignore[no-untyped-def]
+    from tests.harness.toys import ask
+
+    return ask()

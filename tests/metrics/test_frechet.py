@@ -1,0 +1,179 @@
+import math
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import pytorch_fid.inception
+import scipy.linalg
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_fid.fid_score import calculate_frechet_distance
+
+from tests.metrics.conftest import noise
+from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG, frechet_distance
+from vcfe_bench.models import feature_networks
+from vcfe_bench.weights import Weights
+
+
+def samples(seed: int, n: int, d: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + rng.normal(size=d)
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))
+
+
+def by_definition(a: np.ndarray, b: np.ndarray) -> float:
+    """Through the positive square root of the covariance, valid at any rank."""
+    (mean_a, cov_a), (mean_b, cov_b) = moments(a), moments(b)
+    values, vectors = np.linalg.eigh(cov_a)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
+    return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+
+
+def test_closed_form_in_one_dimension():
+    a, b = np.array([[-1.0], [0.0], [1.0]]), np.array([[1.0], [3.0], [5.0]])  # deviations 1 and 2, means 0 and 3
+    assert frechet_distance(a, b) == pytest.approx(3**2 + (2 - 1) ** 2, rel=1e-12)
+
+
+def test_closed_form_of_axis_aligned_gaussians():
+    axes = np.concatenate([np.eye(5), -np.eye(5)])
+    a, b = axes * np.arange(1, 6), axes * np.arange(5, 0, -1) + 2
+    deviations = np.sqrt(2 / 9) * np.array([np.arange(1, 6), np.arange(5, 0, -1)])
+    assert frechet_distance(a, b) == pytest.approx(5 * 2**2 + (np.diff(deviations, axis=0) ** 2).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (40, 300), (41, 39)])
+def test_against_the_matrix_square_root(n, m):
+    a, b = samples(0, n, 24), samples(1, m, 24)
+    (mean_a, cov_a), (mean_b, cov_b) = moments(a), moments(b)
+    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
+    expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_against_pytorch_fid():
+    a, b = samples(0, 200, 24), samples(1, 300, 24)
+    assert frechet_distance(a, b) == pytest.approx(calculate_frechet_distance(*moments(a), *moments(b)), rel=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 30), st.integers(1, 12))
+def test_exact_at_every_rank_symmetric_and_blind_to_order(seed, n, m, d):
+    a, b = samples(seed, n, d), samples(seed + 1, m, d)
+    value = frechet_distance(a, b)
+    scale = np.trace(moments(a)[1]) + np.trace(moments(b)[1])
+    assert value == pytest.approx(by_definition(a, b), rel=1e-6, abs=1e-6 * scale)
+    assert value == pytest.approx(frechet_distance(b, a), rel=1e-9, abs=1e-9 * scale)
+    assert value == pytest.approx(frechet_distance(a[::-1], np.roll(b, 1, axis=0)), rel=1e-9, abs=1e-9 * scale)
+    assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-9 * scale)
+    assert frechet_distance(a, a + 2.0) == pytest.approx(4.0 * d, abs=1e-6 * scale)
+
+
+def test_single_precision_features_are_added_in_double():
+    a, b = (samples(seed, 64, 100).astype(np.float32) + np.float32(1000) for seed in (0, 1))
+    assert frechet_distance(a, b) == pytest.approx(by_definition(a.astype(float), b.astype(float)), rel=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])
+def test_no_covariance_no_distance(a, b):
+    with pytest.raises(ValueError, match="two sets"):
+        frechet_distance(np.zeros(a), np.zeros(b))
+
+
+def test_distance_of_features_per_video():
+    a, b = samples(0, 6, 4), samples(1, 6, 4)
+    metric = FVDI3D()
+    assert metric.distance(list(a.reshape(2, 3, 4)), list(b.reshape(3, 2, 4))) == frechet_distance(a, b)
+    assert math.isnan(metric.distance([a[:1]], [b]))
+    assert math.isnan(metric.distance([], [b]))
+    assert math.isnan(metric.distance([a, np.full((1, 4), np.nan)], [b]))
+
+
+def test_fvd_needs_nine_frames(silent_of):
+    assert FVDI3D().unavailable(silent_of((8, 64, 64))) == "needs 9 frames or more, the dataset's videos have 8"
+    assert FVDI3D().unavailable(silent_of((9, 64, 64))) is None
+
+
+def test_fvd_scales_the_short_side_crops_the_middle_and_centres_the_range():
+    video = torch.zeros(9, 3, 32, 64)
+    video[:, 0, :, 16:48] = 1.0
+    clip = FVDI3D.clip(video)
+    assert clip.shape == (1, 3, 9, 224, 224)
+    assert clip[0, 0, :, :, 4:-4].min() == pytest.approx(1.0)
+    assert clip[0, 1].max() == pytest.approx(-1.0)
+    assert FVDI3D.clip(torch.rand(9, 3, 240, 224)).shape == (1, 3, 9, 224, 224)
+
+
+@pytest.mark.parametrize("metric", [FVDI3D(), FIDStVGG()])
+def test_features_of_bad_input(metric):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        metric.features(torch.full((9, 3, 32, 32), 255.0))
+
+
+def test_features_of_broken_frames_are_not_numbers():
+    assert np.isnan(FIDStVGG().features(torch.full((2, 3, 32, 32), math.nan))).all()
+
+
+def test_fvd_features_are_one_row_of_logits():
+    features = FVDI3D().features(noise(0, 9, 3, 16, 16))
+    assert features.shape == (1, 400)
+    assert np.isfinite(features).all()
+
+
+def test_vgg_features_have_the_values_of_their_publisher():
+    ramp = torch.arange(64) / 63
+    frame = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.full((64, 64), 0.25)])
+    features = FIDStVGG().features(frame[None])
+    assert np.linalg.norm(features) == pytest.approx(51.609871, rel=1e-5)
+    assert features.argmax() == 162
+
+
+def test_vgg_features_are_one_row_per_frame_whatever_its_neighbours():
+    video = noise(0, 3, 3, 32, 32)
+    features = FIDStVGG().features(video)
+    assert features.shape == (3, 512)
+    np.testing.assert_allclose(features[[1]], FIDStVGG().features(video[[1]]), rtol=1e-4, atol=1e-4)
+
+
+def test_vgg_needs_room_for_its_pools(silent_of):
+    assert "32 pixels" in FIDStVGG().unavailable(silent_of((9, 16, 64)))
+    FIDStVGG().features(torch.zeros(1, 3, 32, 32))
+
+
+def test_networks_have_names_of_their_own():
+    names = [metric.network for metric in (FIDInception(), FIDStVGG(), FVDI3D())]
+    assert len(set(names)) == 3
+
+
+@pytest.mark.slow
+def test_inception_is_that_of_pytorch_fid(tmp_path, monkeypatch, silent):
+    feature_networks.inception.cache_clear()
+    torch.manual_seed(0)
+    random = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    torch.save(random, tmp_path / "inception.pth")
+    monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(feature_networks, "INCEPTION", Weights("inception.pth", ""))
+    with patch.object(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: random):
+        reference = pytorch_fid.inception.InceptionV3().eval()
+    video = noise(0, 2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = reference(video)[0][:, :, 0, 0].numpy()
+    assert FIDInception().unavailable(silent) is None
+    np.testing.assert_allclose(FIDInception().features(video), expected, rtol=1e-5, atol=1e-6)
+    assert expected.shape == (2, 2048)
+    feature_networks.inception.cache_clear()
+
+
+def test_inception_without_weights_is_a_reason_in_one_line(tmp_path, monkeypatch, silent):
+    feature_networks.inception.cache_clear()
+    monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(feature_networks, "INCEPTION", Weights("i.pth", "00", url=(tmp_path / "no.pth").as_uri()))
+    reason = FIDInception().unavailable(silent)
+    assert "i.pth is missing" in reason
+    assert "\n" not in reason

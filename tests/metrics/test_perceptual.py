@@ -1,0 +1,72 @@
+import math
+
+import lpips
+import pytest
+import torch
+
+from tests.metrics.conftest import noise
+from vcfe_bench.metrics import perceptual
+from vcfe_bench.metrics.perceptual import LPIPSAlex, LPIPSStAlex
+from vcfe_bench.models import feature_networks
+from vcfe_bench.weights import Weights
+
+
+@pytest.fixture
+def fresh():
+    """No network remembered, before and after."""
+    feature_networks.lpips_alex.cache_clear()
+    yield
+    feature_networks.lpips_alex.cache_clear()
+
+
+@pytest.fixture
+def reference(fresh, tmp_path, monkeypatch):
+    """The lpips package's own distance on a random AlexNet, whose weights are put where the canonical ones belong."""
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match="deprecated"):
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    features = {f"features.{name.split('.', 1)[1]}": tensor for name, tensor in network.net.state_dict().items()}
+    torch.save({**features, "classifier.6.bias": torch.zeros(1000)}, tmp_path / "alexnet.pth")
+    monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(feature_networks, "ALEXNET", Weights("alexnet.pth", ""))
+    return network
+
+
+def test_canonical_lpips_is_that_of_the_package(case, reference, monkeypatch):
+    monkeypatch.setattr(perceptual, "BATCH", 2)
+    a, b = noise(0, 5, 3, 64, 64), noise(1, 5, 3, 64, 64)
+    expected = reference(2 * a - 1, 2 * b - 1).mean().item()
+    assert LPIPSAlex().score(case(a, b)) == pytest.approx(expected, rel=1e-5)
+    assert reference(a, b).mean().item() != pytest.approx(
+        expected, rel=1e-2
+    )  # the package itself accepts the wrong range
+
+
+def test_missing_weights_are_a_reason_in_one_line(fresh, silent, monkeypatch, tmp_path):
+    monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(feature_networks, "ALEXNET", Weights("a.pth", "00", url=(tmp_path / "no.pth").as_uri()))
+    reason = LPIPSAlex().unavailable(silent)
+    assert "a.pth is missing" in reason
+    assert "\n" not in reason
+
+
+def test_shift_tolerant_lpips_has_the_values_of_its_publisher(case):
+    ramp = torch.arange(64) / 63
+    a = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.full((64, 64), 0.25)])
+    b = a.roll(8, dims=2)
+    assert LPIPSStAlex().score(case(a[None], b[None])) == pytest.approx(0.22780959, rel=1e-4)
+
+
+def test_shift_tolerant_lpips_is_a_mean_over_frames_that_repeats_itself(case):
+    a, b = noise(0, 3, 3, 40, 40), noise(1, 3, 3, 40, 40)
+    metric = LPIPSStAlex()
+    singles = [metric.score(case(a[[t]], b[[t]])) for t in range(3)]
+    assert metric.score(case(a, b)) == pytest.approx(sum(singles) / 3, rel=1e-4)
+    assert metric.score(case(a, b)) == metric.score(case(a, b))
+    assert metric.score(case(a, a)) == 0.0
+
+
+def test_shift_tolerant_lpips_is_ready_and_careful(case, silent, silent_of):
+    assert LPIPSStAlex().unavailable(silent) is None
+    assert "32 pixels" in LPIPSStAlex().unavailable(silent_of((9, 64, 16)))
+    assert math.isnan(LPIPSStAlex().score(case(counterfactual=torch.full((3, 3, 32, 32), math.nan))))

@@ -1,0 +1,150 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vcfe_bench.statistics import distance_interval, mean_interval, rate_interval, real_against_real
+
+
+def mean_gap(a, b) -> float:
+    """A set distance simple enough to know what it must be."""
+    return float(abs(np.concatenate(a).mean() - np.concatenate(b).mean()))
+
+
+def videos(seed: int, n: int, shift: float = 0.0) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).normal(shift, 1.0, size=(n, 1, 1)))
+
+
+def test_the_interval_is_about_that_of_the_normal_theory():
+    values = np.random.default_rng(0).normal(size=200)
+    estimate = mean_interval(values)
+    half = 1.96 * values.std() / np.sqrt(200)
+    assert estimate.value == pytest.approx(values.mean())
+    assert (estimate.low, estimate.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+    assert (estimate.n, estimate.missing, estimate.clusters) == (200, 0, 200)
+
+
+def test_a_seed_repeats_and_another_does_not():
+    values = np.random.default_rng(0).normal(size=20)
+    assert mean_interval(values, seed=1) == mean_interval(values, seed=1)
+    assert mean_interval(values, seed=1) != mean_interval(values, seed=2)
+
+
+def test_goals_of_one_video_count_as_one():
+    values = np.repeat(np.random.default_rng(0).normal(size=30), 3)
+    clusters = np.repeat(np.arange(30), 3).tolist()
+    clustered, naive, thirty = mean_interval(values, clusters), mean_interval(values), mean_interval(values[::3])
+    assert clustered.clusters == 30
+    assert (clustered.low, clustered.high) == pytest.approx((thirty.low, thirty.high))
+    assert clustered.high - clustered.low > 1.5 * (naive.high - naive.low)
+
+
+def test_clusters_of_unequal_size_keep_the_mean_of_the_values():
+    estimate = mean_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"])
+    assert estimate.value == 0.25
+    assert (estimate.low, estimate.high) == (0.0, 1.0)
+
+
+def test_missing_values_are_left_out_and_counted():
+    estimate = mean_interval([1.0, math.nan, 3.0], ["a", "b", "c"])
+    assert (estimate.value, estimate.n, estimate.missing, estimate.clusters) == (2.0, 2, 1, 2)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan]])
+def test_of_nothing_nothing_is_known(values):
+    estimate = mean_interval(values)
+    assert math.isnan(estimate.value)
+    assert (estimate.n, estimate.missing, estimate.clusters) == (0, len(values), 0)
+    assert math.isnan(rate_interval(values).low)
+
+
+@pytest.mark.parametrize(("values", "clusters"), [([2.0], None), ([1.0, 3.0], ["a", "a"])])
+def test_one_video_has_a_mean_but_no_interval(values, clusters):
+    estimate = mean_interval(values, clusters)
+    assert estimate.value == 2.0
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
+
+
+def test_equal_values_have_an_interval_without_width():
+    estimate = mean_interval([0.5] * 10)
+    assert (estimate.low, estimate.value, estimate.high) == (0.5, 0.5, 0.5)
+
+
+def test_clusters_have_to_match():
+    with pytest.raises(ValueError, match="2 values, but 1 clusters"):
+        mean_interval([1.0, 2.0], ["a"])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
+def test_the_interval_holds_the_mean_and_stays_among_the_values(values):
+    estimate = mean_interval(values)
+    assert min(values) - 1e-9 <= estimate.low <= estimate.value + 1e-9
+    assert estimate.value - 1e-9 <= estimate.high <= max(values) + 1e-9
+
+
+@pytest.mark.parametrize(("flipped", "low", "high"), [(1.0, 0.025 ** (1 / 16), 1.0), (0.0, 0.0, 1 - 0.025 ** (1 / 16))])
+def test_all_or_none_does_not_mean_always_or_never(flipped, low, high):
+    estimate = rate_interval([flipped] * 16)
+    assert estimate.value == flipped
+    assert (estimate.low, estimate.high) == pytest.approx((low, high))
+    three_goals_each = rate_interval([flipped] * 48, [i // 3 for i in range(48)])
+    assert (three_goals_each.low, three_goals_each.high) == (estimate.low, estimate.high)
+
+
+def test_a_mixed_rate_is_bootstrapped():
+    values = [1.0, 0.0, 1.0, 1.0, math.nan]
+    assert rate_interval(values) == mean_interval(values)
+    with pytest.raises(ValueError, match="zeros and ones"):
+        rate_interval([0.5])
+
+
+def test_a_distance_has_the_jackknife_interval_of_its_linear_case():
+    originals, counterfactuals = videos(0, 40), videos(1, 40, shift=5.0)
+    estimate = distance_interval(originals, counterfactuals, mean_gap)
+    gaps = np.concatenate(counterfactuals)[:, 0] - np.concatenate(originals)[:, 0]
+    half = 2.0227 * gaps.std(ddof=1) / np.sqrt(40)  # the jackknife is exact for a mean; t quantile of 39 degrees
+    assert estimate.value == pytest.approx(gaps.mean())
+    assert (estimate.low, estimate.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half), rel=1e-4)
+
+
+def test_a_distance_leaves_out_all_goals_of_a_video():
+    originals, counterfactuals = videos(0, 10), videos(1, 10, shift=5.0)
+    once = distance_interval(originals, counterfactuals, mean_gap)
+    thrice = distance_interval(originals * 3, counterfactuals * 3, mean_gap, list(range(10)) * 3)
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+    assert (thrice.n, thrice.clusters) == (30, 10)
+
+
+def test_a_distance_without_enough_videos_has_no_interval():
+    estimate = distance_interval(videos(0, 2), videos(1, 2), mean_gap)
+    assert math.isfinite(estimate.value)
+    assert math.isnan(estimate.low)
+    with pytest.raises(ValueError, match="2 originals, but 3"):
+        distance_interval(videos(0, 2), videos(1, 3), mean_gap)
+
+
+def test_the_floor_is_between_disjoint_halves():
+    seen = []
+
+    def distance(a, b):
+        seen.append((len(a), len(b), len({float(x[0, 0]) for x in [*a, *b]})))
+        return mean_gap(a, b)
+
+    floor = real_against_real(videos(0, 41), distance, splits=7)
+    assert floor.shape == (7,)
+    assert seen == [(20, 20, 40)] * 7
+
+
+def test_the_floor_repeats_with_its_seed():
+    pool = videos(0, 20)
+    np.testing.assert_array_equal(real_against_real(pool, mean_gap, seed=3), real_against_real(pool, mean_gap, seed=3))
+    assert real_against_real(pool, mean_gap, seed=3)[0] != real_against_real(pool, mean_gap, seed=4)[0]
+
+
+def test_the_floor_needs_two_and_two():
+    with pytest.raises(ValueError, match="four originals"):
+        real_against_real(videos(0, 3), mean_gap)

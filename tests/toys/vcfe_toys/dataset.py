@@ -1,0 +1,51 @@
+"""Lights: noise in which one third of the frame is lit; the class is which third."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from vcfe_bench.goals import ClassGoal, Goal
+from vcfe_bench.interfaces import Dataset, Sample, Split
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class LightsParams:
+    """``frames`` per video, ``videos`` in the test split."""
+
+    frames: int = Field(5, ge=1)
+    videos: int = 40
+
+
+class Lights(Dataset):
+    """One lit third; video k has label k % 3."""
+
+    Params = LightsParams
+    params: LightsParams
+    classes = ("left", "middle", "right")
+    target = "toy_conv"
+    generator = "toy_blocks"
+
+    def __init__(self, params: LightsParams | None = None) -> None:
+        super().__init__(params)
+        self.shape = (self.params.frames, 12, 12)
+
+    def size(self, split: Split) -> int:
+        return self.params.videos
+
+    def _render(self, index: int, label: int) -> Tensor:
+        noise = torch.randint(0, 100, (self.params.frames, 3, 12, 12), generator=torch.Generator().manual_seed(index))
+        noise[..., 4 * label : 4 * label + 4] += 40
+        return noise.float() / 255
+
+    def sample(self, split: Split, index: int) -> Sample:
+        return Sample(f"light-{index}", self._render(index, index % 3), index % 3, 12.5, {"index": index})
+
+    def oracle(self, sample: Sample, video: Tensor) -> int | None:
+        return int(video.mean(dim=(0, 1, 2)).reshape(3, 4).mean(dim=1).argmax())
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        assert isinstance(goal, ClassGoal)
+        return self._render(sample.attributes["index"], goal.index)

@@ -1,0 +1,55 @@
+"""Sample metrics, a set metric, and one that lacks its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric, SetMetric
+
+
+class Flip(SampleMetric):
+    """Whether the target says the goal."""
+
+    card = Card("toy_FR", "Flipped?", "validity", "higher", "rate", (0, 1), "", "")
+
+    def score(self, case: Case) -> float:
+        return float(case.goal.met(case.after[None])[0])
+
+
+class Change(SampleMetric):
+    """Mean absolute difference; breaks down on ``light-2``."""
+
+    card = Card("change", "How much?", "proximity", "lower", "", (0, 1), "", "")
+
+    def score(self, case: Case) -> float:
+        if case.sample.id == "light-2":
+            raise ValueError("too dark")
+        return float((case.sample.video - case.counterfactual).abs().mean())
+
+
+class Spread(SetMetric):
+    """Distance between mean colours."""
+
+    card = Card("spread(mean)", "How far?", "realism", "lower", "", (0, 9), "", "", min_samples=50)
+    network = "mean/colour"
+
+    def features(self, video: Tensor) -> np.ndarray:
+        return video.mean(dim=(2, 3)).numpy()
+
+    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
+        return float(np.abs(np.concatenate(originals).mean(0) - np.concatenate(counterfactuals).mean(0)).sum())
+
+
+class Missing(SampleMetric):
+    """Has no weights."""
+
+    card = Card("missing(net)", "Never", "realism", "lower", "", (0, 1), "", "")
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        return "net.safetensors is missing"
+
+    def score(self, case: Case) -> float:
+        raise AssertionError("is never asked")

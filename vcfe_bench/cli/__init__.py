@@ -1,0 +1,35 @@
+"""The command line: thin functions around importable ones, loaded when their command is called."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vcfe_bench.cli.leaderboard import leaderboard
+from vcfe_bench.cli.list import list_plugins
+from vcfe_bench.cli.run import run
+from vcfe_bench.cli.score import score
+from vcfe_bench.errors import UsageError
+
+app = typer.Typer(
+    name="vcfe-bench",
+    help="Make, score and compare counterfactual explanations of video classifiers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command(
+    epilog="Example: vcfe-bench run --methods 'bttf[steps=15],pgd' --dataset shape_moving --limit 16 --out runs/first"
+)(run)
+app.command(epilog="Example: vcfe-bench score runs/first")(score)
+app.command(epilog="Example: vcfe-bench leaderboard runs/first")(leaderboard)
+app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
+
+
+def main() -> None:
+    """Entry point; what the user can mend is told in one line, with exit code 2."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"vcfe-bench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,46 @@
+"""``vcfe-bench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Exit, Option, echo
+
+
+def run(
+    methods: Annotated[str, Option(help="Methods, separated by commas, parameters in brackets.")],
+    dataset: Annotated[str, Option(help="The dataset, parameters in brackets.")],
+    split: Annotated[str, Option(help="train or test.")] = "test",
+    limit: Annotated[int, Option(help="Number of videos, the first of the split that fit the goals.")] = 8,
+    goals: Annotated[
+        str,
+        Option(help="one: a drawn class per video; all: every other class; SRC:DST: videos seen as SRC, towards DST."),
+    ] = "one",
+    target: Annotated[str | None, Option(help="The classifier to explain; by default the dataset's own.")] = None,
+    generator: Annotated[str | None, Option(help="The video generator, or none; by default the dataset's own.")] = None,
+    preset: Annotated[str | None, Option(help="A named set of parameters, for all methods that have it.")] = None,
+    seed: Annotated[int, Option(help="Base seed of all randomness.")] = 0,
+    metrics: Annotated[str | None, Option(help="Metrics, separated by commas; by default all.")] = None,
+    out: Annotated[
+        Path | None, Option(help="The run's directory; by default runs/<dataset>-<hash of the configuration>.")
+    ] = None,
+) -> None:
+    """Make counterfactuals, score them, print the leaderboard. The same command again goes on where it stopped."""
+    from rich.console import Console
+
+    from vcfe_bench import leaderboard, runner, specs
+    from vcfe_bench.display import display
+    from vcfe_bench.request import Request
+
+    console = Console()
+    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset, seed)  # type: ignore[arg-type]
+    chosen = None if metrics is None else tuple(specs.split(metrics))
+    try:
+        with display(console) as observer:
+            directory = runner.run(request, out, chosen, observer)
+    except KeyboardInterrupt:
+        echo("vcfe-bench: interrupted; the same command goes on where it stopped", err=True)
+        raise Exit(130) from None
+    console.print(leaderboard.render(leaderboard.load(directory)))
+    console.print(f"run directory: {directory}", soft_wrap=True, highlight=False)

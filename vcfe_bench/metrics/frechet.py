@@ -1,0 +1,198 @@
+"""Realism: Fréchet distances between sets of originals and of counterfactuals, in the features of frozen networks.
+
+A Fréchet distance grows as samples get fewer, and shrinks when every counterfactual is paired with an original of the
+other set. Read one only beside the real-against-real distance at the same number of videos
+(``statistics.real_against_real``).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vcfe_bench.interfaces import Card, Dataset, SetMetric
+from vcfe_bench.metrics.pair import checked
+from vcfe_bench.models import feature_networks
+from vcfe_bench.models import i3d as i3d_network
+from vcfe_bench.weights import WeightsError
+
+BATCH = 32
+"""Frames in one forward pass."""
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared Fréchet (2-Wasserstein) distance of the Gaussians of ``a`` ``[N, D]`` and ``b`` ``[M, D]``, in float64.
+
+    With the centred data divided by √(N-1) as A and B, the covariances are AᵀA and BᵀB, and the trace of
+    (Σa^½ Σb Σa^½)^½ is the sum of the singular values of A Bᵀ: exact for any rank, no square root of a matrix needed.
+    Where N > D, the triangular factor of A stands in for A.
+
+    Raises:
+        ValueError: a set with fewer than two rows has no covariance; the widths differ.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"two sets [N, D] and [M, D] with N, M ≥ 2 are needed, got {a.shape} and {b.shape}")
+    mean_a, root_a = _gaussian(a)
+    mean_b, root_b = _gaussian(b)
+    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    distance = ((mean_a - mean_b) ** 2).sum() + (root_a**2).sum() + (root_b**2).sum() - 2 * cross
+    return max(float(distance), 0.0)
+
+
+def _gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ``[D]`` and a root R ``[min(N, D), D]`` of the covariance RᵀR (divided by N - 1)."""
+    x = x.astype(np.float64)
+    mean = x.mean(axis=0)
+    root = (x - mean) / np.sqrt(len(x) - 1)
+    return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > root.shape[1] else root
+
+
+class _FrechetMetric(SetMetric):
+    def unavailable(self, dataset: Dataset) -> str | None:
+        try:
+            self.build()
+        except WeightsError as error:
+            return str(error)
+        return None
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network, the same object on every call."""
+
+    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
+        """``frechet_distance`` of the rows of both sets; NaN where a set has fewer than two rows or NaN among them."""
+        if not originals or not counterfactuals:
+            return float("nan")
+        sets = [np.concatenate(features) for features in (originals, counterfactuals)]
+        if any(len(rows) < 2 or not np.isfinite(rows).all() for rows in sets):
+            return float("nan")
+        return frechet_distance(*sets)
+
+
+class _FrameFrechetMetric(_FrechetMetric):
+    @torch.inference_mode()
+    def features(self, video: Tensor) -> np.ndarray:
+        """One row per frame ``[T, D]``, float32; NaN where the video is not finite."""
+        network = self.build()
+        return torch.cat([network(frames) for frames in checked(video).float().split(BATCH)]).numpy()
+
+
+class FIDInception(_FrameFrechetMetric):
+    """Canonical Fréchet inception distance over frames, as pytorch-fid computes it."""
+
+    card = Card(
+        name="FID(inception)",
+        question="Do the frames of the counterfactuals look like frames of originals, to Inception-v3?",
+        criterion="realism",
+        direction="lower",
+        unit="squared feature distance",
+        range=(0.0, float("inf")),
+        source="arXiv 1706.08500; pytorch-fid 0.3, pool3, bilinear to 299×299",
+        failure_modes="Dominated by the number of samples while the videos are fewer than the 2048 features (frames "
+        "of one video are near copies). Counterfactuals of the same originals make it optimistic: a method that "
+        "changes nothing scores 0. Small frames are enlarged, so it partly reads interpolation. Blind to motion.",
+        min_samples=2049,
+    )
+
+    @property
+    def network(self) -> str:
+        return f"inception-pool3-{feature_networks.INCEPTION.sha256[:8]}"
+
+    def build(self) -> nn.Module:
+        return feature_networks.inception()
+
+
+class FIDStVGG(_FrameFrechetMetric):
+    """The same distance in shift-tolerant VGG16 features: the stand-in without a network.
+
+    Features: output of the last of 13 convolutions and its ReLU, averaged over the plane, 512 numbers; frames at their
+    own size.
+    """
+
+    card = Card(
+        name="FID(st-vgg)",
+        question="Do the frames of the counterfactuals look like frames of originals, to a shift-tolerant VGG16?",
+        criterion="realism",
+        direction="lower",
+        unit="squared feature distance",
+        range=(0.0, float("inf")),
+        source="arXiv 1706.08500 with the VGG16 of arXiv 2207.13686: last convolution after its ReLU, averaged over "
+        "the plane (512 features), frames at their own size",
+        failure_modes="Not comparable with FID(inception), nor between frame sizes. Dominated by the number of samples "
+        "while the videos are fewer than the 512 features. Counterfactuals of the same originals make it optimistic: a "
+        "method that changes nothing scores 0. Blind to motion.",
+        min_samples=513,
+    )
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        side = min(dataset.shape[1:])
+        least = feature_networks.PooledVGG.MIN_SIDE
+        return (
+            f"frames need sides of {least} pixels or more, the dataset's have {side}"
+            if side < least
+            else super().unavailable(dataset)
+        )
+
+    @property
+    def network(self) -> str:
+        return f"st-vgg-relu5_3-mean-{feature_networks.ST_VGG.sha256[:8]}"
+
+    def build(self) -> nn.Module:
+        return feature_networks.st_vgg()
+
+
+class FVDI3D(_FrechetMetric):
+    """Fréchet video distance: Kinetics-400 logits of I3D, one clip per video with all its frames.
+
+    Frames: short side to 224 (bilinear, no antialiasing), centre crop, [-1, 1]. The logits are averaged over time.
+    """
+
+    SIDE = 224
+    card = Card(
+        name="FVD(i3d)",
+        question="Do the counterfactuals move and look like originals, to a network for actions?",
+        criterion="spatiotemporal consistency",
+        direction="lower",
+        unit="squared logit distance",
+        range=(0.0, float("inf")),
+        source="arXiv 1812.01717; I3D RGB Kinetics-400 logits; short side bilinear to 224, centre crop; one clip with "
+        "all frames of the video at its own rate, from 9 frames on",
+        failure_modes="Dominated by the number of samples while the videos are fewer than the 400 logits. "
+        "Counterfactuals of the same originals make it optimistic: a method that changes nothing scores 0. Favours the "
+        "look of frames over their motion. The customary clip has 16 frames: values at other lengths, rates or sizes "
+        "are not comparable. Small frames are enlarged.",
+        min_samples=401,
+    )
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        if dataset.shape[0] < i3d_network.MIN_FRAMES:
+            return f"needs {i3d_network.MIN_FRAMES} frames or more, the dataset's videos have {dataset.shape[0]}"
+        return super().unavailable(dataset)
+
+    @property
+    def network(self) -> str:
+        return f"i3d-224-crop-logits-{i3d_network.WEIGHTS.sha256[:8]}"
+
+    def build(self) -> nn.Module:
+        return i3d_network.i3d()
+
+    @torch.inference_mode()
+    def features(self, video: Tensor) -> np.ndarray:
+        """Logits ``[1, 400]``, float32; NaN where the video is not finite."""
+        return self.build()(self.clip(video)).numpy()
+
+    @classmethod
+    def clip(cls, video: Tensor) -> Tensor:
+        """The network's input ``[1, 3, T, 224, 224]`` for a video ``[T, 3, H, W]``."""
+        frames = checked(video).float()
+        height, width = (max(cls.SIDE, round(side * cls.SIDE / min(frames.shape[2:]))) for side in frames.shape[2:])
+        frames = F.interpolate(frames, (height, width), mode="bilinear", align_corners=False)
+        top, left = (height - cls.SIDE) // 2, (width - cls.SIDE) // 2
+        crop = frames[:, :, top : top + cls.SIDE, left : left + cls.SIDE]
+        return (2 * crop - 1).transpose(0, 1)[None]

@@ -1,0 +1,84 @@
+"""Proximity as people see it: learned perceptual distances between frames, averaged over the frames of a video."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.metrics.pair import pair
+from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex
+from vcfe_bench.weights import WeightsError
+
+BATCH = 32
+"""Frames in one forward pass."""
+MIN_SIDE = 32
+"""Smaller frames leave nothing for the last layers."""
+
+
+class _FramePerceptual(SampleMetric):
+    @abstractmethod
+    def build(self) -> Perceptual:
+        """The network, the same object on every call."""
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        if min(dataset.shape[1:]) < MIN_SIDE:
+            return f"frames need sides of {MIN_SIDE} pixels or more, the dataset's have {min(dataset.shape[1:])}"
+        try:
+            self.build()
+        except WeightsError as error:
+            return str(error)
+        return None
+
+    @torch.inference_mode()
+    def score(self, case: Case) -> float:
+        videos = pair(case)
+        if videos is None:
+            return float("nan")
+        network = self.build()
+        batches = zip(*(video.split(BATCH) for video in videos), strict=True)
+        return float(torch.cat([network(*batch) for batch in batches]).double().mean())
+
+
+_FAILURES = (
+    "Judges single frames, so a flicker costs no more than a still change. Trained on photographs: synthetic frames "
+    "are foreign to it. Values at different frame sizes are not comparable. Adversarial noise fools it as any network."
+)
+
+
+class LPIPSAlex(_FramePerceptual):
+    """Canonical LPIPS: version 0.1, AlexNet, mean over frames."""
+
+    card = Card(
+        name="LPIPS(alex)",
+        question="How different would a person find the frames, by the canonical AlexNet distance?",
+        criterion="proximity",
+        direction="lower",
+        unit="LPIPS",
+        range=(0.0, float("inf")),
+        source="arXiv 1801.03924, version 0.1 of the heads, AlexNet of torchvision",
+        failure_modes=_FAILURES,
+    )
+
+    def build(self) -> Perceptual:
+        return lpips_alex()
+
+
+class LPIPSStAlex(_FramePerceptual):
+    """Shift-tolerant LPIPS, whose weights come with an installed package: the stand-in without a network."""
+
+    card = Card(
+        name="LPIPS(st-alex)",
+        question="How different would a person find the frames, by the shift-tolerant AlexNet distance?",
+        criterion="proximity",
+        direction="lower",
+        unit="ST-LPIPS",
+        range=(0.0, float("inf")),
+        source="arXiv 2207.13686, version 0.0 of the weights",
+        failure_modes="Not comparable with LPIPS(alex): other network, other heads, less sensitive to small shifts. "
+        + _FAILURES,
+    )
+
+    def build(self) -> Perceptual:
+        return lpips_st_alex()

@@ -1,0 +1,76 @@
+"""Proximity in pixels: how far is the counterfactual from its original?"""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.metrics.pair import pair
+
+WINDOW = 11
+"""Side of the Gaussian window of SSIM: σ 1.5, cut at 3.5 σ."""
+
+
+class L1(SampleMetric):
+    """Mean absolute difference over all frames, channels and pixels."""
+
+    card = Card(
+        name="L1",
+        question="How much does a pixel change on average?",
+        criterion="proximity",
+        direction="lower",
+        unit="fraction of the 8-bit range",
+        range=(0.0, 1.0),
+        source="definition",
+        failure_modes="Blind to where and how: faint noise everywhere and a moved object may cost the same. "
+        "Zero for a method that does nothing.",
+    )
+
+    def score(self, case: Case) -> float:
+        videos = pair(case)
+        return float("nan") if videos is None else float((videos[0].double() - videos[1].double()).abs().mean())
+
+
+class SSIM(SampleMetric):
+    """Structural similarity of frames in the setting of Wang et al. 2004, averaged over the frames of a video.
+
+    Gaussian window 11×11 with σ 1.5, valid positions only, population covariance, K1 = 0.01, K2 = 0.03, data range 1,
+    in float64, each RGB channel by itself. scikit-image follows that once told so. torchmetrics does not: it reflects
+    the border and averages over it too, and takes a video for a volume, with a window that reaches through time.
+    """
+
+    card = Card(
+        name="SSIM",
+        question="How much of the local structure of each frame is kept?",
+        criterion="proximity",
+        direction="higher",
+        unit="similarity",
+        range=(-1.0, 1.0),
+        source="Wang et al. 2004, 10.1109/TIP.2003.819861; arXiv 2511.20295, equation 11",
+        failure_modes="Saturates where most of the frame is a still background, and punishes a moved object twice, at "
+        "its old and its new place: compare with the row of true_edit. Blind to time; other windows give other values.",
+    )
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        side = min(dataset.shape[1:])
+        return f"frames need sides of {WINDOW} pixels or more, the dataset's have {side}" if side < WINDOW else None
+
+    def score(self, case: Case) -> float:
+        videos = pair(case)
+        if videos is None:
+            return float("nan")
+        frames = zip(*(video.double().numpy() for video in videos), strict=True)
+        return float(np.mean([_ssim(original, counterfactual) for original, counterfactual in frames]))
+
+
+def _ssim(first: np.ndarray, second: np.ndarray) -> float:
+    return structural_similarity(
+        first,
+        second,
+        channel_axis=0,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )

@@ -1,0 +1,119 @@
+"""Validity: does the counterfactual do what was asked, for the target and in its content?"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vcfe_bench.goals import Both, ClassGoal, Confidence, Goal
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+
+
+def goal_class(goal: Goal) -> int | None:
+    """The class a goal asks for; None for goals about values. Of two goals at once, the first that names a class."""
+    match goal:
+        case ClassGoal(index) | Confidence(index):
+            return index
+        case Both(first, second):
+            wished = goal_class(first)
+            return goal_class(second) if wished is None else wished
+    return None
+
+
+def probability(output: Tensor, goal: Goal) -> float:
+    """Softmax probability that the raw output ``[K]`` gives to the goal's class; NaN for goals about values."""
+    index = goal_class(goal)
+    return float("nan") if index is None else float(output.double().softmax(dim=0)[index])
+
+
+class FlipRate(SampleMetric):
+    """1 where the target says of the counterfactual what the goal asks (equation 10 of arXiv 2511.20295), else 0."""
+
+    card = Card(
+        name="FR",
+        question="How often does the target say of the counterfactual what was asked?",
+        criterion="validity",
+        direction="higher",
+        unit="rate",
+        range=(0.0, 1.0),
+        source="arXiv 2511.20295, equation 10; on the stored 8-bit video",
+        failure_modes="Adversarial noise reaches 1.0 without any visible change: read it beside semantic_FR. "
+        "Originals that met the goal already count as flipped; only the choice of goals can prevent it.",
+    )
+
+    def score(self, case: Case) -> float:
+        if not torch.isfinite(case.after).all():
+            return float("nan")
+        return float(case.goal.met(case.after[None])[0])
+
+
+class SemanticFlipRate(SampleMetric):
+    """1 where the dataset's oracle, which measures the content, finds the goal met, else 0.
+
+    The oracle's label is put as the output of a target that is certain of it, so that every kind of goal applies.
+    """
+
+    card = Card(
+        name="semantic_FR",
+        question="How often does the content of the counterfactual, measured without classifier, show the goal?",
+        criterion="validity",
+        direction="higher",
+        unit="rate",
+        range=(0.0, 1.0),
+        source="oracle of the dataset",
+        failure_modes="A broken object counts as 0, like an unchanged one. The oracle may err, on true edits too: "
+        "compare with the row of true_edit. Exists for datasets with an oracle only.",
+    )
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        return "the dataset has no oracle" if type(dataset).oracle is Dataset.oracle else None
+
+    def score(self, case: Case) -> float:
+        if not torch.isfinite(case.counterfactual).all():
+            return float("nan")
+        label = case.dataset.oracle(case.sample, case.counterfactual)
+        if label is None:
+            return 0.0
+        if case.dataset.classes:
+            certain = 1e4 * F.one_hot(torch.tensor([int(label)]), case.after.numel()).float()
+        else:
+            certain = torch.tensor([[float(label)]])
+        return float(case.goal.met(certain)[0])
+
+
+class ConfidenceBefore(SampleMetric):
+    """Softmax probability of the goal's class for the original."""
+
+    card = Card(
+        name="confidence_before",
+        question="How sure was the target of the goal's class before the change?",
+        criterion="validity",
+        direction=None,
+        unit="probability",
+        range=(0.0, 1.0),
+        source="softmax of the target's logits",
+        failure_modes="A property of target and goals, not of the method. NaN for goals about values.",
+    )
+
+    def score(self, case: Case) -> float:
+        return probability(case.before, case.goal)
+
+
+class ConfidenceAfter(SampleMetric):
+    """Softmax probability of the goal's class for the counterfactual."""
+
+    card = Card(
+        name="confidence_after",
+        question="How sure is the target of the goal's class after the change?",
+        criterion="validity",
+        direction="higher",
+        unit="probability",
+        range=(0.0, 1.0),
+        source="softmax of the target's logits",
+        failure_modes="Softmax probabilities are rarely calibrated, and adversarial noise drives them to 1. "
+        "NaN for goals about values.",
+    )
+
+    def score(self, case: Case) -> float:
+        return probability(case.after, case.goal)

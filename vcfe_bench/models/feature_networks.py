@@ -1,0 +1,211 @@
+"""Frozen image networks of the perceptual and Fréchet metrics, built once per process; all take frames in [0, 1]."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from unittest.mock import patch
+
+import lpips
+import pytorch_fid.inception
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vcfe_bench.weights import Weights, fill, load
+
+ALEXNET = Weights(
+    "alexnet-owt-7be5be79.pth", "7be5be79", url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+)
+INCEPTION = Weights(
+    "pt_inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    url=pytorch_fid.inception.FID_WEIGHTS_URL,
+)
+LPIPS_HEADS = Weights(
+    "alex.pth",
+    "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    distribution="lpips",
+    path="lpips/weights/v0.1/alex.pth",
+)
+ST_ALEX = Weights(
+    "alex_shift_tolerant.pth",
+    "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+    distribution="stlpips-pytorch",
+    path="stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
+)
+ST_VGG = Weights(
+    "vgg_shift_tolerant.pth",
+    "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+    distribution="stlpips-pytorch",
+    path="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
+)
+
+
+class BlurPool(nn.Module):
+    """Binomial 3×3 filter with stride 2 behind a reflected border of two pixels (arXiv 1904.11486, 2207.13686)."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("filt", torch.outer(line, line).expand(channels, 1, 3, 3).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class Taps(nn.Sequential):
+    """A sequence of layers that returns the outputs after the layers ``taps``."""
+
+    def __init__(self, layers: list[nn.Module], taps: tuple[int, ...]) -> None:
+        super().__init__(*layers)
+        self.taps = taps
+
+    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
+        outputs = []
+        for index, layer in enumerate(self):
+            x = layer(x)
+            if index in self.taps:
+                outputs.append(x)
+        return outputs
+
+
+def shift_tolerant_alexnet() -> Taps:
+    """AlexNet with dense first convolution and every stride replaced by ``BlurPool``; taps after the five ReLUs."""
+    return Taps(
+        [
+            *(nn.Conv2d(3, 64, 11, padding=2), BlurPool(64), nn.ReLU(), nn.MaxPool2d(3, 1), BlurPool(64)),
+            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 1), BlurPool(192)),
+            *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
+        ],
+        taps=(2, 6, 10, 12, 14),
+    )
+
+
+def shift_tolerant_vgg16() -> nn.Sequential:
+    """VGG16's convolutions up to the last ReLU, its pools' strides replaced by ``BlurPool``."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        if layers:
+            layers += [nn.MaxPool2d(2, 1), BlurPool(channels)]
+        for _ in range(depth):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+    return nn.Sequential(*layers)
+
+
+def _numbered(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors under ``prefix`` by layer number and kind: ``net.slice2.5.bias`` becomes ``5.bias``."""
+    return {".".join(name.split(".")[-2:]): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+class Perceptual(nn.Module):
+    """LPIPS 0.1 (arXiv 1801.03924) between frames ``[N, 3, H, W]`` in [0, 1], one distance per frame ``[N]``.
+
+    Built without weights; ``metric.net`` is the backbone, ``metric.lins`` are the linear heads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package asks torchvision for AlexNet in a deprecated way
+            self.metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.metric(first, second, normalize=True)[:, 0, 0, 0]
+
+    def fill_heads(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Load ``lin0`` … ``lin4`` of an LPIPS checkpoint."""
+        for index, head in enumerate(self.metric.lins):
+            prefix = f"lin{index}."
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+            fill(head, tensors, source)
+
+
+@lru_cache(maxsize=1)
+def lpips_alex() -> Perceptual:
+    """Canonical LPIPS: torchvision's AlexNet, the linear heads of the ``lpips`` package.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    tensors = _numbered(load(ALEXNET), "features.")
+    network = Perceptual()
+    backbone = network.metric.net
+    names = {name: name.split(".", 1)[1] for name in backbone.state_dict()}  # slice2.3.bias: layer 3 of torchvision's
+    fill(backbone, {name: tensors[layer] for name, layer in names.items() if layer in tensors}, ALEXNET.name)
+    network.fill_heads(load(LPIPS_HEADS), LPIPS_HEADS.name)
+    return network.eval()
+
+
+@lru_cache(maxsize=1)
+def lpips_st_alex() -> Perceptual:
+    """Shift-tolerant LPIPS (arXiv 2207.13686): its own AlexNet and linear heads.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    state = load(ST_ALEX)
+    network = Perceptual()
+    with torch.device("meta"):
+        network.metric.net = shift_tolerant_alexnet()
+    fill(network.metric.net, _numbered(state, "net."), ST_ALEX.name)
+    network.fill_heads(state, ST_ALEX.name)
+    return network.eval()
+
+
+class PooledVGG(nn.Module):
+    """Frames ``[N, 3, H, W]`` in [0, 1] → last ReLU averaged over the plane, ``[N, 512]``."""
+
+    MIN_SIDE = 32
+    """On much smaller frames the last ``BlurPool`` finds nothing to reflect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = lpips.ScalingLayer()
+        with torch.device("meta"):
+            self.layers = shift_tolerant_vgg16()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.layers(self.scale(2 * frames - 1)).mean(dim=(2, 3))
+
+
+@lru_cache(maxsize=1)
+def st_vgg() -> PooledVGG:
+    """Shift-tolerant VGG16 with the weights of shift-tolerant LPIPS.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    network = PooledVGG()
+    fill(network.layers, _numbered(load(ST_VGG), "net."), ST_VGG.name)
+    return network.eval()
+
+
+class Pool3(nn.Module):
+    """Frames ``[N, 3, H, W]`` in [0, 1], resized to 299×299 (bilinear) → last pooled features ``[N, 2048]``."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        # pytorch-fid reads no weights but those that it downloads itself
+        with patch.object(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state):
+            self.network = pytorch_fid.inception.InceptionV3()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.network(frames)[0][:, :, 0, 0]
+
+
+@lru_cache(maxsize=1)
+def inception() -> Pool3:
+    """The Inception-v3 of the Fréchet inception distance, through pytorch-fid.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    return Pool3(load(INCEPTION)).eval()

@@ -1,0 +1,135 @@
+"""Inflated Inception-v1 (I3D, arXiv 1705.07750) trained on Kinetics-400: the network of the Fréchet video distance.
+
+The layers have the names of the published network. Padding is TensorFlow's SAME: what is missing to
+``ceil(size / stride)`` windows is added on both sides, the odd one behind.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vcfe_bench.weights import Weights, fill, load
+
+WEIGHTS = Weights("i3d_kinetics400.safetensors", "86183a11cab622ab569e36d38a4e4ea8890ce0612bcddda4e38083a4beefee7b")
+MIN_FRAMES = 9
+"""Fewer frames leave a single time step before the last pooling, which needs two."""
+
+Size = tuple[int, int, int]
+MIXED = {
+    "Mixed_3b": (192, (64, 96, 128, 16, 32, 32)),
+    "Mixed_3c": (256, (128, 128, 192, 32, 96, 64)),
+    "Mixed_4b": (480, (192, 96, 208, 16, 48, 64)),
+    "Mixed_4c": (512, (160, 112, 224, 24, 64, 64)),
+    "Mixed_4d": (512, (128, 128, 256, 24, 64, 64)),
+    "Mixed_4e": (512, (112, 144, 288, 32, 64, 64)),
+    "Mixed_4f": (528, (256, 160, 320, 32, 128, 128)),
+    "Mixed_5b": (832, (256, 160, 320, 32, 128, 128)),
+    "Mixed_5c": (832, (384, 192, 384, 48, 128, 128)),
+}
+"""Channels in, and channels of the six convolutions, of each inception block."""
+
+
+def pad_same(x: Tensor, kernel: Size, stride: Size, value: float = 0.0) -> Tensor:
+    """``x`` ``[B, C, T, H, W]`` with TensorFlow's SAME padding for one windowed operation."""
+    padding: list[int] = []
+    for size, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        padding += [total // 2, total - total // 2]
+    return F.pad(x, padding, value=value) if any(padding) else x
+
+
+class Unit(nn.Module):
+    """Convolution without bias, batch normalisation without scale (ε = 1e-3), ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: Size = (1, 1, 1), stride: Size = (1, 1, 1)) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
+        self.norm = nn.BatchNorm3d(channels_out, eps=1e-3)
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(pad_same(x, self.kernel, self.stride))).relu_()
+
+
+class Pool(nn.Module):
+    """Maximum over windows, SAME padding."""
+
+    def __init__(self, kernel: Size, stride: Size) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool3d(pad_same(x, self.kernel, self.stride, -torch.inf), self.kernel, self.stride)
+
+
+class Mixed(nn.Module):
+    """Inception block: four branches side by side."""
+
+    def __init__(self, channels_in: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.Branch_0 = nn.ModuleDict({"Conv3d_0a_1x1": Unit(channels_in, channels[0])})
+        self.Branch_1 = nn.ModuleDict(
+            {
+                "Conv3d_0a_1x1": Unit(channels_in, channels[1]),
+                "Conv3d_0b_3x3": Unit(channels[1], channels[2], (3, 3, 3)),
+            }
+        )
+        self.Branch_2 = nn.ModuleDict(
+            {
+                "Conv3d_0a_1x1": Unit(channels_in, channels[3]),
+                "Conv3d_0b_3x3": Unit(channels[3], channels[4], (3, 3, 3)),
+            }
+        )
+        self.Branch_3 = nn.ModuleDict(
+            {"MaxPool3d_0a_3x3": Pool((3, 3, 3), (1, 1, 1)), "Conv3d_0b_1x1": Unit(channels_in, channels[5])}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = []
+        for branch in (self.Branch_0, self.Branch_1, self.Branch_2, self.Branch_3):
+            y = x
+            for layer in branch.values():
+                y = layer(y)
+            outputs.append(y)
+        return torch.cat(outputs, dim=1)
+
+
+class I3D(nn.Module):
+    """Clips ``[B, 3, T, 224, 224]`` in [-1, 1], T ≥ 9 → logits ``[B, 400]``, averaged over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential()
+        self.trunk.add_module("Conv3d_1a_7x7", Unit(3, 64, (7, 7, 7), (2, 2, 2)))
+        self.trunk.add_module("MaxPool3d_2a_3x3", Pool((1, 3, 3), (1, 2, 2)))
+        self.trunk.add_module("Conv3d_2b_1x1", Unit(64, 64))
+        self.trunk.add_module("Conv3d_2c_3x3", Unit(64, 192, (3, 3, 3)))
+        self.trunk.add_module("MaxPool3d_3a_3x3", Pool((1, 3, 3), (1, 2, 2)))
+        for name, (channels_in, channels) in MIXED.items():
+            if name == "Mixed_4b":
+                self.trunk.add_module("MaxPool3d_4a_3x3", Pool((3, 3, 3), (2, 2, 2)))
+            if name == "Mixed_5b":
+                self.trunk.add_module("MaxPool3d_5a_2x2", Pool((2, 2, 2), (2, 2, 2)))
+            self.trunk.add_module(name, Mixed(channels_in, channels))
+        self.logits = nn.Conv3d(1024, 400, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.avg_pool3d(self.trunk(x), (2, 7, 7), stride=1)
+        return self.logits(pooled).mean(dim=(2, 3, 4))
+
+
+@lru_cache(maxsize=1)
+def i3d() -> I3D:
+    """The network with the shipped weights, frozen, once per process.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    with torch.device("meta"):
+        network = I3D()
+    fill(network, load(WEIGHTS), WEIGHTS.name)
+    return network

@@ -1,0 +1,96 @@
+"""Video Swin Transformers as targets: torchvision's ``SwinTransformer3d`` in small and in published sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
+
+from vcfe_bench import weights
+from vcfe_bench.interfaces import Target
+
+
+@dataclass(frozen=True)
+class SwinSize:
+    """Arguments of ``SwinTransformer3d``."""
+
+    embed: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    patch: tuple[int, int, int] = (2, 4, 4)
+    window: tuple[int, int, int] = (8, 7, 7)
+    stochastic_depth: float = 0.1
+
+
+SIZES = {
+    "mini": SwinSize(24, (2, 2), (2, 4), window=(8, 4, 4), stochastic_depth=0.0),
+    "swin3d_t": SwinSize(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    "swin3d_s": SwinSize(96, (2, 2, 18, 2), (3, 6, 12, 24)),
+    "swin3d_b": SwinSize(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class VideoSwin(nn.Module):
+    """Clip in, logits out: chooses frames, normalises, classifies.
+
+    Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not influence
+    the output and get no gradient (Table S2 of the BTTF paper reads every second frame).
+    """
+
+    def __init__(self, size: SwinSize, classes: int, length: int, stride: int) -> None:
+        super().__init__()
+        self.register_buffer("frames", torch.arange(length) * stride, persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.network = SwinTransformer3d(
+            patch_size=list(size.patch),
+            embed_dim=size.embed,
+            depths=list(size.depths),
+            num_heads=list(size.heads),
+            window_size=list(size.window),
+            stochastic_depth_prob=size.stochastic_depth,
+            num_classes=classes,
+            patch_embed=PatchEmbed3d,
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        clip = (video.index_select(1, self.frames) - self.mean) / self.std
+        return self.network(clip.transpose(1, 2))
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class MSwinParams:
+    """``weights``: another safetensors file of the same network; empty for the shipped one."""
+
+    weights: str = Field("")
+
+
+class MSwin(Target):
+    """M-swin: a small Video Swin trained on Shape-Moving; reads 8 of 17 frames."""
+
+    Params = MSwinParams
+    params: MSwinParams
+    classes = ("up", "down", "left", "right")
+
+    def __init__(self, params: MSwinParams | None = None) -> None:
+        super().__init__(params)
+        path = Path(self.params.weights or str(files("vcfe_bench.models") / "zoo" / "m_swin.safetensors"))
+        self.model = VideoSwin(SIZES["mini"], len(self.classes), length=8, stride=2)
+        weights.fill(self.model, weights.read(path), str(path))
+        self.requires_grad_(False).eval()
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.model(video)
+
+    @property
+    def fingerprint(self) -> str:
+        frames = "-".join(str(int(i)) for i in self.model.frames)
+        return f"{weights.fingerprint(self.model)}-frames{frames}"

@@ -1,0 +1,207 @@
+"""The registry of plug-ins: entry points by kind, loaded when asked for, built from specs.
+
+A plug-in is any class that a distribution registers under ``vcfe_bench.methods``, ``.datasets``, ``.targets``,
+``.generators`` or ``.metrics``. Nothing is imported before it is named, and one that does not import is listed with its
+error.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from vcfe_bench import specs
+from vcfe_bench.errors import UsageError, nearest
+from vcfe_bench.interfaces import Dataset, Generator, Method, Metric, Plugin, SampleMetric, SetMetric, Target
+
+P = TypeVar("P", bound=Plugin)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One registered plug-in as people see it.
+
+    ``distribution`` and ``version`` say who registered it, ``file`` where it lives; ``error`` is why it does not import,
+    or None.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    file: str
+    summary: str = ""
+    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    presets: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry(Generic[P]):
+    """All plug-ins of one kind. ``bases`` are the interfaces of which a plug-in must implement one."""
+
+    kind: str
+    bases: tuple[type, ...]
+
+    def names(self) -> list[str]:
+        return sorted(_entries(self.kind))
+
+    def load(self, name: str) -> type[P]:
+        """The class registered under ``name``.
+
+        Raises:
+            UsageError: no such plug-in, or it does not import or is not of this kind.
+        """
+        entries = _entries(self.kind)
+        if name not in entries:
+            raise UsageError(f"unknown {self.kind} '{name}'; {nearest(name, entries)}")
+        try:
+            return self._load(entries[name])
+        except Exception as error:
+            raise UsageError(f"{self.kind} '{name}' is broken: {describe(error)}") from error
+
+    def build(self, spec: str, preset: str | None = None) -> P:
+        """The plug-in that ``spec`` describes, with its canonical spec set; ``preset`` fills what the spec leaves open.
+
+        Raises:
+            UsageError: unknown or broken plug-in, unknown parameter, bad value, or a constructor that fails.
+        """
+        name, given = specs.parse(spec)
+        cls = self.load(name)
+        presets: Mapping[str, Mapping[str, Any]] = getattr(cls, "presets", {})
+        params = self._params(cls, name, {**presets.get(preset or "", {}), **given})
+        try:
+            plugin = cls(params)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.kind} '{spec}' cannot be built: {describe(error)}") from error
+        plugin.spec = specs.format(name, _changed(params))
+        return plugin
+
+    def listings(self) -> list[Listing]:
+        """Every registered plug-in, broken ones with their error."""
+        return [self._listing(entry) for _, entry in sorted(_entries(self.kind).items())]
+
+    def _load(self, entry: EntryPoint) -> type[P]:
+        cls = entry.load()
+        if not (isinstance(cls, type) and issubclass(cls, self.bases)):
+            raise TypeError(f"{entry.value} is not a {' or '.join(base.__name__ for base in self.bases)}")
+        return cls  # type: ignore[return-value]
+
+    def _params(self, cls: type[P], name: str, values: Mapping[str, Any]) -> Any:
+        known = [field.name for field in dataclasses.fields(cls.Params)]
+        for key in values:
+            if key not in known:
+                raise UsageError(f"{self.kind} '{name}' has no parameter '{key}'; {nearest(key, known)}")
+        try:
+            return cls.Params(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its parameters"
+            raise UsageError(f"{self.kind} '{name}': {where}={first['input']}: {first['msg']}") from None
+
+    def _listing(self, entry: EntryPoint) -> Listing:
+        dist = entry.dist
+        base = Listing(entry.name, dist.name if dist else "", dist.version if dist else "", _file(entry.module))
+        try:
+            cls = self._load(entry)
+            parameters = _dump(cls.Params())
+        except Exception as error:
+            return dataclasses.replace(base, error=describe(error))
+        return dataclasses.replace(
+            base,
+            summary=(cls.__doc__ or "").strip().split("\n")[0],
+            parameters={key: specs.format_value(value) for key, value in parameters.items()},
+            presets=tuple(getattr(cls, "presets", {})),
+        )
+
+
+METHODS: Registry[Method] = Registry("method", (Method,))
+DATASETS: Registry[Dataset] = Registry("dataset", (Dataset,))
+TARGETS: Registry[Target] = Registry("target", (Target,))
+GENERATORS: Registry[Generator] = Registry("generator", (Generator,))
+METRICS: Registry[Metric] = Registry("metric", (SampleMetric, SetMetric))  # type: ignore[type-var]
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    f"{registry.kind}s": registry for registry in (METHODS, DATASETS, TARGETS, GENERATORS, METRICS)
+}
+"""Registries by the word people use: ``methods``, ``datasets``, …"""
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def source_hash(cls: type) -> str:
+    """Hash of the source that defines a plug-in: its module and the modules it imports from its own top-level package.
+
+    Imports are read from the source, at any depth and wherever they stand, so that the hash does not depend on what
+    happens to be loaded. What the plug-in uses from other packages is covered by the versions in ``run.json``.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted(_sources(cls.__module__).items()):
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _entries(kind: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"vcfe_bench.{kind}s"):
+        if found.setdefault(entry.name, entry).value != entry.value:
+            raise UsageError(f"{kind} '{entry.name}' is registered twice: {found[entry.name].value} and {entry.value}")
+    return found
+
+
+def _dump(params: Any) -> dict[str, Any]:
+    return TypeAdapter(type(params)).dump_python(params, mode="json")
+
+
+def _changed(params: Any) -> dict[str, Any]:
+    defaults = _dump(type(params)())
+    return {key: value for key, value in _dump(params).items() if value != defaults[key]}
+
+
+def _file(module: str) -> str:
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:
+        return ""
+    return spec.origin or "" if spec else ""
+
+
+def _sources(module: str) -> dict[str, Path]:
+    """Source files by module name: ``module`` and what it imports, directly or not, from its own top-level package."""
+    package = module.partition(".")[0]
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.partition(".")[0] != package or not (file := _file(name)).endswith(".py"):
+            continue
+        found[name] = Path(file)
+        waiting += _imports(name, found[name])
+    return found
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    parents = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = parents[: len(parents) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -1,0 +1,158 @@
+"""From what the user asked for to built, checked and frozen parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from vcfe_bench import plugins, specs
+from vcfe_bench.errors import UsageError, nearest
+from vcfe_bench.interfaces import Dataset, Generator, Method, Split, Target
+
+REFERENCES = ("true_edit", "reconstruction", "no_edit")
+"""Methods that run beside any others: the ceiling and the floors that every row is read against."""
+THREADS = 2
+"""Torch threads per task. The last bits of a sum depend on how many threads share it, so the number is part of every
+task's identity and does not follow the machine: the same task is the same on one core and on sixty-four. More cores are
+used by running more tasks at once."""
+NONE = "none"
+"""As the name of a generator: do without."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run, as the user says it; ``target`` and ``generator`` left open are the dataset's own.
+
+    ``goals`` is ``one``, ``all`` or ``SRC:DST`` (class names), ``limit`` the number of videos.
+    """
+
+    methods: tuple[str, ...]
+    dataset: str
+    split: Split = "test"
+    limit: int = 8
+    goals: str = "one"
+    target: str | None = None
+    generator: str | None = None
+    preset: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run. ``methods`` includes the references; target and generator are frozen."""
+
+    request: Request
+    methods: tuple[Method, ...]
+    dataset: Dataset
+    target: Target
+    generator: Generator | None
+
+    def generator_for(self, method: Method) -> Generator | None:
+        """The generator, for a method that declares it needs one."""
+        return self.generator if method.needs_generator else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes or self.dataset.classes
+
+    def configuration(self) -> dict[str, Any]:
+        """All that decides what a run computes, as JSON; a run directory belongs to one configuration."""
+        return {
+            "methods": {
+                method.spec: {
+                    "source": plugins.source_hash(type(method)),
+                    "fingerprint": method.fingerprint,
+                    "width": method.width,
+                }
+                for method in self.methods
+            },
+            "dataset": self.dataset.spec,
+            "split": self.request.split,
+            "limit": self.request.limit,
+            "goals": self.request.goals,
+            "target": {"spec": self.target.spec, "fingerprint": self.target.fingerprint},
+            "classes": list(self.classes),
+            "generator": self.generator and {"spec": self.generator.spec, "fingerprint": self.generator.fingerprint},
+            "seed": self.request.seed,
+            "threads": THREADS,
+        }
+
+
+def short_hash(configuration: dict[str, Any]) -> str:
+    """Eight hexadecimal digits that name a configuration."""
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def resolve(request: Request) -> Setup:
+    """Build and check everything a request names.
+
+    Raises:
+        UsageError: anything the user has to change.
+    """
+    if request.limit < 1:
+        raise UsageError(f"--limit must be at least 1, not {request.limit}")
+    if request.split not in get_args(Split):
+        raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, get_args(Split))}")
+    if not request.methods:
+        raise UsageError("no method is named")
+    dataset = plugins.DATASETS.build(request.dataset)
+    methods = _methods(request)
+    target_spec = request.target or dataset.target
+    if not target_spec:
+        raise UsageError(f"dataset '{dataset.spec}' has no target of its own: choose one with --target")
+    target = plugins.TARGETS.build(target_spec)
+    target.eval().requires_grad_(False)
+    if target.classes and dataset.classes and target.classes != dataset.classes:
+        raise UsageError(
+            f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "
+            f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
+        )
+    setup = Setup(request, methods, dataset, target, _generator(request, dataset))
+    check_goals(request.goals, setup.classes)
+    return setup
+
+
+def check_goals(goals: str, classes: tuple[str, ...]) -> tuple[int, int] | None:
+    """The class indices of ``SRC:DST``; None for ``one`` and ``all``.
+
+    Raises:
+        UsageError: neither, or an unknown class, or twice the same.
+    """
+    if goals in ("one", "all"):
+        return None
+    names = goals.split(":")
+    if len(names) != 2:
+        raise UsageError(f"--goals is one, all or SRC:DST, not '{goals}'")
+    for name in names:
+        if name not in classes:
+            raise UsageError(f"unknown class '{name}' in --goals; {nearest(name, classes)}")
+    source, destination = (classes.index(name) for name in names)
+    if source == destination:
+        raise UsageError(f"--goals {goals} asks for no change")
+    return source, destination
+
+
+def _methods(request: Request) -> tuple[Method, ...]:
+    if request.preset is not None:
+        known = {preset for spec in request.methods for preset in plugins.METHODS.load(specs.parse(spec)[0]).presets}
+        if request.preset not in known:
+            raise UsageError(f"no chosen method has a preset '{request.preset}'; {nearest(request.preset, known)}")
+    chosen = [plugins.METHODS.build(spec, request.preset) for spec in request.methods]
+    references = [plugins.METHODS.build(name) for name in REFERENCES]
+    return tuple({method.spec: method for method in (*chosen, *references)}.values())
+
+
+def _generator(request: Request, dataset: Dataset) -> Generator | None:
+    spec = request.generator or dataset.generator
+    if spec in ("", NONE):
+        return None
+    generator = plugins.GENERATORS.build(spec)
+    violation = generator.constraints.violation(dataset.shape)
+    if violation:
+        raise UsageError(
+            f"generator '{generator.spec}' does not fit dataset '{dataset.spec}': {violation}; "
+            "choose another with --generator, or none"
+        )
+    return generator

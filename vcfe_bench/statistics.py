@@ -1,0 +1,157 @@
+"""What a number over a few videos is worth: intervals for means, rates and set distances, the floor of a set distance.
+
+Goals that share a source video are not independent, so whole source videos ("clusters") are drawn or left out, never
+single values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 9999
+
+Features = Sequence[np.ndarray]
+"""Features of a set: one array ``[n, D]`` per video."""
+Distance = Callable[[Features, Features], float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95% interval; NaN where there is none.
+
+    Attributes:
+        n: values it rests on.
+        missing: values that were NaN and left out.
+        clusters: independent source videos among the ``n``.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    missing: int
+    clusters: int
+
+
+def mean_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
+    """Mean with the percentile bootstrap interval, source videos drawn with replacement.
+
+    ``clusters`` names the source video of each value (None: each its own). NaN values are left out and counted. Without
+    two clusters there is no interval. Where all values are equal, the interval has no width.
+    """
+    kept, groups = _finite(values, clusters)
+    missing = len(values) - len(kept)
+    if not len(kept):
+        return Estimate(np.nan, np.nan, np.nan, 0, missing, 0)
+    mean, count = float(kept.mean()), int(groups.max()) + 1
+    low = high = np.nan
+    if np.ptp(kept) == 0 and count > 1:
+        low = high = mean
+    elif count > 1:
+        interval = stats.bootstrap(
+            (np.bincount(groups, kept), np.bincount(groups)),
+            lambda sums, sizes, axis: sums.sum(axis=axis) / sizes.sum(axis=axis),
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=1000,
+            confidence_level=LEVEL,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        low, high = float(interval.low), float(interval.high)
+    return Estimate(mean, low, high, len(kept), missing, count)
+
+
+def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
+    """As ``mean_interval``, for values that are 0 or 1.
+
+    A sample of nothing but ones does not show that the rate is one, and a bootstrap cannot see what the sample does not
+    hold. There the exact binomial (Clopper-Pearson) interval of the clusters takes its place: sixteen of sixteen give
+    [0.79, 1].
+
+    Raises:
+        ValueError: a value is neither 0, 1 nor NaN.
+    """
+    kept, _ = _finite(values, clusters)
+    if not np.isin(kept, (0.0, 1.0)).all():
+        raise ValueError("a rate is a mean of zeros and ones")
+    estimate = mean_interval(values, clusters, seed)
+    if not len(kept) or np.ptp(kept) > 0:
+        return estimate
+    exact = stats.binomtest(int(kept[0]) * estimate.clusters, estimate.clusters).proportion_ci(LEVEL, method="exact")
+    return Estimate(
+        estimate.value, float(exact.low), float(exact.high), estimate.n, estimate.missing, estimate.clusters
+    )
+
+
+def _finite(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Values that are not NaN, and the number of the cluster of each, counted from 0."""
+    array = np.asarray(values, dtype=np.float64)
+    present = ~np.isnan(array)
+    return array[present], _numbered(clusters, len(array), present)
+
+
+def _numbered(clusters: Sequence[Hashable] | None, length: int, present: np.ndarray) -> np.ndarray:
+    names: Sequence[Hashable] = range(length) if clusters is None else clusters
+    if len(names) != length:
+        raise ValueError(f"{length} values, but {len(names)} clusters")
+    numbers: dict[Hashable, int] = {}
+    return np.array(
+        [numbers.setdefault(name, len(numbers)) for name, keep in zip(names, present, strict=True) if keep], int
+    )
+
+
+def distance_interval(
+    originals: Features, counterfactuals: Features, distance: Distance, clusters: Sequence[Hashable] | None = None
+) -> Estimate:
+    """A set distance with its jackknife interval: the spread of its values with one source video left out.
+
+    ``counterfactuals[i]`` explains ``originals[i]``; both are left out together. The interval is for the distance *at
+    this number of videos*, with the bias that comes with it. A bootstrap would not do: videos drawn twice make a
+    Fréchet distance larger, and in simulations its interval held the expected value in none to half of the cases, the
+    jackknife's in 93 to 100%.
+
+    Raises:
+        ValueError: the sets differ in length.
+    """
+    total = len(originals)
+    if len(counterfactuals) != total:
+        raise ValueError(f"{total} originals, but {len(counterfactuals)} counterfactuals")
+    groups = _numbered(clusters, total, np.ones(total, dtype=bool))
+    count = len(set(groups.tolist()))
+    value = distance(originals, counterfactuals)
+    if count < 3 or not np.isfinite(value):
+        return Estimate(value, np.nan, np.nan, total, 0, count)
+    left_out = []
+    for group in range(count):
+        kept = np.flatnonzero(groups != group).tolist()
+        left_out.append(distance([originals[i] for i in kept], [counterfactuals[i] for i in kept]))
+    error = np.sqrt((count - 1) * np.var(left_out))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1) * error)
+    return Estimate(value, max(value - half, 0.0), value + half, total, 0, count)
+
+
+def real_against_real(features: Features, distance: Distance, seed: int = 0, splits: int = 10) -> np.ndarray:
+    """The floor of a set distance: what two sets of *different* originals are apart, ``[splits]`` values.
+
+    ``features`` are 2N originals; each split deals them into two halves of N at random. The mean is the floor of a
+    distance over N videos; a distance at N may not be read against a floor at another N.
+
+    Raises:
+        ValueError: fewer than four originals.
+    """
+    half = len(features) // 2
+    if half < 2:
+        raise ValueError(f"the floor needs four originals or more, got {len(features)}")
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(splits):
+        order = rng.permutation(len(features))
+        values.append(distance([features[i] for i in order[:half]], [features[i] for i in order[half : 2 * half]]))
+    return np.array(values)

@@ -1,0 +1,65 @@
+"""Train a Video Swin from scratch on a dataset's training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vcfe_bench.interfaces import Dataset
+from vcfe_bench.models.video_swin import SIZES, VideoSwin
+from vcfe_bench.training import loop
+
+
+@dataclass(frozen=True)
+class TargetRecipe:
+    """``size`` names an entry of ``video_swin.SIZES``; the clip is every ``stride``-th frame, ``length`` of them."""
+
+    size: str = "mini"
+    length: int = 8
+    stride: int = 2
+    steps: int = 3000
+    batch: int = 16
+    rate: float = 8e-4
+    seed: int = 0
+
+
+def train(
+    dataset: Dataset, folder: Path, recipe: TargetRecipe = TargetRecipe(), log: Callable[[str], None] = print
+) -> VideoSwin:
+    """Train, resuming from ``folder``; returns the averaged weights, frozen."""
+    torch.manual_seed(recipe.seed)
+    model = VideoSwin(SIZES[recipe.size], len(dataset.classes), recipe.length, recipe.stride)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        chosen = rng.integers(dataset.size("train"), size=recipe.batch)
+        videos, labels = zip(*(dataset.training_clip(int(index), rng) for index in chosen), strict=True)
+        return F.cross_entropy(model(torch.stack(videos)), torch.tensor(labels))
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.02)
+    schedule = loop.Schedule(recipe.steps)
+    checkpoint = folder / "target.pt"
+    best = loop.run(model, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, every=50, ema=0.99, log=log)
+    return best.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def accuracy(model: torch.nn.Module, dataset: Dataset, limit: int, backwards: tuple[int, ...] | None = None) -> float:
+    """Share of the first ``limit`` test videos that get their label.
+
+    With ``backwards`` (the label of each class's reversed motion) the videos run backwards and that label is expected.
+    """
+    hits = 0
+    for first in range(0, limit, 32):
+        samples = [dataset.sample("test", index) for index in range(first, min(first + 32, limit))]
+        video = torch.stack([sample.video for sample in samples])
+        labels = torch.tensor([int(sample.label) for sample in samples])
+        if backwards is not None:
+            video, labels = video.flip(1), torch.tensor(backwards)[labels]
+        hits += int((model(video).argmax(1) == labels).sum())
+    return hits / limit

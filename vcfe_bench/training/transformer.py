@@ -1,0 +1,121 @@
+"""Train a small Wan transformer from scratch by flow matching, on latents of a frozen autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from torch import Tensor
+
+from vcfe_bench.interfaces import Dataset
+from vcfe_bench.models.wan import WanCondition, WanModel
+from vcfe_bench.training import loop
+
+
+@dataclass(frozen=True)
+class TransformerRecipe:
+    """Sizes and schedule.
+
+    Noise levels are logit-normal(``mean``, ``deviation``), tilted to the noisy end where the direction of motion is decided.
+    Matrices of the blocks are updated by Muon, everything else by AdamW. ``blind`` is the share of clips whose first frame is withheld, so that
+    the model can also run without a condition. ``pool`` training clips are encoded once.
+    """
+
+    heads: int = 3
+    head_width: int = 64
+    layers: int = 6
+    feed_forward: int = 768
+    text_width: int = 32
+    steps: int = 6000
+    batch: int = 16
+    pool: int = 6144
+    rate: float = 1e-3
+    mean: float = 0.6
+    deviation: float = 1.2
+    blind: float = 0.05
+    seed: int = 0
+
+
+def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
+    """An untrained transformer on ``vae``'s latents; its prompt is one fixed random token."""
+    torch.manual_seed(recipe.seed)
+    channels = vae.config.z_dim
+    transformer = WanTransformer3DModel(
+        patch_size=(1, 1, 1),
+        num_attention_heads=recipe.heads,
+        attention_head_dim=recipe.head_width,
+        in_channels=2 * channels + vae.config.scale_factor_temporal,
+        out_channels=channels,
+        text_dim=recipe.text_width,
+        freq_dim=128,
+        ffn_dim=recipe.feed_forward,
+        num_layers=recipe.layers,
+    )
+    return WanModel(vae, transformer, torch.randn(1, 1, recipe.text_width))
+
+
+@torch.no_grad()
+def encode_pool(model: WanModel, dataset: Dataset, size: int, file: Path, log: Callable[[str], None]) -> dict[str, Tensor]:
+    """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept in ``file``."""
+    if file.exists():
+        return torch.load(file, weights_only=True)
+    latents, conditions = [], []
+    with torch.autocast("cpu", torch.bfloat16):
+        for first in range(0, size, 32):
+            video = torch.stack([dataset.sample("train", i).video for i in range(first, min(first + 32, size))])
+            latents.append(model.encode(video).half())
+            conditions.append(model.condition(video[:, 0], dataset.shape).latent.half())
+            if first % 1024 == 0:
+                log(f"encoded {first} of {size} clips")
+    pool = {"latent": torch.cat(latents), "condition": torch.cat(conditions)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(pool, file)
+    return pool
+
+
+def flow_loss(model: WanModel, latent: Tensor, condition: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of the velocity at ``(1 - s) z_0 + s ε``, for ``sigma [B]``."""
+    level = sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - level) * latent + level * noise
+    with torch.autocast("cpu", torch.bfloat16):
+        velocity = model.velocity(noisy, sigma, WanCondition(condition))
+    return (velocity - (noise - latent)).square().mean()
+
+
+def train(
+    dataset: Dataset,
+    vae: AutoencoderKLWan,
+    folder: Path,
+    recipe: TransformerRecipe = TransformerRecipe(),
+    log: Callable[[str], None] = print,
+) -> WanModel:
+    """Train, resuming from ``folder``; returns the frozen model with averaged weights."""
+    model = build(recipe, vae)
+    pool = encode_pool(model, dataset, recipe.pool, folder / "latents.pt", log)
+    with torch.no_grad():
+        nothing = model.condition(None, dataset.shape).latent
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        rows = torch.from_numpy(rng.integers(len(pool["latent"]), size=recipe.batch))
+        latent, condition = pool["latent"][rows].float(), pool["condition"][rows].float()
+        condition[torch.rand(recipe.batch) < recipe.blind] = nothing
+        sigma = torch.sigmoid(recipe.mean + recipe.deviation * torch.randn(recipe.batch))
+        return flow_loss(model, latent, condition, sigma, torch.randn_like(latent))
+
+    matrices = [p for p in model.transformer.blocks.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.transformer.parameters() if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01),
+    ]
+    schedule = loop.Schedule(recipe.steps, floor=0.05)
+    checkpoint = folder / "transformer.pt"
+    transformer = loop.run(
+        model.transformer, optimizers, loss, schedule, checkpoint, seed=recipe.seed, every=50, log=log
+    )
+    return WanModel(vae, transformer.eval().requires_grad_(False), model.prompt)

@@ -1,0 +1,108 @@
+"""Train a small Wan autoencoder from scratch on a dataset's training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from torch import Tensor, nn
+
+from vcfe_bench.interfaces import Dataset
+from vcfe_bench.training import loop
+from vcfe_bench.training.data import clips
+
+
+@dataclass(frozen=True)
+class VAERecipe:
+    """Sizes and schedule. Three phases: single frames, then crops of 9 frames, then whole clips.
+
+    The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter at this size: without them the
+    RMS norms hide absolute colour for very long. There is no KL term; ``noise`` on the latent and a light ``shrink`` on its square keep the
+    latent space smooth. Pixels that differ from their frame's median colour weigh ``emphasis`` times more.
+    """
+
+    channels: int = 24
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    latent_channels: int = 12
+    patch: int = 2
+    phases: tuple[tuple[int, int, int], ...] = ((1200, 16, 1), (1800, 8, 9), (300, 6, 17))
+    """(steps, batch, frames) of each phase."""
+    rate: float = 4e-4
+    emphasis: float = 4.0
+    noise: float = 0.05
+    shrink: float = 1e-4
+    seed: int = 0
+
+
+def build(recipe: VAERecipe) -> AutoencoderKLWan:
+    """An untrained autoencoder: 4× in time and ``patch · 2^(levels-1)``× in space."""
+    side = recipe.patch * 2 ** (len(recipe.multipliers) - 1)
+    pixels = 3 * recipe.patch**2
+    return AutoencoderKLWan(
+        base_dim=recipe.channels,
+        decoder_base_dim=recipe.channels,
+        z_dim=recipe.latent_channels,
+        dim_mult=list(recipe.multipliers),
+        num_res_blocks=1,
+        attn_scales=[],
+        temperal_downsample=[True] * (len(recipe.multipliers) - 1),
+        is_residual=True,
+        in_channels=pixels,
+        out_channels=pixels,
+        patch_size=recipe.patch,
+        scale_factor_spatial=side,
+        scale_factor_temporal=4,
+        latents_mean=[0.0] * recipe.latent_channels,
+        latents_std=[1.0] * recipe.latent_channels,
+    )
+
+
+def train(
+    dataset: Dataset, folder: Path, recipe: VAERecipe = VAERecipe(), log: Callable[[str], None] = print
+) -> AutoencoderKLWan:
+    """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config."""
+    from vcfe_bench.models.wan import decode_unclamped
+
+    torch.manual_seed(recipe.seed)
+    vae = build(recipe)
+    for module in vae.modules():
+        if isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    ends = np.cumsum([steps for steps, _, _ in recipe.phases])
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        _, batch, frames = recipe.phases[int(np.searchsorted(ends, step, side="right"))]
+        video = clips(dataset, rng, batch, frames).transpose(1, 2) * 2 - 1
+        with torch.autocast("cpu", torch.bfloat16):
+            latent = vae.encode(video).latent_dist.mode().float()
+            result = decode_unclamped(vae, latent + recipe.noise * torch.randn_like(latent)).float()
+        plain = video.flatten(3).median(dim=3).values[..., None, None]
+        weight = 1 + (recipe.emphasis - 1) * ((video - plain).abs().amax(1, keepdim=True) > 0.1)
+        error = ((result - video).abs() * weight).sum() / (weight.sum() * 3)
+        return error + recipe.shrink * latent.square().mean()
+
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    schedule = loop.Schedule(int(ends[-1]))
+    checkpoint = folder / "vae.pt"
+    vae = loop.run(vae, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, clip=0.5, every=50, log=log)
+    return with_statistics(vae.eval().requires_grad_(False), dataset)
+
+
+@torch.no_grad()
+def with_statistics(vae: AutoencoderKLWan, dataset: Dataset, videos: int = 256) -> AutoencoderKLWan:
+    """Set the config's ``latents_mean`` and ``latents_std``, which normalise each channel, from training videos."""
+    latents = []
+    for first in range(0, videos, 16):
+        rng = np.random.default_rng([1, first])
+        video = clips(dataset, rng, 16, dataset.shape[0]).transpose(1, 2) * 2 - 1
+        latents.append(vae.encode(video).latent_dist.mode())
+    latent = torch.cat(latents).transpose(0, 1).flatten(1)
+    vae.register_to_config(
+        latents_mean=[round(float(m), 5) for m in latent.mean(1)],
+        latents_std=[round(float(s), 5) for s in latent.std(1)],
+    )
+    return vae
