@@ -251,7 +251,7 @@ class Method(Plugin, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets, chosen with ``--preset``; inline parameters win over them."""
     fingerprint: str = ""
-    """Hash of what the method carries besides source and parameters (learned weights), part of every record's identity."""
+    """Hash of what the method has learned (weights it carries), part of every record's identity."""
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         """None when the combination works, otherwise the reason, which becomes a "skipped" row."""

@@ -33,8 +33,8 @@ class Leaderboard:
 
     ``frame`` has one row per method: ``method, n, failed, skipped``, for each sample metric its mean with ``_low``,
     ``_high`` (95 % interval over videos) and ``_n``, for each set metric its value with ``_low``, ``_high``, ``_floor``
-    (real against real) and ``_floor_n``, then the costs and ``reasons``. ``metrics`` are the cards, ``missing`` how many
-    planned tasks have not run.
+    (real against real) and ``_floor_n``, then the costs and ``reasons``. ``metrics`` are the cards, ``missing`` the
+    number of planned tasks that have not run.
     """
 
     frame: pd.DataFrame

@@ -1,8 +1,8 @@
 """What will run: one task per method, video and goal, each with an identity that follows from its content.
 
 The tasks of a method are packed into micro-batches of the method's fixed width. A task's slot follows from the rank of
-its video among those chosen, so a batch that lacks neighbours (the last one, or one half done before a resume) is padded
-and every task still computes in its own slot: neighbours, order and resume change no bit.
+its video among those chosen, so a batch that lacks neighbours (the last one, or one half done before a resume) is
+padded and every task still computes in its own slot: neighbours, order and resume change no bit.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Original:
 class Task:
     """One question to one method.
 
-    ``batch`` names its micro-batch within the method and ``slot`` its place there; ``skip`` is why it cannot be asked, or
-    None.
+    ``batch`` names its micro-batch within the method and ``slot`` its place there; ``skip`` is why it cannot be asked,
+    or None.
     """
 
     id: str
@@ -150,9 +150,9 @@ def identity(
 ) -> str:
     """The name of a task: a hash of all that determines what it computes.
 
-    ``method`` is the canonical spec, ``source`` and ``carried`` hash the method's code and what it has learned, ``video``
-    the original's pixels; ``target`` and ``generator`` are fingerprints (None: the method has no generator); ``seed`` is
-    the query's.
+    ``method`` is the canonical spec, ``source`` and ``carried`` hash the method's code and what it has learned,
+    ``video`` the original's pixels; ``target`` and ``generator`` are fingerprints (None: the method has no generator);
+    ``seed`` is the query's.
     """
     parts = dict(locals(), scheme=SCHEME)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
@@ -213,8 +213,8 @@ def _candidates(setup: Setup, survey: Survey) -> Iterator[int]:
 def _goals(setup: Setup, chosen: list[Original]) -> list[list[ClassGoal]]:
     """The goals of each chosen video, never what the target already says.
 
-    ``one`` takes a class that is so far the rarest as a goal, then the rarest from this prediction, then by the sample's
-    seed.
+    ``one`` takes a class that is so far the rarest as a goal, then the rarest from this prediction, then by the
+    sample's seed.
     """
     asked = check_goals(setup.request.goals, setup.classes)
     if asked is not None:

@@ -31,8 +31,8 @@ P = TypeVar("P", bound=Plugin)
 class Listing:
     """One registered plug-in as people see it.
 
-    ``distribution`` and ``version`` say who registered it, ``file`` where it lives; ``error`` is why it does not import,
-    or None.
+    ``distribution`` and ``version`` say who registered it, ``file`` where it lives; ``error`` is why it does not
+    import, or None.
     """
 
     name: str
@@ -59,13 +59,17 @@ class Registry(Generic[P]):
         """The class registered under ``name``.
 
         Raises:
-            UsageError: no such plug-in, or it does not import or is not of this kind.
+            UsageError: no such plug-in, or several, or it does not import or is not of this kind.
         """
         entries = _entries(self.kind)
         if name not in entries:
             raise UsageError(f"unknown {self.kind} '{name}'; {nearest(name, entries)}")
+        first, *others = entries[name]
+        if others:
+            known = ", ".join(entry.value for entry in entries[name])
+            raise UsageError(f"{self.kind} '{name}' is registered more than once: {known}")
         try:
-            return self._load(entries[name])
+            return self._load(first)
         except Exception as error:
             raise UsageError(f"{self.kind} '{name}' is broken: {describe(error)}") from error
 
@@ -90,7 +94,7 @@ class Registry(Generic[P]):
 
     def listings(self) -> list[Listing]:
         """Every registered plug-in, broken ones with their error."""
-        return [self._listing(entry) for _, entry in sorted(_entries(self.kind).items())]
+        return [self._listing(entry) for name in self.names() for entry in _entries(self.kind)[name]]
 
     def _load(self, entry: EntryPoint) -> type[P]:
         cls = entry.load()
@@ -156,12 +160,12 @@ def source_hash(cls: type) -> str:
 
 
 @functools.cache
-def _entries(kind: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _entries(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """Entry points by name; several only where different things are registered under one name."""
+    found: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=f"vcfe_bench.{kind}s"):
-        if found.setdefault(entry.name, entry).value != entry.value:
-            raise UsageError(f"{kind} '{entry.name}' is registered twice: {found[entry.name].value} and {entry.value}")
-    return found
+        found.setdefault(entry.name, {}).setdefault(entry.value, entry)
+    return {name: tuple(entries.values()) for name, entries in found.items()}
 
 
 def _dump(params: Any) -> dict[str, Any]:

@@ -30,8 +30,8 @@ FIXED = {
     "peak_memory_mb": "float64",
 }
 """Columns of every record and their types. ``before`` and ``after`` are the target's raw outputs; ``original`` and
-``video`` are names under ``videos/``; ``met`` is whether the stored video meets the goal, by the target. After these come
-``evaluations_<network>`` and one column per sample metric, empty where it could not be computed."""
+``video`` are names under ``videos/``; ``met`` is whether the stored video meets the goal, by the target. After these
+come ``evaluations_<network>`` and one column per sample metric, empty where it could not be computed."""
 
 
 def table(store: Store) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer:
         UsageError: an unknown metric, or the dataset's videos are no longer those of the run.
     """
     names = list(specs or plugins.METRICS.names())
-    up_to_date = store.journal[-1]["kind"] == "scored"
+    up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
     if up_to_date and not fresh and set(names) <= {card["spec"] for card in records.cards(store)}:
         return
     metrics, cards = _load(names, dataset, must_work=specs is not None)
@@ -114,9 +114,13 @@ class _Reader:
         return self.sample(index).video
 
     def counterfactual(self, line: Line) -> Tensor:
-        pixels = self.store.video(line["video"])
-        if video_io.content_hash(pixels) != line["video_sha256"]:
-            raise UsageError(f"{self.store.path}/videos/{line['video']}{video_io.SUFFIX} is damaged")
+        try:
+            pixels = self.store.video(line["video"])
+            intact = video_io.content_hash(pixels) == line["video_sha256"]
+        except OSError:
+            intact = False
+        if not intact:
+            raise UsageError(f"{self.store.path}/videos/{line['video']}{video_io.SUFFIX} is missing or damaged")
         return video_io.dequantise(pixels)
 
 

@@ -47,8 +47,15 @@ def write(path: Path, pixels: Tensor, fps: float) -> None:
 
 
 def read(path: Path) -> Tensor:
-    """The uint8 ``[T, 3, H, W]`` pixels of a stored video."""
+    """The uint8 ``[T, 3, H, W]`` pixels of a stored video.
+
+    Raises:
+        OSError: there is no such file, or it does not hold a video.
+    """
     reformatter = VideoReformatter()
-    with av.open(str(path)) as container:
-        frames = [reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
+    try:
+        with av.open(str(path)) as container:
+            frames = [reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
+    except av.error.FFmpegError as error:
+        raise OSError(f"{path} cannot be read as a video") from error
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import psutil
@@ -74,7 +75,7 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
         except Exception as error:
             status, reason, trace = "failed", _reason(error), traceback.format_exc()
         seconds = (time.perf_counter() - start) / len(tasks)
-    cost = {"seconds": seconds, "padded": method.width - len(tasks), "peak_memory": memory.peak}
+    cost: dict[str, Any] = {"seconds": seconds, "padded": method.width - len(tasks), "peak_memory": memory.peak}
     if status:
         return [Outcome(task, status, reason, trace, **cost) for task in tasks]
     return [_outcome(task, queries[task.slot], explanations[task.slot], cost) for task in tasks]

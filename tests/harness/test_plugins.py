@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -71,15 +72,17 @@ def test_every_kind_lists_the_builtin_and_the_strangers_plugins() -> None:
 
 
 def test_a_plugin_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": next(iter(_methods()))})
+    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": (EntryPoint("x", "vcfe_toys.methods:Push", ""),)})
     with pytest.raises(UsageError, match="is not a Dataset"):
         plugins.DATASETS.load("x")
 
 
-def _methods() -> list:
-    from importlib.metadata import entry_points
-
-    return list(entry_points(group="vcfe_bench.methods", name="toy_push"))
+def test_a_name_registered_for_two_things_is_refused_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = tuple(EntryPoint("x", f"vcfe_toys.methods:{name}", "") for name in ("Push", "Half"))
+    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": entries})
+    with pytest.raises(UsageError, match=r"registered more than once: vcfe_toys.methods:Push, vcfe_toys.methods:Half"):
+        METHODS.load("x")
+    assert [listing.name for listing in METHODS.listings()] == ["x", "x"]
 
 
 def test_source_hash_follows_the_modules_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

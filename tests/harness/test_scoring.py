@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from vcfe_toys.dataset import Lights
 
-from tests.harness.toys import METRICS, run
+from tests.harness.toys import METRICS, ask, run
 from vcfe_bench import runner
 from vcfe_bench.errors import UsageError
 from vcfe_bench.store import Store
@@ -87,18 +88,30 @@ def test_rescoring_gives_the_same_and_can_add_a_metric(copy: Path) -> None:
 def test_damaged_videos_are_noticed(copy: Path) -> None:
     video = pd.read_parquet(copy / "records.parquet")["video"].iloc[0]
     other = pd.read_parquet(copy / "records.parquet")["video"].iloc[1]
-    shutil.copy(copy / "videos" / f"{other}.mkv", copy / "videos" / f"{video}.mkv")
-    with pytest.raises(UsageError, match=f"{video}.mkv is damaged"):
-        runner.rescore(copy, METRICS)
+    file = copy / "videos" / f"{video}.mkv"
+    for damage in (lambda: shutil.copy(file.with_stem(other), file), lambda: file.write_text("no video"), file.unlink):
+        damage()
+        with pytest.raises(UsageError, match=f"{video}.mkv is missing or damaged"):
+            runner.rescore(copy, METRICS)
 
 
-def test_a_named_metric_must_work() -> None:
+def test_a_named_metric_must_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown metric 'toy_flop'; did you mean 'toy_flip'"):
-        runner.run(_ask(), Path("never"), ("toy_flop",))
-    assert not Path("never").exists()
+        runner.run(ask(), tmp_path / "never", ("toy_flop",))
+    assert not (tmp_path / "never").exists()
 
 
-def _ask():  # type: ignore[no-untyped-def]
-    from tests.harness.toys import ask
+def test_a_dataset_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Lights._render
 
-    return ask()
+    def brighter(self: Lights, index: int, label: int) -> torch.Tensor:
+        return original(self, index, label) + 1 / 255
+
+    run(tmp_path / "run", "toy_fragile", limit=2)
+    monkeypatch.setattr(Lights, "_render", brighter)
+    for again in (
+        lambda: runner.rescore(tmp_path / "run", METRICS),
+        lambda: run(tmp_path / "run", "toy_fragile", limit=2),
+    ):
+        with pytest.raises(UsageError, match="is not the one that was planned"):
+            again()

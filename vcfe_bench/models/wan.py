@@ -87,16 +87,16 @@ class WanModel:
         self.image_processor = image_processor
         shape = (1, -1, 1, 1, 1)
         self.mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(shape)
-        self.deviation = torch.tensor(vae.config.latents_std, device=vae.device).view(shape)
+        self.scale = 1 / torch.tensor(vae.config.latents_std, device=vae.device).view(shape)
 
     def encode(self, video: Tensor) -> Tensor:
         """``[B, T, 3, H, W]`` in [0, 1] to normalised latents ``[B, C, t, h, w]`` (the posterior's mode)."""
         pixels = (video.transpose(1, 2) * 2 - 1).to(self.vae.device, self.vae.dtype)
-        return (self.vae.encode(pixels).latent_dist.mode().float() - self.mean) / self.deviation
+        return (self.vae.encode(pixels).latent_dist.mode().float() - self.mean) * self.scale
 
     def decode(self, latent: Tensor) -> Tensor:
         """Normalised latents to ``[B, T, 3, H, W]``, unclamped; differentiable at the memory of one latent frame."""
-        hidden = (latent * self.deviation + self.mean).to(self.vae.dtype)
+        hidden = (latent / self.scale + self.mean).to(self.vae.dtype)
         pixels = decode_unclamped(self.vae, hidden, checkpointed=torch.is_grad_enabled() and latent.requires_grad)
         return (pixels.float().transpose(1, 2) + 1) / 2
 
@@ -211,7 +211,7 @@ class Wan(Generator):
             **{f"vae.{k}": v for k, v in model.vae.state_dict().items()},
             **{f"transformer.{k}": v for k, v in model.transformer.state_dict().items()},
             "mean": model.mean,
-            "deviation": model.deviation,
+            "scale": model.scale,
             "prompt": model.prompt,
         }
         return f"{fingerprint(state)}-shift{self.params.shift:g}"
@@ -260,8 +260,8 @@ def load(path: str, prompt: str, lora: str, dtype: torch.dtype, device: str) -> 
 
 
 def _fuse_lora(transformer: WanTransformer3DModel, path: str) -> None:
-    state, _ = WanLoraLoaderMixin.lora_state_dict(path, return_lora_metadata=True)
-    transformer.load_lora_adapter(state)
+    state, metadata = WanLoraLoaderMixin.lora_state_dict(path, return_lora_metadata=True)
+    WanLoraLoaderMixin.load_lora_into_transformer(state, transformer=transformer, metadata=metadata)
     transformer.fuse_lora()
     transformer.unload_lora()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,13 +11,15 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from vcfe_bench.interfaces import Constraints, Generator, Target
+from vcfe_bench.weights import fill, read
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ConvParams:
-    """``version`` stands for the weights."""
+    """``version`` stands for the weights, unless they are read from a file."""
 
     version: int = 1
+    weights: str = ""
 
 
 class Conv(Target):
@@ -29,6 +32,9 @@ class Conv(Target):
     def __init__(self, params: ConvParams | None = None) -> None:
         super().__init__(params)
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        if self.params.weights:
+            fill(self, read(Path(self.params.weights)), self.params.weights)
+            return
         weights = torch.rand(self.conv.weight.shape, generator=torch.Generator().manual_seed(self.params.version))
         self.conv.weight.data, self.conv.bias.data = weights, torch.zeros(8)
 

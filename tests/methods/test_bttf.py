@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from vcfe_methods.bttf import BTTF, BTTFParams, gram, style_loss
+
+from tests.models import tiny_wan
+from tests.models.tiny_wan import SHAPE
+from vcfe_bench.diffusion import denoise
+from vcfe_bench.goals import ClassGoal
+from vcfe_bench.interfaces import Context, Query, Sample, Target
+
+
+class _Linear(Target):
+    classes = ("a", "b")
+    fingerprint = "linear"
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(SHAPE[0] * 3 * SHAPE[1] * SHAPE[2], 2)
+        self.requires_grad_(False)
+
+    def forward(self, video):
+        return self.layer(video.flatten(1))
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory) -> Context:
+    return Context(dataset=None, target=_Linear(), generator=tiny_wan.generator(tmp_path_factory.mktemp("wan")))
+
+
+def _queries(goals=(0, 1, 0, 1), seed: int = 0) -> list[Query]:
+    videos = torch.rand(4, SHAPE[0], 3, *SHAPE[1:], generator=torch.Generator().manual_seed(9))
+    return [
+        Query(Sample(str(i), video, 0, 16.0), ClassGoal(goal), seed=seed + i)
+        for i, (video, goal) in enumerate(zip(videos, goals, strict=True))
+    ]
+
+
+SHORT = {"steps": 3, "iterations": 6, "inversion_iterations": 4}
+
+
+def test_schedules():
+    assert BTTFParams(steps=3, iterations=6).schedule() == [1, 1, 2, 2, 3, 3]
+    assert BTTFParams(steps=3, iterations=2, kc_mode="per_n").schedule() == [1, 1, 2, 2, 3, 3]
+    assert BTTFParams(steps=3, iterations=4, progressive=False).schedule() == [3, 3, 3, 3]
+    paper = BTTFParams(**BTTF.presets["paper"])
+    assert len(paper.schedule()) == 100
+    assert paper.schedule()[0] == 1
+    assert paper.schedule()[-1] == 15
+    assert sum(BTTFParams(**{**BTTF.presets["paper"], "kc_mode": "per_n"}).schedule()) == 12_000
+
+
+def test_gram_matrix_by_hand():
+    video = torch.rand(2, 5, 3, 4, 6)
+    expected = torch.zeros(3, 3)
+    for i in range(3):
+        for j in range(3):
+            expected[i, j] = (video[1, 2, i] * video[1, 2, j]).sum() / (3 * 4 * 6)
+    torch.testing.assert_close(gram(video)[1, 2], expected)
+
+
+def test_style_loss_ignores_shifts_and_sees_brightness():
+    video = torch.rand(1, 5, 3, 8, 8) * 0.5
+    assert style_loss(video.roll(3, dims=4), gram(video)).item() == pytest.approx(0, abs=1e-10)
+    shifted = style_loss(torch.full((1, 1, 3, 8, 8), 0.5 + 1 / 255), gram(torch.full((1, 1, 3, 8, 8), 0.5)))
+    assert shifted.item() == pytest.approx(((0.5 + 1 / 255) ** 2 - 0.25) ** 2 / 9, rel=1e-4)
+
+
+def test_goal_loss_falls_and_the_trace_is_complete(context):
+    params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2})
+    for explanation in BTTF(params).run(_queries(), context):
+        losses = [v for v in explanation.trace["goal_loss"] if v == v]
+        assert len(losses) == 30
+        assert {len(v) for v in explanation.trace.values()} == {34}
+        assert losses[-1] < 0.7 * losses[0]
+        assert explanation.video.shape == (SHAPE[0], 3, *SHAPE[1:])
+        assert explanation.evaluations["target"] == 30
+
+
+def test_inversion_brings_the_start_closer_to_the_original(context):
+    short = {"steps": 1, "iterations": 1, "inversion_iterations": 60, "shell": False}
+    with_it, without = (BTTF(BTTFParams(**short, inversion=on)).run(_queries(), context) for on in (True, False))
+    assert all(len(e.trace["loss"]) == 1 for e in without)
+    for explanation in with_it:
+        curve = explanation.trace["loss"][:60]
+        assert curve[-1] < 0.9 * curve[0]
+
+
+def test_the_first_iteration_is_one_adamw_step_on_equation_2(context):
+    queries = _queries()
+    p = BTTFParams(steps=1, iterations=1, inversion=False, rate=0.1, shell=False, style_weight=7.0)
+    generator, target = context.generator, context.target
+    original = torch.stack([q.sample.video for q in queries])
+    condition = generator.condition(original[:, 0], SHAPE)
+    noise = torch.stack([torch.randn(4, 3, 4, 4, generator=q.generator("noise")) for q in queries]).requires_grad_()
+    video = generator.decode(denoise(generator, noise, condition, 1))
+    labels = torch.tensor([q.goal.index for q in queries])
+    loss = nn.functional.cross_entropy(target(video), labels, reduction="sum")
+    (loss + 7.0 * style_loss(video, gram(original)).sum()).backward()
+    torch.optim.AdamW([noise], lr=0.1, weight_decay=0.0).step()
+    with torch.no_grad():
+        expected = generator.decode(denoise(generator, noise, condition, 1))
+    results = torch.stack([e.video for e in BTTF(p).run(queries, context)])
+    torch.testing.assert_close(results, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_shell_keeps_the_norm_of_the_noise(context):
+    for shell in (True, False):
+        params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell})
+        for explanation in BTTF(params).run(_queries(), context):
+            start, end = explanation.trace["noise_std"][0], explanation.trace["noise_std"][-1]
+            assert (abs(end - start) < 0.02 * start) == shell
+
+
+def test_neighbours_do_not_change_a_bit(context):
+    method = BTTF(BTTFParams(**SHORT))
+    results = method.run(_queries(), context)
+    others = _queries(goals=(1, 1, 1, 0), seed=50)
+    mixed = method.run([others[0], _queries()[1], others[2], others[3]], context)
+    assert torch.equal(results[1].video, mixed[1].video)
+    assert not torch.equal(results[0].video, mixed[0].video)
+
+
+def test_needs_a_generator(context):
+    assert BTTF().supports(None, context.target, None, ClassGoal(0)) == "needs a generator"
