@@ -6,6 +6,7 @@ A goal reads the raw output of a target, so classification and regression share 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -51,6 +52,22 @@ class ClassGoal(_Composable):
 
 
 @dataclass(frozen=True)
+class AvoidGoal(_Composable):
+    """The target's largest logit is *not* that of class ``index``: the goal of an untargeted attack."""
+
+    index: int
+
+    def loss(self, output: Tensor) -> Tensor:
+        return -ClassGoal(self.index).loss(output)
+
+    def met(self, output: Tensor) -> Tensor:
+        return ~ClassGoal(self.index).met(output)
+
+    def __str__(self) -> str:
+        return f"avoid={self.index}"
+
+
+@dataclass(frozen=True)
 class Confidence(_Composable):
     """The target gives class ``index`` a softmax probability of at least ``minimum``, in (0, 1)."""
 
@@ -58,7 +75,7 @@ class Confidence(_Composable):
     minimum: float
 
     def loss(self, output: Tensor) -> Tensor:
-        return F.relu(torch.log(torch.tensor(self.minimum)) - output.log_softmax(dim=1)[:, self.index])
+        return F.relu(math.log(self.minimum) - output.log_softmax(dim=1)[:, self.index])
 
     def met(self, output: Tensor) -> Tensor:
         return output.softmax(dim=1)[:, self.index] >= self.minimum
@@ -118,6 +135,8 @@ def parse(text: str) -> Goal:
     kind, _, rest = text.partition("=")
     if kind == "class":
         return ClassGoal(int(rest))
+    if kind == "avoid":
+        return AvoidGoal(int(rest))
     if kind == "confidence":
         index, _, minimum = rest.partition(":")
         return Confidence(int(index), float(minimum))

@@ -116,10 +116,21 @@ class Dataset(Plugin, ABC):
     def sample(self, split: Split, index: int) -> Sample:
         """The video at ``index`` of the split, the same on every call and machine."""
 
-    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int | float]:
-        """Video and label that a target is trained on at ``index`` of the training split; augmented where that is due."""
+    def training_clip(self, index: int, rng: np.random.Generator, progress: float) -> tuple[Tensor, int | float]:
+        """Video and label that a target is trained on at ``index`` of the training split, augmented where due.
+
+        ``progress`` is the share of the training that is done, for datasets with a curriculum.
+        """
         sample = self.sample("train", index)
         return sample.video, sample.label
+
+    def controls(self, target: Target, limit: int) -> Mapping[str, float]:
+        """What should be measured of a target of this dataset beside its accuracy, by name, on ``limit`` test videos."""
+        return {}
+
+    def card(self) -> str:
+        """What a user should know of the dataset, as Markdown."""
+        return (type(self).__doc__ or "").strip()
 
     def oracle(self, sample: Sample, video: Tensor) -> int | float | None:
         """The label that the *content* of ``video`` has, measured without any classifier.

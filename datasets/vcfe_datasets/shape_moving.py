@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Dataset, Sample, Split
+from vcfe_bench.interfaces import Dataset, Sample, Split, Target
 from vcfe_datasets.shape_tracker import Track, track
 
 CLASSES = ("up", "down", "left", "right")
@@ -170,12 +171,27 @@ class ShapeMoving(Dataset):
         video = torch.from_numpy(self.pixels(content, label)).float() / 255
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
 
-    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
-        """Every second clip runs backwards under the opposite label: where the object is then tells nothing, only motion does."""
+    def training_clip(self, index: int, rng: np.random.Generator, progress: float) -> tuple[Tensor, int]:
+        """In the end every second clip runs backwards under the opposite label: where the object is tells nothing then,
+        only motion does. The first quarter of the training has none of them, as nothing is learned otherwise."""
         sample = self.sample("train", index)
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 * min(1.0, max(0.0, 4 * progress - 1)):
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
         return sample.video, int(sample.label)
+
+    @torch.no_grad()
+    def controls(self, target: Target, limit: int) -> dict[str, float]:
+        """``reversed_opposite``: share of videos that, played backwards, get the opposite direction. High only for a target
+        that reads motion; one that reads where the object is would say what it said before."""
+        hits = 0
+        for first in range(0, limit, 32):
+            samples = [self.sample("test", index) for index in range(first, min(first + 32, limit))]
+            predicted = target(torch.stack([s.video.flip(0) for s in samples])).argmax(1).tolist()
+            hits += sum(p == OPPOSITE[int(s.label)] for p, s in zip(predicted, samples, strict=True))
+        return {"reversed_opposite": hits / limit}
+
+    def card(self) -> str:
+        return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
         """Path, area and direction of the object of ``sample`` in an edit of its video, or None (see ``shape_tracker``)."""

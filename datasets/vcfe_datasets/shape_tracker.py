@@ -43,7 +43,9 @@ class Track:
     direction: int
 
 
-def track(video: np.ndarray, background: np.ndarray, colour: np.ndarray, slowest: float, fastest: float) -> Track | None:
+def track(
+    video: np.ndarray, background: np.ndarray, colour: np.ndarray, slowest: float, fastest: float
+) -> Track | None:
     """Follow the object of ``colour`` over ``background`` (RGB, 0–255) in ``video [T, 3, H, W]`` (0–255).
 
     ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one clip.
@@ -73,7 +75,9 @@ def track(video: np.ndarray, background: np.ndarray, colour: np.ndarray, slowest
     return None if direction is None else Track(path, area, direction)
 
 
-def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> tuple[np.ndarray, float, tuple[int, int, int, int], float] | None:
+def _object(
+    alpha: np.ndarray, tint: np.ndarray, halo: int
+) -> tuple[np.ndarray, float, tuple[int, int, int, int], float] | None:
     """Centroid, area, bounding box (left, top, right, bottom gaps' edges) and stray area of the only object of a frame."""
     labels, count = ndimage.label(alpha > SOLID)
     if count == 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+
 from vcfe_datasets.shape_moving import BACKGROUNDS, COLOURS, DIRECTIONS, SPEEDS, Scene, path, render
 
 FRAMES = 17

@@ -9,6 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+
+from tests.datasets.shape_faults import FAULTS
+from vcfe_bench.goals import ClassGoal
 from vcfe_datasets.shape_moving import (
     BACKGROUNDS,
     CLASSES,
@@ -27,9 +30,6 @@ from vcfe_datasets.shape_moving import (
     render,
     scene,
 )
-
-from tests.datasets.shape_faults import FAULTS
-from vcfe_bench.goals import ClassGoal
 
 numbers = st.integers(0, COUNT - 1)
 labels = st.integers(0, 3)
@@ -125,7 +125,8 @@ def test_half_of_the_training_clips_run_backwards_under_the_opposite_label(datas
     rng = np.random.default_rng(0)
     backwards = 0
     for index in range(64):
-        video, label = dataset.training_clip(index, rng)
+        assert torch.equal(dataset.training_clip(index, rng, 0.2)[0], dataset.sample("train", index).video)
+        video, label = dataset.training_clip(index, rng, 0.6)
         sample = dataset.sample("train", index)
         if torch.equal(video, sample.video):
             assert label == sample.label

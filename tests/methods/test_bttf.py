@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from vcfe_methods.bttf import BTTF, BTTFParams, gram, style_loss
 
 from tests.models import tiny_wan
 from tests.models.tiny_wan import SHAPE
 from vcfe_bench.diffusion import denoise
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Context, Query, Sample, Target
+from vcfe_methods.bttf import BTTF, BTTFParams, gram, style_loss
 
 
 class _Linear(Target):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
 from diffusers.schedulers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
-from peft import LoraConfig
 from diffusers.training_utils import _collate_lora_metadata
+from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
@@ -55,13 +55,16 @@ def test_without_a_first_frame_the_mask_is_empty(wan):
 def test_clip_embeddings_reach_the_transformers_that_want_them():
     vision = CLIPVisionModel(
         CLIPVisionConfig(
-            hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=2
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=2,
         )
     ).eval()
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    model = WanModel(
-        tiny_wan.vae(), tiny_wan.transformer(image_width=16), torch.randn(1, 512, 8), vision, processor
-    )
+    model = WanModel(tiny_wan.vae(), tiny_wan.transformer(image_width=16), torch.randn(1, 512, 8), vision, processor)
     with torch.no_grad():
         condition = model.condition(_frame(), SHAPE)
         assert condition.image is not None

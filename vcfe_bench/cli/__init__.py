@@ -6,10 +6,13 @@ import sys
 
 import typer
 
+from vcfe_bench.cli.dataset import dataset_app
+from vcfe_bench.cli.evaluate import evaluate_app
 from vcfe_bench.cli.leaderboard import leaderboard
 from vcfe_bench.cli.list import list_plugins
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import score
+from vcfe_bench.cli.train import train_app
 from vcfe_bench.errors import UsageError
 
 app = typer.Typer(
@@ -24,6 +27,9 @@ app.command(
 app.command(epilog="Example: vcfe-bench score runs/first")(score)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first")(leaderboard)
 app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
+app.add_typer(dataset_app, name="dataset")
+app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
 
 
 def main() -> None:

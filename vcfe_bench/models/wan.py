@@ -5,6 +5,7 @@ Facts follow diffusers' ``WanImageToVideoPipeline``; its ``__call__`` cannot be 
 
 from __future__ import annotations
 
+import copy
 import gc
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,7 +18,7 @@ from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -89,6 +90,12 @@ class WanModel:
         self.mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(shape)
         self.scale = 1 / torch.tensor(vae.config.latents_std, device=vae.device).view(shape)
 
+    def save(self, directory: Path) -> None:
+        """Write a pipeline directory that ``load`` reads, weights in half precision."""
+        for name, network in (("vae", self.vae), ("transformer", self.transformer)):
+            copy.deepcopy(network).half().save_pretrained(directory / name)
+        save_file({"prompt": self.prompt.contiguous()}, directory / PROMPT_FILE)
+
     def encode(self, video: Tensor) -> Tensor:
         """``[B, T, 3, H, W]`` in [0, 1] to normalised latents ``[B, C, t, h, w]`` (the posterior's mode)."""
         pixels = (video.transpose(1, 2) * 2 - 1).to(self.vae.device, self.vae.dtype)
@@ -124,7 +131,9 @@ class WanModel:
             return None
         if first_frame is None:
             return torch.zeros(batch, 257, width, device=self.vae.device)
-        inputs = self.image_processor(images=list(first_frame), do_rescale=False, return_tensors="pt").to(self.vae.device)
+        inputs = self.image_processor(images=list(first_frame), do_rescale=False, return_tensors="pt").to(
+            self.vae.device
+        )
         return self.image_encoder(**inputs, output_hidden_states=True).hidden_states[-2]
 
     def velocity(self, latent: Tensor, sigma: Tensor | float, condition: WanCondition) -> Tensor:
@@ -169,7 +178,9 @@ class Wan(Generator):
         device = self.params.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = load(self.params.path, self.params.prompt, self.params.lora, getattr(torch, self.params.dtype), device)
+        self.model = load(
+            self.params.path, self.params.prompt, self.params.lora, getattr(torch, self.params.dtype), device
+        )
         config = self.model.vae.config
         patch = self.model.transformer.config.patch_size[1]
         self.constraints = Constraints(config.scale_factor_temporal, config.scale_factor_spatial * patch)

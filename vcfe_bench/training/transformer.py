@@ -59,7 +59,9 @@ def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
 
 
 @torch.no_grad()
-def encode_pool(model: WanModel, dataset: Dataset, size: int, file: Path, log: Callable[[str], None]) -> dict[str, Tensor]:
+def encode_pool(
+    model: WanModel, dataset: Dataset, size: int, file: Path, log: Callable[[str], None]
+) -> dict[str, Tensor]:
     """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept in ``file``."""
     if file.exists():
         return torch.load(file, weights_only=True)

@@ -1,0 +1,126 @@
+"""How good a target and a generator are: the numbers that their cards print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vcfe_bench import seeds
+from vcfe_bench.diffusion import denoise
+from vcfe_bench.errors import UsageError
+from vcfe_bench.goals import AvoidGoal
+from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sample, Target
+
+BATCH = 16
+
+
+def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> dict[str, Any]:
+    """Accuracy on ``limit`` test videos and robust accuracy under ``attack`` on ``robust_limit`` (Table 1 of the BTTF paper).
+
+    A video counts as robust when the target is right on it and the attack does not make it say something else. What the
+    dataset measures of its targets by itself is added.
+    """
+    right = kept = 0
+    for samples in _batches(dataset, limit):
+        with torch.no_grad():
+            predicted = target(_videos(samples)).argmax(1).tolist()
+        right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
+    for samples in _batches(dataset, robust_limit, attack.width):
+        queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
+        padded = (queries * attack.width)[: attack.width]
+        explanations = attack.run(padded, Context(dataset, target))
+        videos = torch.stack([explanation.video for explanation in explanations[: len(queries)]])
+        with torch.no_grad():
+            before, after = target(_videos(samples)).argmax(1), target(videos).argmax(1)
+        labels = torch.tensor([s.label for s in samples])
+        kept += int(((before == labels) & (after == labels)).sum())
+    return {
+        "accuracy": right / limit,
+        "accuracy_n": limit,
+        "robust_accuracy": kept / robust_limit,
+        "robust_accuracy_n": robust_limit,
+        "attack": attack.spec,
+        **dataset.controls(target, limit),
+    }
+
+
+@torch.no_grad()
+def evaluate_generator(
+    generator: Generator, target: Target, dataset: Dataset, limit: int, steps: int, noises: int
+) -> dict[str, Any]:
+    """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
+
+    - ``reconstruction_error``: mean absolute error of D(E(x)), and shares of videos whose D(E(x)) keeps its label for the target and
+      for the dataset's oracle;
+    - ``coherent``: share of samples (one a video, ``steps`` steps, from its first frame) in which the oracle finds a label, and
+      ``first_frame_error``: their first frame's mean absolute error;
+    - ``directions``: how often each label comes out of ``noises`` noises of the first test video's first frame;
+    - ``repeatable``: whether the same noise gave the same video, bit for bit.
+
+    Raises:
+        UsageError: the dataset has no oracle, without which a sample cannot be judged.
+    """
+    error = first_error = 0.0
+    same_target = same_oracle = coherent = 0
+    for samples in _batches(dataset, limit):
+        originals = _videos(samples)
+        result = generator.decode(generator.encode(originals)).clamp(0, 1)
+        error += float((result - originals).abs().mean()) * len(samples)
+        same_target += int((target(result).argmax(1) == target(originals).argmax(1)).sum())
+        same_oracle += sum(_oracle(dataset, s, r) == s.label for s, r in zip(samples, result, strict=True))
+        drawn = sample(generator, originals[:, 0], dataset.shape, steps, [f"evaluation/{s.id}" for s in samples])
+        coherent += sum(_oracle(dataset, s, v) is not None for s, v in zip(samples, drawn, strict=True))
+        first_error += float((drawn[:, 0] - originals[:, 0]).abs().mean()) * len(samples)
+    chosen = dataset.sample("test", 0)
+    found: Counter[str] = Counter()
+    for first in range(0, noises, BATCH):
+        names = [f"evaluation/noise/{k}" for k in range(first, min(first + BATCH, noises))]
+        videos = sample(generator, chosen.video[:1].expand(len(names), -1, -1, -1), dataset.shape, steps, names)
+        labels = [_oracle(dataset, chosen, video) for video in videos]
+        found.update("none" if label is None else dataset.classes[int(label)] for label in labels)
+    again = sample(generator, chosen.video[:1].expand(len(names), -1, -1, -1), dataset.shape, steps, names)
+    return {
+        "reconstruction_error": error / limit,
+        "reconstruction_target": same_target / limit,
+        "reconstruction_oracle": same_oracle / limit,
+        "coherent": coherent / limit,
+        "first_frame_error": first_error / limit,
+        "n": limit,
+        "steps": steps,
+        "directions": {name: found[name] / noises for name in (*dataset.classes, "none")},
+        "directions_n": noises,
+        "repeatable": bool(torch.equal(videos, again)),
+    }
+
+
+@torch.no_grad()
+def sample(
+    generator: Generator, first_frames: Tensor, shape: tuple[int, int, int], steps: int, names: list[str]
+) -> Tensor:
+    """Videos ``[B, T, 3, H, W]`` in [0, 1] from first frames ``[B, 3, H, W]``; the noise of each follows from its name."""
+    latent = generator.latent_shape(shape)
+    noise = torch.stack(
+        [torch.randn(latent, generator=torch.Generator().manual_seed(seeds.derive(name))) for name in names]
+    )
+    condition = generator.condition(first_frames, shape)
+    return generator.decode(denoise(generator, noise, condition, steps)).clamp(0, 1)
+
+
+def _oracle(dataset: Dataset, original: Sample, video: Tensor) -> int | float | None:
+    try:
+        return dataset.oracle(original, video)
+    except NotImplementedError:
+        raise UsageError(f"dataset '{dataset.spec}' has no oracle to judge a generator's samples by") from None
+
+
+def _batches(dataset: Dataset, limit: int, width: int = BATCH) -> Iterator[list[Sample]]:
+    for first in range(0, limit, width):
+        yield [dataset.sample("test", index) for index in range(first, min(first + width, limit))]
+
+
+def _videos(samples: list[Sample]) -> Tensor:
+    return torch.stack([s.video for s in samples])
