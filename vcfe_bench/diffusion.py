@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,8 +21,7 @@ def euler_step(generator: Generator, latent: Tensor, sigma: float, next_sigma: f
 def denoise(generator: Generator, noise: Tensor, condition: Any, steps: int) -> Tensor:
     """Algorithm 2 of BTTF: ``steps`` Euler steps from noise ``z_T`` to the clean latent ``z_0``."""
     latent = noise
-    sigmas = generator.sigmas(steps)
-    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, next_sigma in pairwise(generator.sigmas(steps)):
         latent = euler_step(generator, latent, sigma, next_sigma, condition)
     return latent
 
@@ -31,18 +31,19 @@ def gradient_through(
 ) -> tuple[Tensor, Tensor]:
     """Losses ``objective(denoise(noise))`` ``[B]`` and the gradient of their sum with respect to ``noise``.
 
-    Memory does not depend on ``steps``: the states z_k of a pass without gradients are kept, and each step's Jacobian is applied in a
-    reverse sweep, ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. The price is one more forward pass per step.
+    Memory does not depend on ``steps``: the states z_k of a pass without gradients are kept, and each step's Jacobian
+    is applied in a reverse sweep, ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. The price is one more forward
+    pass per step.
     """
     sigmas = generator.sigmas(steps)
     states = [noise.detach()]
     with torch.no_grad():
-        for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for sigma, next_sigma in pairwise(sigmas):
             states.append(euler_step(generator, states[-1], sigma, next_sigma, condition))
     clean = states.pop().requires_grad_()
     losses = objective(clean)
     (gradient,) = torch.autograd.grad(losses.sum(), clean)
-    for sigma, next_sigma in zip(sigmas[-2::-1], sigmas[:0:-1], strict=True):
+    for next_sigma, sigma in pairwise(reversed(sigmas)):
         state = states.pop().requires_grad_()
         (gradient,) = torch.autograd.grad(euler_step(generator, state, sigma, next_sigma, condition), state, gradient)
     return losses.detach(), gradient

@@ -19,11 +19,18 @@ BATCH = 16
 
 
 def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> dict[str, Any]:
-    """Accuracy on ``limit`` test videos and robust accuracy under ``attack`` on ``robust_limit`` (Table 1 of the BTTF paper).
+    """Accuracy on ``limit`` test videos, robust accuracy on ``robust_limit`` (Table 1 of the BTTF paper), and controls.
 
-    A video counts as robust when the target is right on it and the attack does not make it say something else. What the
-    dataset measures of its targets by itself is added.
+    A video counts as robust when the target is right on it and ``attack`` does not make it say something else. The
+    controls are what the dataset measures of its targets by itself.
+
+    Raises:
+        UsageError: the method cannot be an attack here.
     """
+    reason = attack.supports(dataset, target, None, AvoidGoal(0))
+    if reason:
+        raise UsageError(f"'{attack.spec}' cannot attack here: {reason}")
+    limit, robust_limit = (min(n, dataset.size("test")) for n in (limit, robust_limit))
     right = kept = 0
     for samples in _batches(dataset, limit):
         with torch.no_grad():
@@ -54,16 +61,17 @@ def evaluate_generator(
 ) -> dict[str, Any]:
     """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
 
-    - ``reconstruction_error``: mean absolute error of D(E(x)), and shares of videos whose D(E(x)) keeps its label for the target and
-      for the dataset's oracle;
-    - ``coherent``: share of samples (one a video, ``steps`` steps, from its first frame) in which the oracle finds a label, and
-      ``first_frame_error``: their first frame's mean absolute error;
+    - ``reconstruction_error``: mean absolute error of D(E(x)), and shares of videos whose D(E(x)) keeps its label for
+      the target and for the dataset's oracle;
+    - ``coherent``: share of samples (one a video, ``steps`` steps, from its first frame) in which the oracle finds a
+      label, and ``first_frame_error``: their first frame's mean absolute error;
     - ``directions``: how often each label comes out of ``noises`` noises of the first test video's first frame;
     - ``repeatable``: whether the same noise gave the same video, bit for bit.
 
     Raises:
         UsageError: the dataset has no oracle, without which a sample cannot be judged.
     """
+    limit = min(limit, dataset.size("test"))
     error = first_error = 0.0
     same_target = same_oracle = coherent = 0
     for samples in _batches(dataset, limit):
@@ -101,7 +109,7 @@ def evaluate_generator(
 def sample(
     generator: Generator, first_frames: Tensor, shape: tuple[int, int, int], steps: int, names: list[str]
 ) -> Tensor:
-    """Videos ``[B, T, 3, H, W]`` in [0, 1] from first frames ``[B, 3, H, W]``; the noise of each follows from its name."""
+    """Videos ``[B, T, 3, H, W]`` in [0, 1] from first frames ``[B, 3, H, W]``, each with the noise of its name."""
     latent = generator.latent_shape(shape)
     noise = torch.stack(
         [torch.randn(latent, generator=torch.Generator().manual_seed(seeds.derive(name))) for name in names]

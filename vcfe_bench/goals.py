@@ -31,7 +31,14 @@ class Goal(Protocol):
 
 class _Composable:
     def __and__(self, other: Goal) -> Both:
+        if isinstance(other, Both):
+            return self & other.first & other.second
         return Both(self, other)  # type: ignore[arg-type]
+
+
+def _text(value: float) -> str:
+    """The shortest text that ``float`` reads back as ``value``."""
+    return repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Confidence(_Composable):
         return output.softmax(dim=1)[:, self.index] >= self.minimum
 
     def __str__(self) -> str:
-        return f"confidence={self.index}:{self.minimum:g}"
+        return f"confidence={self.index}:{_text(self.minimum)}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class ValueGoal(_Composable):
         return (output[:, 0] - self.value).abs() <= self.tolerance
 
     def __str__(self) -> str:
-        return f"value={self.value:g}±{self.tolerance:g}"
+        return f"value={_text(self.value)}±{_text(self.tolerance)}"
 
 
 @dataclass(frozen=True)

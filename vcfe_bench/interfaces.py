@@ -116,16 +116,13 @@ class Dataset(Plugin, ABC):
     def sample(self, split: Split, index: int) -> Sample:
         """The video at ``index`` of the split, the same on every call and machine."""
 
-    def training_clip(self, index: int, rng: np.random.Generator, progress: float) -> tuple[Tensor, int | float]:
-        """Video and label that a target is trained on at ``index`` of the training split, augmented where due.
-
-        ``progress`` is the share of the training that is done, for datasets with a curriculum.
-        """
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int | float]:
+        """Video and label that a target is trained on at ``index`` of the training split, augmented where due."""
         sample = self.sample("train", index)
         return sample.video, sample.label
 
     def controls(self, target: Target, limit: int) -> Mapping[str, float]:
-        """What should be measured of a target of this dataset beside its accuracy, by name, on ``limit`` test videos."""
+        """What else than accuracy should be measured of a target, by name, on ``limit`` test videos."""
         return {}
 
     def card(self) -> str:
@@ -187,15 +184,18 @@ class Constraints:
         if frames % self.frame_step != 1 % self.frame_step:
             return f"the generator makes {self.frame_step}k+1 frames, the dataset's videos have {frames}"
         if height % self.side_step or width % self.side_step:
-            return f"the generator needs sides that are multiples of {self.side_step}, the dataset's videos are {height}x{width}"
+            return (
+                f"the generator needs sides that are multiples of {self.side_step}, "
+                f"the dataset's videos are {height}x{width}"
+            )
         return None
 
 
 class Generator(Plugin, ABC):
     """An image-to-video flow-matching model in a latent space; frozen.
 
-    The flow runs from data (s = 0) to noise (s = 1): ``z_s = (1 - s) z_0 + s ε`` and ``velocity`` estimates ``ε - z_0``.
-    Latents are float32 ``[B, C, t, h, w]``, normalised to about zero mean and unit variance.
+    The flow runs from data (s = 0) to noise (s = 1): ``z_s = (1 - s) z_0 + s ε``, and ``velocity`` estimates
+    ``ε - z_0``. Latents are float32 ``[B, C, t, h, w]``, normalised to about zero mean and unit variance.
     """
 
     constraints: Constraints

@@ -78,7 +78,7 @@ def _row(method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: list[d
         elif metric["level"] == "set":
             row |= _distance(sets, method, metric["name"])
     row["seconds"] = done["seconds"].mean()
-    row |= {name: done[name].mean() for name in done if name.startswith(CALLS)}
+    row |= {name: done[name].mean() for name in map(str, done) if name.startswith(CALLS)}
     row["peak_memory_mb"] = done["peak_memory_mb"].max()
     reasons = records.loc[records["reason"] != "", "reason"].value_counts()
     row["reasons"] = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.items())
@@ -95,7 +95,7 @@ def _mean(done: pd.DataFrame, method: str, metric: Mapping[str, Any]) -> dict[st
 
 def _distance(sets: pd.DataFrame, method: str, name: str) -> dict[str, float]:
     found = sets[(sets["method"] == method) & (sets["metric"] == name)]
-    values = found.iloc[0] if len(found) else {}
+    values: dict = found.iloc[0].to_dict() if len(found) else {}
     row = {name: values.get("value", math.nan)}
     return row | {f"{name}_{part}": values.get(part, math.nan) for part in ("low", "high", "floor", "floor_n")}
 

@@ -4,9 +4,9 @@ The dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1) rebuilt a
 16,000 a class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's shape; the default
 is the embedded form of 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's side.
 
-A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each of
-the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once it
-touches it. Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same
+A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each
+of the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once
+it touches it. Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same
 everywhere, bit for bit.
 """
 
@@ -129,9 +129,9 @@ def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
 class ShapeMovingParams:
     """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes."""
 
-    frames: int = Field(17, ge=9)
-    size: int = Field(64, ge=32)
-    seed: int = Field(0, ge=0)
+    frames: int = Field(default=17, ge=9)
+    size: int = Field(default=64, ge=32)
+    seed: int = Field(default=0, ge=0)
 
 
 class ShapeMoving(Dataset):
@@ -171,18 +171,20 @@ class ShapeMoving(Dataset):
         video = torch.from_numpy(self.pixels(content, label)).float() / 255
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
 
-    def training_clip(self, index: int, rng: np.random.Generator, progress: float) -> tuple[Tensor, int]:
-        """In the end every second clip runs backwards under the opposite label: where the object is tells nothing then,
-        only motion does. The first quarter of the training has none of them, as nothing is learned otherwise."""
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
+        """Every second clip runs backwards under the opposite label: where the object is then tells nothing, only
+        motion does."""
         sample = self.sample("train", index)
-        if rng.random() < 0.5 * min(1.0, max(0.0, 4 * progress - 1)):
+        if rng.random() < 0.5:
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
         return sample.video, int(sample.label)
 
     @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
-        """``reversed_opposite``: share of videos that, played backwards, get the opposite direction. High only for a target
-        that reads motion; one that reads where the object is would say what it said before."""
+        """``reversed_opposite``: share of videos that, played backwards, get the opposite direction.
+
+        High only for a target that reads motion; one that reads where the object is would say what it said before.
+        """
         hits = 0
         for first in range(0, limit, 32):
             samples = [self.sample("test", index) for index in range(first, min(first + 32, limit))]
@@ -194,7 +196,7 @@ class ShapeMoving(Dataset):
         return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
-        """Path, area and direction of the object of ``sample`` in an edit of its video, or None (see ``shape_tracker``)."""
+        """Path, area and direction of ``sample``'s object in an edit of its video, or None (see ``shape_tracker``)."""
         content = Scene(**sample.attributes)
         return track(
             video.clamp(0, 1).numpy() * 255,

@@ -16,7 +16,7 @@ GRID = 16
 
 
 def features(dataset: ShapeMoving, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Where the object is in each frame, ``[count, T, GRID²]``, and the labels: difference from the first corner, pooled."""
+    """Where the object is in each frame, as pooled difference from the corner ``[count, T, GRID²]``, and the labels."""
     maps, labels = [], []
     for index in range(count):
         sample = dataset.sample(split, index)  # type: ignore[arg-type]

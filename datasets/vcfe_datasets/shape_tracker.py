@@ -36,7 +36,7 @@ TRAVEL = 8.0
 
 @dataclass(frozen=True)
 class Track:
-    """Path ``[T, 2]`` of the centroid as (x, y) in pixels, area ``[T]`` in pixels, and direction (0 up, 1 down, 2 left, 3 right)."""
+    """Path ``[T, 2]`` of the centroid (x, y) and area ``[T]``, in pixels; direction 0 up, 1 down, 2 left or 3 right."""
 
     path: np.ndarray
     area: np.ndarray
@@ -48,8 +48,8 @@ def track(
 ) -> Track | None:
     """Follow the object of ``colour`` over ``background`` (RGB, 0–255) in ``video [T, 3, H, W]`` (0–255).
 
-    ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one clip.
-    Returns None where there is no such object or it does not move as one object would.
+    ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one
+    clip. Returns None where there is no such object or it does not move as one object would.
     """
     frames, _, height, _ = video.shape
     pixel = height / 64
@@ -58,8 +58,9 @@ def track(
     alpha = np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)
     tint = np.sqrt(((offset - alpha[:, None] * contrast[:, None, None]) ** 2).sum(1))
 
-    found = [_object(a, t, round(2 * pixel)) for a, t in zip(alpha, tint, strict=True)]
-    if any(f is None for f in found):
+    objects = [_object(a, t, round(2 * pixel)) for a, t in zip(alpha, tint, strict=True)]
+    found = [f for f in objects if f is not None]
+    if len(found) < frames:
         return None
     path = np.array([f[0] for f in found])
     area = np.array([f[1] for f in found])
@@ -78,7 +79,7 @@ def track(
 def _object(
     alpha: np.ndarray, tint: np.ndarray, halo: int
 ) -> tuple[np.ndarray, float, tuple[int, int, int, int], float] | None:
-    """Centroid, area, bounding box (left, top, right, bottom gaps' edges) and stray area of the only object of a frame."""
+    """Centroid, area, bounding box (left, top, right, bottom) and stray area of the only object of a frame."""
     labels, count = ndimage.label(alpha > SOLID)
     if count == 0:
         return None

@@ -1,8 +1,9 @@
 """Back To The Feature: optimise the initial noise of an image-to-video model until its video meets the goal.
 
-Wang et al., "Back to the Feature: Explaining Video Classifiers with Video Counterfactual Explanations", arXiv 2511.20295,
-Algorithms 1 and 2. Symbols: x_i the original video, z_i its latent, z_T the initial noise, ẑ_0 the denoised latent, x̂_c the
-counterfactual, K_I and K_C the iterations of the two stages, N the greatest number of denoising steps, λ the weight of the style loss.
+Wang et al., "Back to the Feature: Explaining Video Classifiers with Video Counterfactual Explanations",
+arXiv 2511.20295, Algorithms 1 and 2. Symbols: x_i the original video, z_i its latent, z_T the initial noise, ẑ_0 the
+denoised latent, x̂_c the counterfactual, K_I and K_C the iterations of the two stages, N the greatest number of
+denoising steps, λ the weight of the style loss.
 
 What the paper leaves open is settled thus:
 
@@ -12,15 +13,16 @@ What the paper leaves open is settled thus:
   levels are the generator's ``sigmas(n)``. No classifier-free guidance.
 - *Gram matrix.* G = F Fᵀ / (C·H·W) of one frame's pixels in [0, 1], F being 3 × HW.
 - *L_I* is a mean, not a sum: under AdamW a constant factor does not matter.
-- *AdamW*: created once and kept through both stages (line 9), no weight decay, torch's defaults otherwise; the rate is a parameter.
-- *Gaussian shell.* Large steps carry z_T off the sphere of radius sqrt(dim) where Gaussian noise lives, and the generator then answers with
-  artefacts. ``shell=True`` puts z_T back on the sphere of its first norm after each update.
+- *AdamW*: created once and kept through both stages (line 9), no weight decay, torch's defaults otherwise; the rate is
+  a parameter.
+- *Gaussian shell.* Large steps carry z_T off the sphere of radius sqrt(dim) where Gaussian noise lives, and the
+  generator then answers with artefacts. ``shell=True`` puts z_T back on the sphere of its first norm after each update.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -36,20 +38,20 @@ from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
 class BTTFParams:
     """Hyper-parameters (Table S1); the defaults are the ``embedded`` preset, chosen by measurement on Shape-Moving.
 
-    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``: AdamW's learning rate.
-    ``inversion``, ``style``, ``progressive``: switch off for the ablations of section 4.3; without ``progressive`` every
-    iteration of stage 2 takes N steps.
+    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``: AdamW's learning
+    rate. ``inversion``, ``style``, ``progressive``: switch off for the ablations of section 4.3; without
+    ``progressive`` every iteration of stage 2 takes N steps.
     """
 
-    steps: int = Field(6, ge=1)
-    iterations: int = Field(60, ge=1)
+    steps: int = Field(default=6, ge=1)
+    iterations: int = Field(default=60, ge=1)
     kc_mode: Literal["total", "per_n"] = "total"
-    inversion_iterations: int = Field(40, ge=0)
+    inversion_iterations: int = Field(default=40, ge=0)
     inversion: bool = True
-    style_weight: float = Field(1e3, ge=0)
+    style_weight: float = Field(default=1e3, ge=0)
     style: bool = True
     progressive: bool = True
-    rate: float = Field(0.05, gt=0)
+    rate: float = Field(default=0.05, gt=0)
     shell: bool = True
 
     def schedule(self) -> list[int]:
@@ -79,7 +81,7 @@ class BTTF(Method):
     params: BTTFParams
     width = 4
     needs_generator = True
-    presets = {
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},
         "paper": {
             "steps": 15,
@@ -96,7 +98,8 @@ class BTTF(Method):
         assert generator is not None
         goals = [query.goal for query in queries]
         original = torch.stack([query.sample.video for query in queries])
-        condition = generator.condition(original[:, 0], tuple(original.shape[i] for i in (1, 3, 4)))  # lines 3-6
+        _, frames, _, height, width = original.shape
+        condition = generator.condition(original[:, 0], (frames, height, width))  # lines 3-6
         z_i = generator.encode(original)  # line 7
         noise = torch.stack([torch.randn(z_i.shape[1:], generator=query.generator("noise")) for query in queries])
         z_T = noise.to(z_i.device).requires_grad_()  # line 8

@@ -3,12 +3,13 @@
 Tables 1 and 2 of the paper give only "l2-PGD, ε = 20, n = 10". What it leaves open is settled thus:
 
 - ε bounds the change of the clip *in [0, 1] pixel values*, before the target's normalisation. Its size only means
-  something per voxel: 20 over the 32×3×224² voxels that M-swin reads is a root mean square of 0.0091 (2.3 of 255). That ratio
-  is kept for clips of other sizes (``size="per_voxel"``), over all frames of the video.
+  something per voxel: 20 over the 32×3×224² voxels that M-swin reads is a root mean square of 0.0091 (2.3 of 255). That
+  ratio is kept for clips of other sizes (``size="per_voxel"``), over all frames of the video.
 - The step is 2.5 ε/n, the convention of Madry's code.
 - Each step moves along the normalised gradient, projects onto the ball, then clips to [0, 1].
-- Counterfactuals start at the original. Robust accuracy (Table 1) is the share of videos for which ``pgd[random_start=true]``, which starts
-  at a uniform draw from the ball, does not reach the goal of avoiding the true label; clean errors count as lost.
+- Counterfactuals start at the original. Robust accuracy (Table 1) is the share of videos for which
+  ``pgd[random_start=true]``, which starts at a uniform draw from the ball, does not reach the goal of avoiding the true
+  label; clean errors count as lost.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ PAPER_CLIP = 32 * 3 * 224 * 224
 class PGDParams:
     """``epsilon``: radius in [0, 1] pixel units at the paper's clip size; ``steps``: n; ``rate``: step in units of ε/n.
 
-    ``size``: ``per_voxel`` keeps the paper's root mean square change at other clip sizes, ``absolute`` takes ε as it is.
-    ``random_start``: begin at a uniform draw from the ball instead of the original.
+    ``size``: ``per_voxel`` keeps the paper's root mean square change at other clip sizes, ``absolute`` takes ε as it
+    is. ``random_start``: begin at a uniform draw from the ball instead of the original.
     """
 
-    epsilon: float = Field(20.0, gt=0)
-    steps: int = Field(10, ge=1)
-    rate: float = Field(2.5, gt=0)
+    epsilon: float = Field(default=20.0, gt=0)
+    steps: int = Field(default=10, ge=1)
+    rate: float = Field(default=2.5, gt=0)
     size: Literal["per_voxel", "absolute"] = "per_voxel"
     random_start: bool = False
 

@@ -74,7 +74,7 @@ def stops(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def jumps(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The object is displaced by 2.2 to 4 times the top speed within one frame, in any direction that leaves it in the frame."""
+    """The object moves by 2.2 to 4 times the top speed in one step, in any direction that leaves it in the frame."""
     centres = path(scene, label, FRAMES)
     top = max(SPEEDS) / (FRAMES - 1)
     while True:

@@ -125,8 +125,7 @@ def test_half_of_the_training_clips_run_backwards_under_the_opposite_label(datas
     rng = np.random.default_rng(0)
     backwards = 0
     for index in range(64):
-        assert torch.equal(dataset.training_clip(index, rng, 0.2)[0], dataset.sample("train", index).video)
-        video, label = dataset.training_clip(index, rng, 0.6)
+        video, label = dataset.training_clip(index, rng)
         sample = dataset.sample("train", index)
         if torch.equal(video, sample.video):
             assert label == sample.label

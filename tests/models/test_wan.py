@@ -50,6 +50,11 @@ def test_without_a_first_frame_the_mask_is_empty(wan):
     condition = wan.condition(None, SHAPE)
     assert condition.latent.shape == (1, 8, 3, 4, 4)
     assert (condition.latent[:, :4] == 0).all()
+    latent = torch.randn(3, 4, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        together = wan.velocity(latent, 0.5, condition)
+        alone = torch.cat([wan.velocity(row, 0.5, condition) for row in latent.split(1)])
+    torch.testing.assert_close(together, alone)
 
 
 def test_clip_embeddings_reach_the_transformers_that_want_them():

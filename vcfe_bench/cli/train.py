@@ -33,7 +33,7 @@ def target(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkpoin
 @train_app.command(epilog="Example: vcfe-bench train generator shape_moving --out wan_shape_moving")
 def generator(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkpoints")) -> None:
     """Train a small Wan image-to-video model: first its autoencoder, then its transformer; some hours on two cores."""
-    from diffusers import AutoencoderKLWan
+    from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
     from vcfe_bench.plugins import DATASETS
     from vcfe_bench.training import transformer, vae

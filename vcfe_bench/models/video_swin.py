@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
@@ -41,9 +40,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class VideoSwin(nn.Module):
     """Clip in, logits out: chooses frames, normalises, classifies.
 
-    Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not influence
-    the output and get no gradient (Table S2 of the BTTF paper reads every second frame).
+    Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not
+    influence the output and get no gradient (Table S2 of the BTTF paper reads every second frame).
     """
+
+    frames: Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, size: SwinSize, classes: int, length: int, stride: int) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class VideoSwin(nn.Module):
 class MSwinParams:
     """``weights``: another safetensors file of the same network; empty for the shipped one."""
 
-    weights: str = Field("")
+    weights: str = ""
 
 
 class MSwin(Target):

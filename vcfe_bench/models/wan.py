@@ -10,12 +10,12 @@ import gc
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from diffusers.loaders import WanLoraLoaderMixin
-from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from safetensors.torch import load_file, save_file
@@ -55,15 +55,15 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool =
             frame, *cache = step(chunk, *cache)
         frames.append(frame)
     video = torch.cat(frames, dim=2)
-    return video if vae.config.patch_size is None else unpatchify(video, patch_size=vae.config.patch_size)
+    return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])
 
 
 @dataclass(frozen=True)
 class WanCondition:
     """What the transformer sees beside the noisy latent.
 
-    ``latent`` is ``[B, 4 + C, t, h, w]``: the mask of given frames, then the encoded zero-padded first frame. ``image`` holds
-    the CLIP embeddings ``[B, 257, D]`` for the transformers that want them.
+    ``latent`` is ``[B, 4 + C, t, h, w]``: the mask of given frames, then the encoded zero-padded first frame. ``image``
+    holds the CLIP embeddings ``[B, 257, D]`` for the transformers that want them.
     """
 
     latent: Tensor
@@ -87,8 +87,8 @@ class WanModel:
         self.image_encoder = image_encoder
         self.image_processor = image_processor
         shape = (1, -1, 1, 1, 1)
-        self.mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(shape)
-        self.scale = 1 / torch.tensor(vae.config.latents_std, device=vae.device).view(shape)
+        self.mean = torch.tensor(vae.config["latents_mean"], device=vae.device).view(shape)
+        self.scale = 1 / torch.tensor(vae.config["latents_std"], device=vae.device).view(shape)
 
     def save(self, directory: Path) -> None:
         """Write a pipeline directory that ``load`` reads, weights in half precision."""
@@ -107,15 +107,15 @@ class WanModel:
         pixels = decode_unclamped(self.vae, hidden, checkpointed=torch.is_grad_enabled() and latent.requires_grad)
         return (pixels.float().transpose(1, 2) + 1) / 2
 
-    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int], batch: int = 1) -> WanCondition:
-        """Mask and encoded zero-padded video, as the pipeline builds them; without a first frame both say "nothing given".
+    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> WanCondition:
+        """Mask and encoded zero-padded video, as the pipeline builds them.
 
-        Padding is zero in [-1, 1], that is mid-grey.
+        Without a first frame both say "nothing given", for any number of clips. Padding is zero in [-1, 1], that is
+        mid-grey.
         """
         frames, height, width = shape
-        factor = self.vae.config.scale_factor_temporal
-        if first_frame is not None:
-            batch = len(first_frame)
+        factor = self.vae.config["scale_factor_temporal"]
+        batch = 1 if first_frame is None else len(first_frame)
         video = torch.full((batch, frames, 3, height, width), 0.5)
         if first_frame is not None:
             video[:, 0] = first_frame
@@ -123,14 +123,14 @@ class WanModel:
         mask = torch.zeros(batch, factor, *latent.shape[2:], device=latent.device)
         if first_frame is not None:
             mask[:, :, 0] = 1
-        return WanCondition(torch.cat([mask, latent], dim=1), self._image_embedding(first_frame, batch))
+        return WanCondition(torch.cat([mask, latent], dim=1), self._image_embedding(first_frame))
 
-    def _image_embedding(self, first_frame: Tensor | None, batch: int) -> Tensor | None:
-        width = self.transformer.config.image_dim
+    def _image_embedding(self, first_frame: Tensor | None) -> Tensor | None:
+        width = self.transformer.config["image_dim"]
         if width is None:
             return None
         if first_frame is None:
-            return torch.zeros(batch, 257, width, device=self.vae.device)
+            return torch.zeros(1, 257, width, device=self.vae.device)
         inputs = self.image_processor(images=list(first_frame), do_rescale=False, return_tensors="pt").to(
             self.vae.device
         )
@@ -138,13 +138,13 @@ class WanModel:
 
     def velocity(self, latent: Tensor, sigma: Tensor | float, condition: WanCondition) -> Tensor:
         """Estimate of ``ε - z_0`` for float32 latents at noise level ``sigma`` (a number, or ``[B]``)."""
-        dtype = self.transformer.dtype
-        times = torch.as_tensor(sigma, device=latent.device).float().expand(len(latent)) * 1000
+        batch, dtype = len(latent), self.transformer.dtype
+        image = condition.image
         return self.transformer(
-            hidden_states=torch.cat([latent, condition.latent], dim=1).to(dtype),
-            timestep=times,
-            encoder_hidden_states=self.prompt.to(dtype).expand(len(latent), -1, -1),
-            encoder_hidden_states_image=None if condition.image is None else condition.image.to(dtype),
+            hidden_states=torch.cat([latent, condition.latent.expand(batch, -1, -1, -1, -1)], dim=1).to(dtype),
+            timestep=torch.as_tensor(sigma, device=latent.device).float().expand(batch) * 1000,
+            encoder_hidden_states=self.prompt.to(dtype).expand(batch, -1, -1),
+            encoder_hidden_states_image=None if image is None else image.to(dtype).expand(batch, -1, -1),
             return_dict=False,
         )[0].float()
 
@@ -153,14 +153,14 @@ class WanModel:
 class WanParams:
     """``path``: a diffusers pipeline directory or a hub id, e.g. ``Wan-AI/Wan2.1-I2V-14B-480P-Diffusers``.
 
-    ``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule (3 for 480P, 5 for 720P).
-    ``dtype``: of the networks; latents stay in float32. ``device``: ``auto`` is CUDA where there is one.
+    ``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule (3 for 480P, 5 for
+    720P). ``dtype``: of the networks; latents stay in float32. ``device``: ``auto`` is CUDA where there is one.
     """
 
     path: str = ""
     lora: str = ""
     prompt: str = PROMPT
-    shift: float = Field(3.0, gt=0)
+    shift: float = Field(default=3.0, gt=0)
     dtype: str = "bfloat16"
     device: str = "auto"
 
@@ -168,7 +168,7 @@ class WanParams:
 class Wan(Generator):
     """A Wan2.1 image-to-video model from a diffusers directory or hub id, frozen."""
 
-    Params = WanParams
+    Params: ClassVar[type] = WanParams
     params: WanParams
 
     def __init__(self, params: WanParams | None = None) -> None:
@@ -182,8 +182,8 @@ class Wan(Generator):
             self.params.path, self.params.prompt, self.params.lora, getattr(torch, self.params.dtype), device
         )
         config = self.model.vae.config
-        patch = self.model.transformer.config.patch_size[1]
-        self.constraints = Constraints(config.scale_factor_temporal, config.scale_factor_spatial * patch)
+        patch = self.model.transformer.config["patch_size"][1]
+        self.constraints = Constraints(config["scale_factor_temporal"], config["scale_factor_spatial"] * patch)
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
@@ -202,8 +202,8 @@ class Wan(Generator):
     def sigmas(self, steps: int) -> list[float]:
         """``s = a u / (1 + (a - 1) u)`` for ``u`` from 1 to 1/n and shift ``a``, then 0.
 
-        Given explicitly because ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which wastes
-        a step for small n.
+        Given explicitly because ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which
+        wastes a step for small n.
         """
         shift = self.params.shift
         grid = [(steps - k) / steps for k in range(steps)]
@@ -212,8 +212,8 @@ class Wan(Generator):
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         frames, height, width = shape
         config = self.model.vae.config
-        side = config.scale_factor_spatial
-        return config.z_dim, (frames - 1) // config.scale_factor_temporal + 1, height // side, width // side
+        side = config["scale_factor_spatial"]
+        return config["z_dim"], (frames - 1) // config["scale_factor_temporal"] + 1, height // side, width // side
 
     @property
     def fingerprint(self) -> str:
@@ -232,7 +232,7 @@ class Wan(Generator):
 class WanShapeMovingParams:
     """``shift``: flow shift of the schedule."""
 
-    shift: float = Field(3.0, gt=0)
+    shift: float = Field(default=3.0, gt=0)
 
 
 class WanShapeMoving(Wan):
@@ -259,7 +259,7 @@ def load(path: str, prompt: str, lora: str, dtype: torch.dtype, device: str) -> 
     stored = Path(path) / PROMPT_FILE
     embedding = load_file(stored)["prompt"] if stored.exists() else _encode_prompt(path, prompt, dtype, device)
     encoder = processor = None
-    if transformer.config.image_dim is not None:
+    if transformer.config["image_dim"] is not None:
         from transformers import CLIPImageProcessor, CLIPVisionModel
 
         encoder = CLIPVisionModel.from_pretrained(path, subfolder="image_encoder", torch_dtype=torch.float32)
@@ -282,7 +282,8 @@ def _encode_prompt(path: str, prompt: str, dtype: torch.dtype, device: str) -> T
     from transformers import AutoTokenizer, UMT5EncoderModel
 
     tokenizer = AutoTokenizer.from_pretrained(path, subfolder="tokenizer")
-    encoder = UMT5EncoderModel.from_pretrained(path, subfolder="text_encoder", torch_dtype=dtype).to(device)
+    encoder = UMT5EncoderModel.from_pretrained(path, subfolder="text_encoder", torch_dtype=dtype)
+    encoder = encoder.to(device)  # type: ignore[arg-type]
     tokens = tokenizer(prompt, padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt")
     with torch.no_grad():
         hidden = encoder(tokens.input_ids.to(device), tokens.attention_mask.to(device)).last_hidden_state

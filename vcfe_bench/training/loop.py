@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,18 @@ class Schedule:
 
 
 def run(
-    module: nn.Module,
+    module: M,
     optimizers: list[torch.optim.Optimizer],
     loss: Callable[[int, np.random.Generator], Tensor],
     schedule: Schedule,
     checkpoint: Path,
     *,
     seed: int,
-    ema: float = 0.999,
+    ema: float,
     clip: float = 1.0,
     every: int = 100,
     log: Callable[[str], None] = print,
-) -> nn.Module:
+) -> M:
     """Minimise ``loss(step, rng)`` over ``module`` and return the exponential moving average of its weights.
 
     The randomness of a step depends on ``(seed, step)`` alone, and everything else is kept in ``checkpoint`` (written
@@ -92,4 +95,4 @@ def run(
                 partial,
             )
             os.replace(partial, checkpoint)
-    return average.module
+    return average.module  # type: ignore[return-value]

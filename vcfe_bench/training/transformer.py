@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor
 
 from vcfe_bench.interfaces import Dataset
@@ -20,9 +21,10 @@ from vcfe_bench.training import loop
 class TransformerRecipe:
     """Sizes and schedule.
 
-    Noise levels are logit-normal(``mean``, ``deviation``), tilted to the noisy end where the direction of motion is decided.
-    Matrices of the blocks are updated by Muon, everything else by AdamW. ``blind`` is the share of clips whose first frame is withheld, so that
-    the model can also run without a condition. ``pool`` training clips are encoded once.
+    Noise levels are logit-normal(``mean``, ``deviation``), tilted to the noisy end where the direction of motion is
+    decided. Matrices of the blocks are updated by Muon, everything else by AdamW. ``blind`` is the share of clips whose
+    first frame is withheld, so that the model can also run without a condition. ``pool`` training clips are encoded
+    once.
     """
 
     heads: int = 3
@@ -43,12 +45,12 @@ class TransformerRecipe:
 def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
     """An untrained transformer on ``vae``'s latents; its prompt is one fixed random token."""
     torch.manual_seed(recipe.seed)
-    channels = vae.config.z_dim
+    channels = vae.config["z_dim"]
     transformer = WanTransformer3DModel(
         patch_size=(1, 1, 1),
         num_attention_heads=recipe.heads,
         attention_head_dim=recipe.head_width,
-        in_channels=2 * channels + vae.config.scale_factor_temporal,
+        in_channels=2 * channels + vae.config["scale_factor_temporal"],
         out_channels=channels,
         text_dim=recipe.text_width,
         freq_dim=128,
@@ -118,6 +120,6 @@ def train(
     schedule = loop.Schedule(recipe.steps, floor=0.05)
     checkpoint = folder / "transformer.pt"
     transformer = loop.run(
-        model.transformer, optimizers, loss, schedule, checkpoint, seed=recipe.seed, every=50, log=log
+        model.transformer, optimizers, loss, schedule, checkpoint, seed=recipe.seed, ema=0.995, every=50, log=log
     )
     return WanModel(vae, transformer.eval().requires_grad_(False), model.prompt)

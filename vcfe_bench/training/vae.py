@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 
 from vcfe_bench.interfaces import Dataset
+from vcfe_bench.models.wan import decode_unclamped
 from vcfe_bench.training import loop
 from vcfe_bench.training.data import clips
 
@@ -20,9 +21,10 @@ from vcfe_bench.training.data import clips
 class VAERecipe:
     """Sizes and schedule. Three phases: single frames, then crops of 9 frames, then whole clips.
 
-    The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter at this size: without them the
-    RMS norms hide absolute colour for very long. There is no KL term; ``noise`` on the latent and a light ``shrink`` on its square keep the
-    latent space smooth. Pixels that differ from their frame's median colour weigh ``emphasis`` times more.
+    The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter at this size: without them the RMS
+    norms hide absolute colour for very long. There is no KL term; ``noise`` on the latent and a light ``shrink`` on its
+    square keep the latent space smooth. Pixels that differ from their frame's median colour weigh ``emphasis`` times
+    more.
     """
 
     channels: int = 24
@@ -65,8 +67,6 @@ def train(
     dataset: Dataset, folder: Path, recipe: VAERecipe = VAERecipe(), log: Callable[[str], None] = print
 ) -> AutoencoderKLWan:
     """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config."""
-    from vcfe_bench.models.wan import decode_unclamped
-
     torch.manual_seed(recipe.seed)
     vae = build(recipe)
     for module in vae.modules():
@@ -88,7 +88,9 @@ def train(
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = loop.Schedule(int(ends[-1]))
     checkpoint = folder / "vae.pt"
-    vae = loop.run(vae, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, clip=0.5, every=50, log=log)
+    vae = loop.run(
+        vae, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, ema=0.99, clip=0.5, every=50, log=log
+    )
     return with_statistics(vae.eval().requires_grad_(False), dataset)
 
 

@@ -15,7 +15,7 @@ from vcfe_bench.interfaces import Dataset, Sample, Split
 class LightsParams:
     """``frames`` per video, ``videos`` in the test split."""
 
-    frames: int = Field(5, ge=1)
+    frames: int = Field(default=5, ge=1)
     videos: int = 40
 
 

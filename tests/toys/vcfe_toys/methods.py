@@ -18,7 +18,7 @@ from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Meth
 class PushParams:
     """``steps`` of size ``rate``, from a start with ``noise``; ``pause`` seconds a step."""
 
-    steps: int = Field(5, ge=1)
+    steps: int = Field(default=5, ge=1)
     rate: float = 20.0
     noise: float = 0.02
     pause: float = 0.0

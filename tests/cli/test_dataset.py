@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from vcfe_bench.cli import app
+from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shape_probe import probe
+
+
+def test_the_card_of_shape_moving_prints_the_probe_table():
+    shown = CliRunner().invoke(app, ["dataset", "card", "shape_moving"])
+    assert shown.exit_code == 0
+    printed = dict(re.findall(r"^\s*(\d+)\s+(0\.\d\d)\s*$", shown.output, re.MULTILINE))
+    assert {int(frame): float(accuracy) for frame, accuracy in printed.items()} == _table()
+    assert list(_table()) == list(range(17))
+
+
+@pytest.mark.slow
+def test_the_card_says_what_a_single_frame_tells():
+    measured = probe(ShapeMoving(), train=3000, test=1000, frames=[0, 8, 16])
+    assert measured == pytest.approx({frame: _table()[frame] for frame in (0, 8, 16)}, abs=0.06)
+
+
+def _table() -> dict[int, float]:
+    """Accuracy by frame, as the card has it."""
+    rows = re.findall(r"^\| (\d+) \| (0\.\d\d) \|$", ShapeMoving().card(), re.MULTILINE)
+    return {int(frame): float(accuracy) for frame, accuracy in rows}

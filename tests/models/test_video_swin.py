@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD, SIZES, MSwin, MSwinParams, SwinSize, VideoSwin
+from vcfe_bench.weights import CorruptWeights
+
+TINY = SwinSize(12, (2, 2), (2, 4), window=(2, 4, 4), stochastic_depth=0.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> VideoSwin:
+    torch.manual_seed(0)
+    return VideoSwin(TINY, classes=3, length=4, stride=2).eval().requires_grad_(False)
+
+
+def _videos(batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, 9, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_only_every_second_frame_is_read(model):
+    videos = _videos().requires_grad_()
+    output = model(videos)
+    (gradient,) = torch.autograd.grad(output.square().sum(), videos)
+    read = gradient.abs().amax(dim=(0, 2, 3, 4)) > 0
+    assert read.tolist() == [True, False, True, False, True, False, True, False, False]
+    changed = torch.where(read.view(-1, 1, 1, 1), videos, 1 - videos)
+    assert torch.equal(model(changed), output)
+
+
+def test_normalisation_happens_inside(model):
+    seen = []
+    handle = model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(torch.tensor(IMAGENET_MEAN).view(3, 1, 1).expand(1, 9, 3, 32, 32))
+    model(torch.tensor(IMAGENET_MEAN).add(torch.tensor(IMAGENET_STD)).view(3, 1, 1).expand(1, 9, 3, 32, 32))
+    handle.remove()
+    assert [clip.shape for clip in seen] == [(1, 3, 4, 32, 32)] * 2
+    torch.testing.assert_close(torch.cat(seen).mean(dim=(1, 2, 3, 4)), torch.tensor([0.0, 1.0]))
+
+
+def test_a_row_does_not_depend_on_its_neighbours(model):
+    videos = _videos(4)
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.equal(model(videos)[order], model(videos[order]))
+
+
+def test_state_holds_weights_alone(model):
+    assert all(name.startswith("network.") for name in model.state_dict())
+
+
+def test_the_published_size_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        model = VideoSwin(SIZES["swin3d_t"], classes=400, length=32, stride=2)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 28_158_070
+
+
+def test_a_corrupt_file_is_refused(tmp_path, model):
+    path = tmp_path / "m_swin.safetensors"
+    path.write_bytes(b"no weights")
+    with pytest.raises(CorruptWeights, match="cannot be read"):
+        MSwin(MSwinParams(weights=str(path)))
+
+
+def test_weights_of_another_network_are_refused(tmp_path, model):
+    path = tmp_path / "m_swin.pt"
+    torch.save(model.state_dict(), path)
+    with pytest.raises(CorruptWeights, match="does not fit VideoSwin"):
+        MSwin(MSwinParams(weights=str(path)))
+
+
+def test_m_swin_is_frozen_and_its_fingerprint_follows_its_weights(tmp_path):
+    fingerprints = set()
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        path = tmp_path / "weights.pt"
+        torch.save(VideoSwin(SIZES["mini"], classes=4, length=8, stride=2).state_dict(), path)
+        target = MSwin(MSwinParams(weights=str(path)))
+        assert not target.training
+        assert not any(parameter.requires_grad for parameter in target.parameters())
+        fingerprints.add(target.fingerprint)
+    assert len(fingerprints) == 2
+    assert target(torch.rand(1, 17, 3, 64, 64)).shape == (1, 4)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from vcfe_bench.errors import UsageError
+from vcfe_bench.evaluation import evaluate_generator, evaluate_target
+from vcfe_bench.goals import AvoidGoal
+from vcfe_bench.interfaces import Constraints, Context, Dataset, Explanation, Generator, Method, Query, Split, Target
+from vcfe_datasets.shape_moving import DIRECTIONS, ShapeMoving
+from vcfe_methods.pgd import PGD, PGDParams
+
+
+class _Shift(Target):
+    """Reads the motion: how far the object's centroid gets in each direction."""
+
+    classes = ShapeMoving.classes
+    fingerprint = "shift"
+
+    def forward(self, video):
+        weight = (video[:, [0, -1]] - video[:, [0, -1], :, :1, :1]).abs().mean(2)
+        places = torch.arange(video.shape[-1], dtype=video.dtype)
+        x, y = (weight.sum(d) @ places / weight.sum((2, 3)) for d in (2, 3))
+        right, down = (place[:, 1] - place[:, 0] for place in (x, y))
+        return torch.stack([-down, down, -right, right], dim=1)
+
+
+class _Up(Target):
+    """Says "up" to everything."""
+
+    classes = ShapeMoving.classes
+    fingerprint = "up"
+
+    def forward(self, video):
+        return torch.tensor([1.0, 0, 0, 0]) + 0 * video.flatten(1)[:, :4]
+
+
+class _Reverse(Method):
+    """An attack that cannot fail on a target that reads motion; it writes down what it was asked."""
+
+    width = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[list[str]] = []
+
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        assert all(query.goal == AvoidGoal(int(query.sample.label)) for query in queries)
+        self.asked.append([query.sample.id for query in queries])
+        return [Explanation(query.sample.video.flip(0)) for query in queries]
+
+
+class _Few(ShapeMoving):
+    def size(self, split: Split) -> int:
+        return 8
+
+
+class _Perfect(Generator):
+    """Latents are videos; one step from any noise moves the first frame's object in one of the four directions."""
+
+    constraints = Constraints(frame_step=1, side_step=1)
+    fingerprint = "perfect"
+
+    def encode(self, video):
+        return video.transpose(1, 2)
+
+    def decode(self, latent):
+        return latent.transpose(1, 2)
+
+    def condition(self, first_frame, shape):
+        return first_frame
+
+    def velocity(self, latent, sigma, condition):
+        labels = (latent.flatten(1).sum(1).abs() % 4).int().tolist()
+        clean = [_move(frame, k, latent.shape[2]) for frame, k in zip(condition, labels, strict=True)]
+        return (latent - self.encode(torch.stack(clean))) / sigma
+
+    def sigmas(self, steps):
+        return torch.linspace(1, 0, steps + 1).tolist()
+
+    def latent_shape(self, shape):
+        return 3, *shape
+
+
+class _Useless(_Perfect):
+    """Decodes to fresh noise."""
+
+    fingerprint = "useless"
+
+    def decode(self, latent):
+        return torch.rand_like(latent).transpose(1, 2)
+
+
+def _move(frame: torch.Tensor, label: int, frames: int) -> torch.Tensor:
+    body = (frame - frame[:, :1, :1]).abs().amax(0) > 0.1
+    rows, columns = (body.any(d).nonzero() for d in (1, 0))
+    last = frame.shape[-1] - 1
+    gap = int((rows.min(), last - rows.max(), columns.min(), last - columns.max())[label])
+    x, y = DIRECTIONS[label].tolist()
+    ways = [min(3 * k // 2, gap) for k in range(frames)]
+    return torch.stack([frame.roll((y * way, x * way), (1, 2)) for way in ways])
+
+
+def test_a_target_that_reads_motion():
+    result = evaluate_target(_Shift(), ShapeMoving(), _Reverse(), limit=40, robust_limit=8)
+    assert result == {
+        "accuracy": 1.0,
+        "accuracy_n": 40,
+        "robust_accuracy": 0.0,
+        "robust_accuracy_n": 8,
+        "attack": "",
+        "reversed_opposite": 1.0,
+    }
+
+
+def test_a_target_that_is_constant():
+    result = evaluate_target(_Up(), ShapeMoving(), _Reverse(), limit=40, robust_limit=8)
+    assert result["accuracy"] == result["robust_accuracy"] == result["reversed_opposite"] == 0.25
+
+
+def test_a_weak_attack_leaves_a_robust_target_as_it_is():
+    attack = PGD(PGDParams(epsilon=0.05, steps=2, random_start=True))
+    assert evaluate_target(_Shift(), ShapeMoving(), attack, limit=4, robust_limit=4)["robust_accuracy"] == 1.0
+
+
+def test_the_last_batch_of_an_attack_is_padded_with_repetitions():
+    attack, dataset = _Reverse(), ShapeMoving()
+    result = evaluate_target(_Up(), dataset, attack, limit=1, robust_limit=6)
+    names = [dataset.sample("test", index).id for index in range(6)]
+    assert attack.asked == [names[:4], [names[4], names[5], names[4], names[5]]]
+    assert result["robust_accuracy"] == 2 / 6
+
+
+def test_no_more_videos_are_counted_than_there_are():
+    result = evaluate_target(_Up(), _Few(), _Reverse(), limit=100, robust_limit=100)
+    assert result["accuracy_n"] == result["robust_accuracy_n"] == 8
+    assert result["accuracy"] == result["robust_accuracy"] == 0.25
+    assert evaluate_generator(_Perfect(), _Shift(), _Few(), limit=100, steps=1, noises=1)["n"] == 8
+
+
+def test_a_method_that_needs_a_generator_is_no_attack(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_Reverse, "needs_generator", True)
+    with pytest.raises(UsageError, match="cannot attack here: needs a generator"):
+        evaluate_target(_Up(), ShapeMoving(), _Reverse(), limit=4, robust_limit=4)
+
+
+def test_a_perfect_generator():
+    result = evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=20, steps=1, noises=20)
+    directions = result.pop("directions")
+    assert result == {
+        "reconstruction_error": 0.0,
+        "reconstruction_target": 1.0,
+        "reconstruction_oracle": 1.0,
+        "coherent": 1.0,
+        "first_frame_error": pytest.approx(0, abs=1e-6),
+        "n": 20,
+        "steps": 1,
+        "directions_n": 20,
+        "repeatable": True,
+    }
+    assert directions.pop("none") == 0
+    assert all(share > 0 for share in directions.values())
+    assert sum(directions.values()) == pytest.approx(1)
+
+
+def test_a_useless_generator():
+    result = evaluate_generator(_Useless(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
+    assert result["reconstruction_oracle"] == result["coherent"] == 0
+    assert result["directions"] == {"up": 0, "down": 0, "left": 0, "right": 0, "none": 1}
+    assert min(result["reconstruction_error"], result["first_frame_error"]) > 0.2
+    assert not result["repeatable"]
+
+
+def test_a_generator_is_not_judged_without_an_oracle(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ShapeMoving, "oracle", Dataset.oracle)
+    with pytest.raises(UsageError, match="no oracle"):
+        evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)

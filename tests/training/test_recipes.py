@@ -1,0 +1,148 @@
+"""Miniature forms of the recipes, from the first step to a model that a user can name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from safetensors.torch import save_file
+
+from vcfe_bench.models.video_swin import MSwin, MSwinParams
+from vcfe_bench.models.wan import Wan, WanModel, WanParams
+from vcfe_bench.training import target, transformer, vae
+from vcfe_bench.training.data import clips
+from vcfe_bench.training.target import TargetRecipe
+from vcfe_bench.training.transformer import TransformerRecipe
+from vcfe_bench.training.vae import VAERecipe
+from vcfe_datasets.shape_moving import ShapeMoving, ShapeMovingParams
+
+pytestmark = pytest.mark.slow
+
+VAE = VAERecipe(channels=8, latent_channels=4, phases=((2, 2, 1), (3, 2, 5), (2, 2, 9)))
+TRANSFORMER = TransformerRecipe(
+    heads=2, head_width=12, layers=2, feed_forward=32, text_width=8, steps=3, batch=2, pool=8
+)
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def dataset() -> ShapeMoving:
+    return ShapeMoving(ShapeMovingParams(frames=9, size=32))
+
+
+@pytest.fixture(scope="module")
+def autoencoder(dataset, tmp_path_factory) -> AutoencoderKLWan:
+    return vae.train(dataset, tmp_path_factory.mktemp("vae"), VAE, _quiet)
+
+
+@pytest.fixture(scope="module")
+def model(dataset, autoencoder, tmp_path_factory) -> WanModel:
+    return transformer.train(dataset, autoencoder, tmp_path_factory.mktemp("transformer"), TRANSFORMER, _quiet)
+
+
+def _same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_clips_are_consecutive_frames_of_training_videos(dataset):
+    found = clips(dataset, np.random.default_rng(0), batch=3, frames=5)
+    rng = np.random.default_rng(0)
+    assert found.shape == (3, 5, 3, 32, 32)
+    for clip, index in zip(found, rng.integers(dataset.size("train"), size=3), strict=True):
+        video = dataset.sample("train", int(index)).video
+        assert any(torch.equal(clip, video[start : start + 5]) for start in range(5))
+
+
+def test_a_trained_target_is_read_by_m_swin(tmp_path):
+    trained = target.train(ShapeMoving(), tmp_path, TargetRecipe(steps=3, batch=2), _quiet)
+    path = tmp_path / "m_swin.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in trained.state_dict().items()}, path)
+    videos = torch.rand(2, 17, 3, 64, 64)
+    assert torch.equal(MSwin(MSwinParams(weights=str(path)))(videos), trained(videos))
+    assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_an_autoencoder_that_stopped_between_two_phases_goes_on(dataset, autoencoder, tmp_path):
+    stopped = vae.train(dataset, tmp_path, replace(VAE, phases=VAE.phases[:2]), _quiet)
+    resumed = vae.train(dataset, tmp_path, VAE, _quiet)
+    assert _same(resumed, autoencoder)
+    assert not _same(resumed, stopped)
+
+
+def test_latents_have_zero_mean_and_unit_deviation(dataset, model):
+    videos = torch.stack([dataset.sample("test", index).video for index in range(64)])
+    latent = model.encode(videos).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(latent.mean(1), torch.zeros(4), atol=0.3, rtol=0)
+    torch.testing.assert_close(latent.std(1), torch.ones(4), atol=0.3, rtol=0)
+
+
+def test_a_saved_model_is_read_by_wan(dataset, model, tmp_path):
+    model.save(tmp_path)
+    config = json.loads((tmp_path / "vae" / "config.json").read_text())
+    for name in ("latents_mean", "latents_std"):
+        assert config[name] == model.vae.config[name] != [float(name == "latents_std")] * 4
+    wan = Wan(WanParams(path=str(tmp_path), dtype="float32", device="cpu"))
+    assert wan.latent_shape(dataset.shape) == (4, 3, 4, 4)
+    assert wan.constraints.violation(dataset.shape) is None
+    video = dataset.sample("test", 0).video[None]
+    torch.testing.assert_close(wan.encode(video), model.encode(video), rtol=0.02, atol=0.02)
+    noise = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    velocities = [m.velocity(noise, 0.7, m.condition(video[:, 0], dataset.shape)) for m in (wan, model)]
+    torch.testing.assert_close(*velocities, rtol=0.02, atol=0.02)
+    assert torch.equal(wan.model.prompt, model.prompt)
+
+
+def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
+    lines: list[str] = []
+    first = transformer.train(dataset, autoencoder, tmp_path, TRANSFORMER, lines.append)
+    again = transformer.train(dataset, autoencoder, tmp_path, TRANSFORMER, lines.append)
+    assert _same(first.transformer, again.transformer)
+    assert sum("encoded" in line for line in lines) == 1
+    pool = torch.load(tmp_path / "latents.pt")
+    assert pool["latent"].shape == (8, 4, 3, 4, 4)
+    assert pool["condition"].shape == (8, 8, 3, 4, 4)
+
+
+def test_flow_loss_falls_on_a_repeated_batch(dataset, autoencoder):
+    untrained = transformer.build(TRANSFORMER, autoencoder)
+    generator = torch.Generator().manual_seed(0)
+    latent, noise = (torch.randn(4, 4, 3, 4, 4, generator=generator) for _ in range(2))
+    sigma = torch.tensor([0.2, 0.5, 0.8, 1.0])
+    condition = untrained.condition(torch.rand(4, 3, 32, 32, generator=generator), dataset.shape).latent
+    optimizer = torch.optim.AdamW(untrained.transformer.parameters(), lr=1e-2)
+    values = []
+    for _ in range(30):
+        loss = transformer.flow_loss(untrained, latent, condition, sigma, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert values[-1] < 0.7 * values[0]
+
+
+def test_blind_training_never_sees_a_first_frame(dataset, autoencoder, tmp_path):
+    def train(folder: Path, blind: float, forget: bool) -> torch.nn.Module:
+        recipe = replace(TRANSFORMER, blind=blind)
+        pool = transformer.encode_pool(
+            transformer.build(recipe, autoencoder), dataset, recipe.pool, folder / "latents.pt", _quiet
+        )
+        if forget:
+            torch.save({**pool, "condition": torch.zeros_like(pool["condition"])}, folder / "latents.pt")
+        return transformer.train(dataset, autoencoder, folder, recipe, _quiet).transformer
+
+    results = {}
+    for blind in (0.0, 1.0):
+        for forget in (False, True):
+            folder = tmp_path / f"{blind}-{forget}"
+            folder.mkdir()
+            results[blind, forget] = train(folder, blind, forget)
+    assert _same(results[1.0, False], results[1.0, True])
+    assert not _same(results[0.0, False], results[0.0, True])
