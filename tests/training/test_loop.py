@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from vcfe_bench.errors import UsageError
 from vcfe_bench.training import loop
 
 
-def _train(folder, steps: int, stop_at: int | None = None) -> nn.Module:
+def _train(folder, steps: int, stop_at: int | None = None, identity: str = "lines") -> nn.Module:
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
 
@@ -20,7 +21,16 @@ def _train(folder, steps: int, stop_at: int | None = None) -> nn.Module:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
     return loop.run(
-        model, [optimizer], loss, loop.Schedule(steps, warmup=5), folder / "x.pt", seed=3, ema=0.9, every=10, log=str
+        model,
+        [optimizer],
+        loss,
+        loop.Schedule(steps, warmup=5),
+        folder / "x.pt",
+        identity=identity,
+        seed=3,
+        ema=0.9,
+        every=10,
+        log=str,
     )
 
 
@@ -37,6 +47,12 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     first = _train(tmp_path, 20)
     again = _train(tmp_path, 20, stop_at=0)
     assert torch.equal(first.weight, again.weight)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    _train(tmp_path, 20)
+    with pytest.raises(UsageError, match="another training"):
+        _train(tmp_path, 20, identity="circles")
 
 
 def test_schedule_warms_up_and_falls():

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vcfe_bench.errors import UsageError
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -41,6 +43,7 @@ def run(
     schedule: Schedule,
     checkpoint: Path,
     *,
+    identity: str,
     seed: int,
     ema: float,
     clip: float = 1.0,
@@ -51,12 +54,18 @@ def run(
 
     The randomness of a step depends on ``(seed, step)`` alone, and everything else is kept in ``checkpoint`` (written
     every ``every`` steps, atomically), so that an interrupted training goes on as if it had not been interrupted.
+    ``identity`` says what is trained on what.
+
+    Raises:
+        UsageError: the checkpoint is of another training.
     """
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema))
     base = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["identity"] != identity:
+            raise UsageError(f"{checkpoint} is of another training: choose another folder for checkpoints or delete it")
         module.load_state_dict(state["module"])
         average.load_state_dict(state["average"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -91,6 +100,7 @@ def run(
                     "average": average.state_dict(),
                     "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                     "step": step + 1,
+                    "identity": identity,
                 },
                 partial,
             )

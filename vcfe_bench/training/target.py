@@ -50,6 +50,9 @@ def train(
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.02)
     schedule = loop.Schedule(recipe.steps)
+    identity = f"{dataset.spec} {recipe}"
     checkpoint = folder / "target.pt"
-    best = loop.run(model, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, every=50, ema=0.99, log=log)
+    best = loop.run(
+        model, [optimizer], loss, schedule, checkpoint, identity=identity, seed=recipe.seed, every=50, ema=0.99, log=log
+    )
     return best.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ from torch import Tensor
 from vcfe_bench.interfaces import Dataset
 from vcfe_bench.models.wan import WanCondition, WanModel
 from vcfe_bench.training import loop
+from vcfe_bench.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
 
 @torch.no_grad()
 def encode_pool(
-    model: WanModel, dataset: Dataset, size: int, file: Path, log: Callable[[str], None]
+    model: WanModel, dataset: Dataset, size: int, folder: Path, log: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept in ``file``."""
+    """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept on disk."""
+    file = folder / f"latents-{dataset.spec}-{size}-{fingerprint(model.vae)[:12]}.pt"
     if file.exists():
         return torch.load(file, weights_only=True)
     latents, conditions = [], []
@@ -76,7 +78,7 @@ def encode_pool(
             if first % 1024 == 0:
                 log(f"encoded {first} of {size} clips")
     pool = {"latent": torch.cat(latents), "condition": torch.cat(conditions)}
-    file.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     torch.save(pool, file)
     return pool
 
@@ -99,7 +101,7 @@ def train(
 ) -> WanModel:
     """Train, resuming from ``folder``; returns the frozen model with averaged weights."""
     model = build(recipe, vae)
-    pool = encode_pool(model, dataset, recipe.pool, folder / "latents.pt", log)
+    pool = encode_pool(model, dataset, recipe.pool, folder, log)
     with torch.no_grad():
         nothing = model.condition(None, dataset.shape).latent
 
@@ -118,8 +120,18 @@ def train(
         torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01),
     ]
     schedule = loop.Schedule(recipe.steps, floor=0.05)
+    identity = f"{dataset.spec} {fingerprint(vae)} {recipe}"
     checkpoint = folder / "transformer.pt"
     transformer = loop.run(
-        model.transformer, optimizers, loss, schedule, checkpoint, seed=recipe.seed, ema=0.995, every=50, log=log
+        model.transformer,
+        optimizers,
+        loss,
+        schedule,
+        checkpoint,
+        identity=identity,
+        seed=recipe.seed,
+        ema=0.995,
+        every=50,
+        log=log,
     )
     return WanModel(vae, transformer.eval().requires_grad_(False), model.prompt)

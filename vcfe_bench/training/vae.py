@@ -87,9 +87,20 @@ def train(
 
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = loop.Schedule(int(ends[-1]))
+    identity = f"{dataset.spec} {recipe}"
     checkpoint = folder / "vae.pt"
     vae = loop.run(
-        vae, [optimizer], loss, schedule, checkpoint, seed=recipe.seed, ema=0.99, clip=0.5, every=50, log=log
+        vae,
+        [optimizer],
+        loss,
+        schedule,
+        checkpoint,
+        identity=identity,
+        seed=recipe.seed,
+        ema=0.99,
+        clip=0.5,
+        every=50,
+        log=log,
     )
     return with_statistics(vae.eval().requires_grad_(False), dataset)
 
