@@ -52,9 +52,10 @@ def generator(
 
 def _print(result: dict) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("measure", "value", box=None)
     for name, value in result.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else escape(str(value)))
     Console().print(table)

@@ -1,0 +1,63 @@
+"""The shipped networks do what their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vcfe_bench import models
+from vcfe_bench.evaluation import evaluate_generator, evaluate_target
+from vcfe_bench.plugins import DATASETS, GENERATORS, METHODS, TARGETS
+
+ZOO = Path(models.__file__).parent / "zoo"
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*.safetensors")) if path.is_dir() else path.stat().st_size
+
+
+def test_sizes():
+    assert _bytes(ZOO / "m_swin.safetensors") <= 3e6
+    assert _bytes(ZOO / "wan_shape_moving") <= 15e6
+
+
+@pytest.mark.slow
+def test_m_swin_is_accurate_reads_motion_and_has_no_robustness():
+    found = evaluate_target(
+        TARGETS.build("m_swin"), DATASETS.build("shape_moving"), METHODS.build("pgd[random_start=true]"), 400, 16
+    )
+    assert found["accuracy"] >= 0.995
+    assert found["reversed_opposite"] >= 0.95
+    assert found["robust_accuracy"] <= 0.2
+
+
+@pytest.fixture(scope="module")
+def generator_card():
+    return evaluate_generator(
+        GENERATORS.build("wan_shape_moving"),
+        TARGETS.build("m_swin"),
+        DATASETS.build("shape_moving"),
+        limit=96,
+        steps=15,
+        noises=64,
+    )
+
+
+@pytest.mark.slow
+def test_the_generator_reconstructs(generator_card):
+    assert generator_card["reconstruction_error"] <= 0.01
+    assert generator_card["reconstruction_target"] >= 0.99
+    assert generator_card["reconstruction_oracle"] >= 0.98
+
+
+@pytest.mark.slow
+def test_the_same_noise_gives_the_same_video(generator_card):
+    assert generator_card["repeatable"]
+
+
+@pytest.mark.slow
+def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
+    assert generator_card["coherent"] >= COHERENT
+    assert generator_card["first_frame_error"] <= 0.03
+    assert all(generator_card["directions"][name] >= 0.1 for name in ("up", "down", "left", "right"))
