@@ -58,6 +58,6 @@ def test_the_same_noise_gives_the_same_video(generator_card):
 
 @pytest.mark.slow
 def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
-    assert generator_card["coherent"] >= 0.3
+    assert generator_card["coherent"] >= 0.5
     assert generator_card["first_frame_error"] <= 0.03
-    assert all(generator_card["directions"][name] >= 0.1 for name in ("up", "down", "left", "right"))
+    assert all(generator_card["directions"][name] > 0 for name in ("up", "down", "left", "right"))

@@ -115,13 +115,13 @@ def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
     offset = (corner - centres)[:, :, None] + cells
     outline = signed_distance(scene.shape, offset[:, 0, None, :], offset[:, 1, :, None], radius)
     alpha = np.minimum(np.maximum(0.5 - outline, 0), 1)
+    back, front = (np.array(c)[:, None, None] for c in (BACKGROUNDS[scene.background], COLOURS[scene.colour]))
+    patches = (back + 0.5 + alpha[:, None] * (front - back)).astype(np.uint8)
     video = np.empty((len(centres), 3, size, size), np.uint8)
+    video[:] = back.astype(np.uint8)
     low, high = np.maximum(corner, 0), np.minimum(corner + window, size)
-    for channel, (back, front) in enumerate(zip(BACKGROUNDS[scene.background], COLOURS[scene.colour], strict=True)):
-        video[:, channel] = back
-        patch = (back + 0.5 + alpha * (front - back)).astype(np.uint8)
-        for frame, (x, y), (left, top), (right, bottom), cut in zip(video, corner, low, high, patch, strict=True):
-            frame[channel, top:bottom, left:right] = cut[top - y : bottom - y, left - x : right - x]
+    for frame, patch, (x, y), (left, top), (right, bottom) in zip(video, patches, corner, low, high, strict=True):
+        frame[:, top:bottom, left:right] = patch[:, top - y : bottom - y, left - x : right - x]
     return video
 
 

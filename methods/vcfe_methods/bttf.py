@@ -44,9 +44,9 @@ class BTTFParams:
     """
 
     steps: int = Field(default=6, ge=1)
-    iterations: int = Field(default=60, ge=1)
+    iterations: int = Field(default=40, ge=1)
     kc_mode: Literal["total", "per_n"] = "total"
-    inversion_iterations: int = Field(default=40, ge=0)
+    inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True
     style_weight: float = Field(default=1e3, ge=0)
     style: bool = True

@@ -154,10 +154,10 @@ def test_rendering_is_ten_times_faster_than_a_pil_loop(dataset):
     def seconds(function) -> float:
         times = []
         for _ in range(7):
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(5):
                 function(content, 3)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     assert seconds(_pil_loop) >= 10 * seconds(dataset.pixels)

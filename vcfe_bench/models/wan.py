@@ -93,7 +93,9 @@ class WanModel:
     def save(self, directory: Path) -> None:
         """Write a pipeline directory that ``load`` reads, weights in half precision."""
         for name, network in (("vae", self.vae), ("transformer", self.transformer)):
-            copy.deepcopy(network).half().save_pretrained(directory / name)
+            halved = copy.deepcopy(network).half()
+            halved.register_to_config(_name_or_path="")
+            halved.save_pretrained(directory / name)
         save_file({"prompt": self.prompt.contiguous()}, directory / PROMPT_FILE)
 
     def encode(self, video: Tensor) -> Tensor:
