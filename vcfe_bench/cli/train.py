@@ -18,7 +18,7 @@ Out = Annotated[Path, Option(help="Where the finished weights go.")]
 
 @train_app.command(epilog="Example: vcfe-bench train target shape_moving --out m_swin.safetensors")
 def target(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkpoints")) -> None:
-    """Train a small Video Swin classifier; about 15 minutes on two cores."""
+    """Train a small Video Swin classifier; about 20 minutes on one core."""
     from safetensors.torch import save_file
 
     from vcfe_bench.plugins import DATASETS
