@@ -47,4 +47,4 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed of what is called often."""
-    _python(session, "pytest", "--benchmark-only", *session.posargs)
+    _python(session, "pytest", "--benchmark-enable", "--benchmark-only", *session.posargs)

@@ -1,21 +1,27 @@
-"""The deterministic flow-matching loop, with gradients at constant memory."""
+"""The deterministic flow-matching loop: plain, with gradients at constant memory, and guided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vcfe_bench.interfaces import Generator
 
 
+def noised(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """``z_s = (1 - s) z_0 + s ε``."""
+    return (1 - sigma) * latent + sigma * noise
+
+
 def euler_step(generator: Generator, latent: Tensor, sigma: float, next_sigma: float, condition: Any) -> Tensor:
     """``z' = z + (s' - s) v(z, s)``, the flow-matching form of a DDIM step, in float32."""
-    moved = latent + (next_sigma - sigma) * generator.velocity(latent, sigma, condition)
-    return generator.constrain(moved, condition)
+    velocity = generator.velocity(latent, sigma, condition)
+    return generator.constrain(latent + (next_sigma - sigma) * velocity, condition)
 
 
 def denoise(generator: Generator, noise: Tensor, condition: Any, steps: int) -> Tensor:
@@ -47,3 +53,36 @@ def gradient_through(
         state = states.pop().requires_grad_()
         (gradient,) = torch.autograd.grad(euler_step(generator, state, sigma, next_sigma, condition), state, gradient)
     return losses.detach(), gradient
+
+
+def guided_step(
+    generator: Generator,
+    latent: Tensor,
+    sigma: float,
+    next_sigma: float,
+    condition: Any,
+    objective: Callable[[Tensor], Tensor],
+    push: Callable[[Tensor, Tensor, float], Tensor],
+    through: Literal["full", "decoder"] = "full",
+) -> tuple[Tensor, Tensor]:
+    """An Euler step along ``v + push(v, g, s)``, and the losses ``[B]`` of the clean estimate before it.
+
+    The clean estimate is ``z_0 = z - s v(z, s)``, with what the condition fixes, and g is the gradient of the sum of
+    ``objective(z_0)`` with respect to z: through the denoiser (``full``), or with v held fixed, so that only what
+    ``objective`` does is differentiated (``decoder``). A push along +g lowers the losses.
+    """
+    with torch.enable_grad():
+        state = latent.detach().requires_grad_()
+        with torch.set_grad_enabled(through == "full"):
+            velocity = generator.velocity(state, sigma, condition)
+        losses = objective(generator.constrain(state - sigma * velocity, condition))
+        (gradient,) = torch.autograd.grad(losses.sum(), state)
+    velocity = velocity.detach()
+    guided = velocity + push(velocity, gradient, sigma)
+    return generator.constrain(latent + (next_sigma - sigma) * guided, condition), losses.detach()
+
+
+def matched(velocity: Tensor, gradient: Tensor) -> Tensor:
+    """``||v|| g / ||g||`` per sample: the gradient's direction at the velocity's length; zero where g is zero."""
+    lengths = velocity.flatten(1).norm(dim=1, keepdim=True)
+    return (lengths * F.normalize(gradient.flatten(1), dim=1)).view_as(gradient)

@@ -221,8 +221,8 @@ class Generator(Plugin, ABC):
         return latent
 
     @abstractmethod
-    def sigmas(self, steps: int) -> list[float]:
-        """Noise levels of ``steps`` Euler steps: ``steps + 1`` falling values from 1 to 0."""
+    def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
+        """Noise levels of ``steps`` Euler steps: ``steps + 1`` falling values from ``start`` in (0, 1] to 0."""
 
     @abstractmethod
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:

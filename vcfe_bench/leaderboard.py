@@ -22,6 +22,8 @@ from vcfe_bench.store import Store
 CSV = "leaderboard.csv"
 METHOD_WIDTH = 32
 """Longer specs are folded."""
+TITLE_WIDTH = 12
+"""Longer names of metrics are broken at their underscores."""
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 CALLS = "evaluations_"
 CRITERIA: tuple[str, ...] = get_args(Criterion)
@@ -125,7 +127,8 @@ def _section(criterion: str, frame: pd.DataFrame, metrics: list[dict[str, Any]])
     _method_column(table, frame)
     table.add_column("n", justify="right")
     for metric in metrics:
-        table.add_column(metric["name"] + ARROWS[metric["direction"]], justify="right")
+        title = metric["name"].replace("_", "_\n") if len(metric["name"]) > TITLE_WIDTH else metric["name"]
+        table.add_column(title + ARROWS[metric["direction"]], justify="right")
     for _, row in frame.iterrows():
         table.add_row(row["method"], str(row["n"]), *(_cell(row, metric) for metric in metrics))
     return table

@@ -148,7 +148,7 @@ def describe(error: BaseException) -> str:
 
 
 def source_hash(cls: type) -> str:
-    """Hash of the source that defines a plug-in: its module and the modules it imports from its own top-level package.
+    """Hash of the source that defines a plug-in: its module and what that imports from its own package and from ours.
 
     Imports are read from the source, at any depth and wherever they stand, so that the hash does not depend on what
     happens to be loaded. What the plug-in uses from other packages is covered by the versions in ``run.json``.
@@ -186,13 +186,13 @@ def _file(module: str) -> str:
 
 
 def _sources(module: str) -> dict[str, Path]:
-    """Source files by module name: ``module`` and what it imports, directly or not, from its own top-level package."""
-    package = module.partition(".")[0]
+    """Source files by module name: ``module`` and what it imports, directly or not, from its own package and ours."""
+    packages = {module.partition(".")[0], __name__.partition(".")[0]}
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name.partition(".")[0] != package or not (file := _file(name)).endswith(".py"):
+        if name in found or name.partition(".")[0] not in packages or not (file := _file(name)).endswith(".py"):
             continue
         found[name] = Path(file)
         waiting += _imports(name, found[name])

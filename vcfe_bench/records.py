@@ -29,9 +29,10 @@ FIXED = {
     "padded": "int64",
     "peak_memory_mb": "float64",
 }
-"""Columns of every record and their types. ``before`` and ``after`` are the target's raw outputs; ``original`` and
-``video`` are names under ``videos/``; ``met`` is whether the stored video meets the goal, by the target. After these
-come ``evaluations_<network>`` and one column per sample metric, empty where it could not be computed."""
+"""Columns of every record and their types. ``label`` is a whole number where labels are classes. ``before`` and
+``after`` are the target's raw outputs; ``original`` and ``video`` are names under ``videos/``; ``met`` is whether the
+stored video meets the goal, by the target. After these come ``evaluations_<network>`` and one column per sample metric,
+empty where it could not be computed."""
 
 
 def table(store: Store) -> pd.DataFrame:
@@ -50,7 +51,10 @@ def table(store: Store) -> pd.DataFrame:
     ]
     numbers = [*(f"evaluations_{network}" for network in networks), *metrics]
     frame = pd.DataFrame(rows, columns=[*FIXED, *numbers])
-    return frame.astype(FIXED | dict.fromkeys(numbers, "float64"))
+    types = FIXED | dict.fromkeys(numbers, "float64")
+    if all(isinstance(task["label"], int) for task in tasks):
+        types["label"] = "int64"
+    return frame.astype(types)
 
 
 def cards(store: Store) -> list[dict[str, Any]]:

@@ -44,6 +44,12 @@ def test_means_intervals_and_counts(finished: Path) -> None:
     assert table["missing(net)"].isna().all()
 
 
+def test_records_keep_labels_whole(finished: Path) -> None:
+    records = pd.read_parquet(finished / "records.parquet")
+    assert records["label"].dtype == "int64"
+    assert set(records["label"]) <= {0, 1, 2}
+
+
 def test_it_reads_well_in_120_columns(finished: Path) -> None:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(leaderboard.render(leaderboard.load(finished)))

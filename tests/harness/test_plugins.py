@@ -85,7 +85,7 @@ def test_a_name_registered_for_two_things_is_refused_and_listed(monkeypatch: pyt
     assert [listing.name for listing in METHODS.listings()] == ["x", "x"]
 
 
-def test_source_hash_follows_the_modules_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_hash_follows_the_imports_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "hashed_package"
     (package / "deep").mkdir(parents=True)
     for name, text in {
@@ -109,3 +109,13 @@ def test_source_hash_follows_the_modules_own_package(tmp_path: Path, monkeypatch
 
 def test_source_hash_is_stable() -> None:
     assert source_hash(Push) == source_hash(Push)
+
+
+def test_source_hash_covers_what_a_plugin_uses_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bttf, pgd = METHODS.load("bttf"), METHODS.load("pgd")
+    before = source_hash(bttf), source_hash(pgd)
+    changed, find = tmp_path / "diffusion.py", plugins._file
+    changed.write_text(Path(find("vcfe_bench.diffusion")).read_text() + "X = 1\n")
+    monkeypatch.setattr(plugins, "_file", lambda name: str(changed) if name == "vcfe_bench.diffusion" else find(name))
+    assert source_hash(bttf) != before[0]
+    assert source_hash(pgd) == before[1]

@@ -7,7 +7,6 @@ other set. Read one only beside the real-against-real distance at the same numbe
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,14 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcfe_bench.interfaces import Card, Dataset, SetMetric
+from vcfe_bench.interfaces import Card, SetMetric
+from vcfe_bench.metrics.network import BATCH, NetworkMetric
 from vcfe_bench.metrics.pair import checked
 from vcfe_bench.models import feature_networks
 from vcfe_bench.models import i3d as i3d_network
-from vcfe_bench.weights import WeightsError
-
-BATCH = 32
-"""Frames in one forward pass."""
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -53,18 +49,7 @@ def _gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > root.shape[1] else root
 
 
-class _FrechetMetric(SetMetric):
-    def unavailable(self, dataset: Dataset) -> str | None:
-        try:
-            self.build()
-        except WeightsError as error:
-            return str(error)
-        return None
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """The network, the same object on every call."""
-
+class _FrechetMetric(NetworkMetric, SetMetric):
     def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
         """``frechet_distance`` of the rows of both sets; NaN where a set has fewer than two rows or NaN among them."""
         if not originals or not counterfactuals:
@@ -130,14 +115,7 @@ class FIDStVGG(_FrameFrechetMetric):
         min_samples=513,
     )
 
-    def unavailable(self, dataset: Dataset) -> str | None:
-        side = min(dataset.shape[1:])
-        least = feature_networks.PooledVGG.MIN_SIDE
-        return (
-            f"frames need sides of {least} pixels or more, the dataset's have {side}"
-            if side < least
-            else super().unavailable(dataset)
-        )
+    min_side = feature_networks.PooledVGG.MIN_SIDE
 
     @property
     def network(self) -> str:
@@ -170,10 +148,7 @@ class FVDI3D(_FrechetMetric):
         min_samples=401,
     )
 
-    def unavailable(self, dataset: Dataset) -> str | None:
-        if dataset.shape[0] < i3d_network.MIN_FRAMES:
-            return f"needs {i3d_network.MIN_FRAMES} frames or more, the dataset's videos have {dataset.shape[0]}"
-        return super().unavailable(dataset)
+    min_frames = i3d_network.MIN_FRAMES
 
     @property
     def network(self) -> str:

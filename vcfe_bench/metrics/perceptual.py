@@ -6,30 +6,18 @@ from abc import abstractmethod
 
 import torch
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.interfaces import Card, Case, SampleMetric
+from vcfe_bench.metrics.network import BATCH, NetworkMetric
 from vcfe_bench.metrics.pair import pair
 from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex
-from vcfe_bench.weights import WeightsError
-
-BATCH = 32
-"""Frames in one forward pass."""
-MIN_SIDE = 32
-"""Smaller frames leave nothing for the last layers."""
 
 
-class _FramePerceptual(SampleMetric):
+class _FramePerceptual(NetworkMetric, SampleMetric):
+    min_side = 32
+    """Smaller frames leave nothing for the last layers."""
+
     @abstractmethod
-    def build(self) -> Perceptual:
-        """The network, the same object on every call."""
-
-    def unavailable(self, dataset: Dataset) -> str | None:
-        if min(dataset.shape[1:]) < MIN_SIDE:
-            return f"frames need sides of {MIN_SIDE} pixels or more, the dataset's have {min(dataset.shape[1:])}"
-        try:
-            self.build()
-        except WeightsError as error:
-            return str(error)
-        return None
+    def build(self) -> Perceptual: ...
 
     @torch.inference_mode()
     def score(self, case: Case) -> float:

@@ -201,15 +201,16 @@ class Wan(Generator):
     def velocity(self, latent: Tensor, sigma: float, condition: WanCondition) -> Tensor:
         return self.model.velocity(latent, sigma, condition)
 
-    def sigmas(self, steps: int) -> list[float]:
-        """``s = a u / (1 + (a - 1) u)`` for ``u`` from 1 to 1/n and shift ``a``, then 0.
+    def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
+        """``s = a u / (1 + (a - 1) u)`` for shift ``a`` and ``steps`` values of ``u``, evenly spaced down to 0.
 
-        Given explicitly because ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which
-        wastes a step for small n.
+        The first ``u`` is the one whose ``s`` is ``start``: 1 for full noise. Given explicitly because
+        ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which wastes a step for small n.
         """
         shift = self.params.shift
-        grid = [(steps - k) / steps for k in range(steps)]
-        return [shift * u / (1 + (shift - 1) * u) for u in grid] + [0.0]
+        first = start / (shift - (shift - 1) * start)
+        grid = [first * (steps - k) / steps for k in range(1, steps)]
+        return [start, *(shift * u / (1 + (shift - 1) * u) for u in grid), 0.0]
 
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         frames, height, width = shape

@@ -33,9 +33,9 @@ class TransformerRecipe:
     layers: int = 6
     feed_forward: int = 768
     text_width: int = 32
-    steps: int = 1700
+    steps: int = 6000
     batch: int = 16
-    pool: int = 6144
+    pool: int = 12288
     rate: float = 1e-3
     mean: float = 0.6
     deviation: float = 1.2
@@ -130,7 +130,7 @@ def train(
         checkpoint,
         identity=identity,
         seed=recipe.seed,
-        ema=0.995,
+        ema=0.997,
         every=50,
         log=log,
     )

@@ -1,0 +1,37 @@
+"""What metrics that look through a frozen network have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from vcfe_bench.interfaces import Dataset
+from vcfe_bench.weights import WeightsError
+
+BATCH = 32
+"""Frames in one forward pass."""
+
+
+class NetworkMetric(ABC):
+    """Says why the network cannot look at a dataset: videos too small or too short for it, or no weights."""
+
+    min_side: ClassVar[int] = 1
+    min_frames: ClassVar[int] = 1
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network, the same object on every call."""
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        frames, *sides = dataset.shape
+        if min(sides) < self.min_side:
+            return f"frames need sides of {self.min_side} pixels or more, the dataset's have {min(sides)}"
+        if frames < self.min_frames:
+            return f"needs {self.min_frames} frames or more, the dataset's videos have {frames}"
+        try:
+            self.build()
+        except WeightsError as error:
+            return str(error)
+        return None
