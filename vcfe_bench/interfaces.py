@@ -96,11 +96,27 @@ class Explanation:
     evaluations: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Values:
+    """The values of a regression dataset, in ``unit``: they lie in ``[low, high]``.
+
+    A run asks for values at least ``change`` from what the target says, to be met within ``tolerance``.
+    """
+
+    low: float
+    high: float
+    change: float
+    tolerance: float
+    unit: str
+
+
 class Dataset(Plugin, ABC):
     """A set of labelled videos with two splits, addressed by position."""
 
     classes: tuple[str, ...] = ()
     """Class names in label order; empty for a regression dataset."""
+    values: Values | None = None
+    """What a regression dataset's labels are; None for classes."""
     shape: tuple[int, int, int]
     """``(T, H, W)`` of every video."""
     target: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +19,10 @@ import torch
 
 from vcfe_bench import plugins, seeds, video_io
 from vcfe_bench.errors import UsageError
-from vcfe_bench.goals import ClassGoal
+from vcfe_bench.goals import Goal
 from vcfe_bench.interfaces import Dataset, Method, Sample, Split
-from vcfe_bench.request import REFERENCES, THREADS, Setup, check_goals
+from vcfe_bench.questions import Asked
+from vcfe_bench.request import REFERENCES, THREADS, Setup
 
 SCHEME = 1
 """Version of the identity scheme; a change to it renames every task."""
@@ -39,8 +40,9 @@ class Original:
     output: tuple[float, ...]
 
     @property
-    def prediction(self) -> int:
-        return max(range(len(self.output)), key=self.output.__getitem__)
+    def prediction(self) -> int | float:
+        """The likeliest class, or the value of a target with one output."""
+        return self.output[0] if len(self.output) == 1 else max(range(len(self.output)), key=self.output.__getitem__)
 
     @property
     def video(self) -> str:
@@ -59,7 +61,7 @@ class Task:
     id: str
     method: str
     original: Original
-    goal: ClassGoal
+    goal: Goal
     seed: int
     batch: tuple[int, int]
     slot: int
@@ -168,14 +170,19 @@ def make(setup: Setup, survey: Survey) -> Plan:
     chosen = [survey[index] for index in islice(candidates, setup.request.limit)]
     if not chosen:
         raise UsageError(
-            f"the target sees no video of the {setup.request.split} split as {setup.request.goals.split(':')[0]}"
+            f"the target sees no video of the {setup.request.split} split so that --goals {setup.request.goals} fits"
         )
-    goals = _goals(setup, chosen)
+    if len(chosen[0].output) != (len(setup.classes) or 1):
+        raise UsageError(
+            f"target '{setup.target.spec}' has {len(chosen[0].output)} outputs, "
+            f"dataset '{setup.dataset.spec}' {f'{len(setup.classes)} classes' if setup.classes else 'values'}"
+        )
+    goals = setup.questions.goals([Asked(o.sample, o.output) for o in chosen], setup.request.seed)
     tasks = tuple(task for method in setup.methods for task in _tasks(setup, method, chosen, goals))
     return Plan(tasks, tuple(islice(candidates, len(chosen))), setup.methods)
 
 
-def _tasks(setup: Setup, method: Method, chosen: list[Original], goals: list[list[ClassGoal]]) -> Iterator[Task]:
+def _tasks(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
     generator = setup.generator_for(method)
     common: dict[str, Any] = {
         "method": method.spec,
@@ -195,7 +202,7 @@ def _tasks(setup: Setup, method: Method, chosen: list[Original], goals: list[lis
             yield Task(id, method.spec, original, goal, seed, (batch, turn), slot, skip)
 
 
-def _obstacle(setup: Setup, method: Method, goal: ClassGoal) -> str | None:
+def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:
     try:
         return method.supports(setup.dataset, setup.target, setup.generator_for(method), goal)
     except Exception as error:
@@ -203,36 +210,7 @@ def _obstacle(setup: Setup, method: Method, goal: ClassGoal) -> str | None:
 
 
 def _candidates(setup: Setup, survey: Survey) -> Iterator[int]:
-    """Indices of the split in order; for ``SRC:DST`` those that the target gives SRC."""
-    asked = check_goals(setup.request.goals, setup.classes)
+    """Indices of the split in order, those of which there is something to ask."""
     for index in range(setup.dataset.size(setup.request.split)):
-        if asked is None or survey[index].prediction == asked[0]:
+        if setup.questions.fits(survey[index].output):
             yield index
-
-
-def _goals(setup: Setup, chosen: list[Original]) -> list[list[ClassGoal]]:
-    """The goals of each chosen video, never what the target already says.
-
-    ``one`` takes a class that is so far the rarest as a goal, then the rarest from this prediction, then by the
-    sample's seed.
-    """
-    asked = check_goals(setup.request.goals, setup.classes)
-    if asked is not None:
-        return [[ClassGoal(asked[1])] for _ in chosen]
-    drawn: Counter[int] = Counter()
-    pairs: Counter[tuple[int, int]] = Counter()
-    goals = []
-    for original in chosen:
-        now = original.prediction
-        allowed = [label for label in range(len(original.output)) if label != now]
-        if not allowed:
-            raise UsageError(f"target '{setup.target.spec}' has a single output; --goals one and all need classes")
-        if setup.request.goals == "all":
-            goals.append([ClassGoal(label) for label in allowed])
-            continue
-        lot = {label: seeds.derive(setup.request.seed, original.sample, "goal", label) for label in allowed}
-        goal = min(allowed, key=lambda label: (drawn[label], pairs[now, label], lot[label]))
-        drawn[goal] += 1
-        pairs[now, goal] += 1
-        goals.append([ClassGoal(goal)])
-    return goals

@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from vcfe_bench import plugins, specs
+from vcfe_bench import plugins, questions, specs
 from vcfe_bench.errors import UsageError, nearest
 from vcfe_bench.interfaces import Dataset, Generator, Method, Split, Target
+from vcfe_bench.questions import Questions
 
 REFERENCES = ("true_edit", "reconstruction", "no_edit")
 """Methods that run beside any others: the ceiling and the floors that every row is read against."""
@@ -25,7 +26,7 @@ NONE = "none"
 class Request:
     """What to run, as the user says it; ``target`` and ``generator`` left open are the dataset's own.
 
-    ``goals`` is ``one``, ``all`` or ``SRC:DST`` (class names), ``limit`` the number of videos.
+    ``goals`` is ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach, ``limit`` the number of videos.
     """
 
     methods: tuple[str, ...]
@@ -48,6 +49,7 @@ class Setup:
     dataset: Dataset
     target: Target
     generator: Generator | None
+    questions: Questions
 
     def generator_for(self, method: Method) -> Generator | None:
         """The generator, for a method that declares it needs one."""
@@ -109,29 +111,8 @@ def resolve(request: Request) -> Setup:
             f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "
             f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
         )
-    setup = Setup(request, methods, dataset, target, _generator(request, dataset))
-    check_goals(request.goals, setup.classes)
-    return setup
-
-
-def check_goals(goals: str, classes: tuple[str, ...]) -> tuple[int, int] | None:
-    """The class indices of ``SRC:DST``; None for ``one`` and ``all``.
-
-    Raises:
-        UsageError: neither, or an unknown class, or twice the same.
-    """
-    if goals in ("one", "all"):
-        return None
-    names = goals.split(":")
-    if len(names) != 2:
-        raise UsageError(f"--goals is one, all or SRC:DST, not '{goals}'")
-    for name in names:
-        if name not in classes:
-            raise UsageError(f"unknown class '{name}' in --goals; {nearest(name, classes)}")
-    source, destination = (classes.index(name) for name in names)
-    if source == destination:
-        raise UsageError(f"--goals {goals} asks for no change")
-    return source, destination
+    asked = questions.read(request.goals, target.classes or dataset.classes, dataset.values)
+    return Setup(request, methods, dataset, target, _generator(request, dataset), asked)
 
 
 def _methods(request: Request) -> tuple[Method, ...]:

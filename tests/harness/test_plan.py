@@ -134,7 +134,7 @@ def test_requests_that_cannot_be_met(wrong: dict, message: str) -> None:
 
 
 def test_no_video_fits() -> None:
-    with pytest.raises(UsageError, match="the target sees no video of the test split as right"):
+    with pytest.raises(UsageError, match="the target sees no video of the test split so that --goals right:left fits"):
         planned(goals="right:left", dataset="toy_lights[videos=2]")
 
 

@@ -15,7 +15,10 @@ def run(
     limit: Annotated[int, Option(help="Number of videos, the first of the split that fit the goals.")] = 8,
     goals: Annotated[
         str,
-        Option(help="one: a drawn class per video; all: every other class; SRC:DST: videos seen as SRC, towards DST."),
+        Option(
+            help="one: a drawn class per video; all: every other class; SRC:DST: videos seen as SRC, towards DST. "
+            "For regressors, one: a drawn value; all: one below and one above; or a value to reach."
+        ),
     ] = "one",
     target: Annotated[str | None, Option(help="The classifier to explain; by default the dataset's own.")] = None,
     generator: Annotated[str | None, Option(help="The video generator, or none; by default the dataset's own.")] = None,

@@ -33,7 +33,7 @@ class TransformerRecipe:
     layers: int = 6
     feed_forward: int = 768
     text_width: int = 32
-    steps: int = 6000
+    steps: int = 5000
     batch: int = 16
     pool: int = 12288
     rate: float = 1e-3

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcfe_bench import questions
+from vcfe_bench.errors import UsageError
+from vcfe_bench.goals import ClassGoal, ValueGoal
+from vcfe_bench.interfaces import Values
+from vcfe_bench.questions import Asked
+
+CLASSES = ("up", "down", "left")
+PERCENT = Values(low=20, high=75, change=15, tolerance=2.5, unit="percent")
+outputs = st.lists(st.floats(20, 75), min_size=1, max_size=40)
+
+
+def _videos(values: list[float]) -> list[Asked]:
+    return [Asked(str(i), (value,)) for i, value in enumerate(values)]
+
+
+@given(outputs, st.integers(0, 5))
+def test_drawn_values_are_far_enough_in_range_and_as_often_up_as_down(values, seed):
+    asked = questions.read("one", (), PERCENT)
+    goals = [goal for (goal,) in asked.goals(_videos(values), seed)]
+    for value, goal in zip(values, goals, strict=True):
+        assert goal.tolerance == 2.5
+        assert 19.95 <= goal.value <= 75.05
+        assert abs(goal.value - value) >= 15 - 0.05 - 1e-9
+    free = all(35 <= value <= 60 for value in values)
+    ups = sum(goal.value > value for value, goal in zip(values, goals, strict=True))
+    assert not free or abs(2 * ups - len(values)) <= 1
+
+
+def test_drawn_values_spread_over_all_that_is_allowed():
+    goals = [goal.value for (goal,) in questions.read("one", (), PERCENT).goals(_videos([47.5] * 400), 0)]
+    below, above = [v for v in goals if v < 47.5], [v for v in goals if v > 47.5]
+    assert len(below) == len(above) == 200
+    for found, low, high in ((below, 20, 32.5), (above, 62.5, 75)):
+        assert min(found) < low + 1
+        assert max(found) > high - 1
+        assert sum(found) / len(found) == pytest.approx((low + high) / 2, abs=0.8)
+
+
+@given(outputs, st.integers(0, 5))
+def test_a_goal_depends_on_its_video_and_way_alone(values, seed):
+    asked = questions.read("all", (), PERCENT)
+    together = asked.goals(_videos(values), seed)
+    assert together == [asked.goals([video], seed)[0] for video in _videos(values)]
+    for value, goals in zip(values, together, strict=True):
+        assert len(goals) == (value >= 35) + (value <= 60)
+
+
+def test_one_value_for_all_that_do_not_have_it():
+    asked = questions.read("55", (), PERCENT)
+    assert [asked.fits((value,)) for value in (40.0, 52.6, 57.4, 58.0)] == [True, False, False, True]
+    assert asked.goals(_videos([40.0, 58.0]), 0) == [[ValueGoal(55, 2.5)]] * 2
+
+
+def test_classes():
+    videos = [Asked("a", (3.0, 0.0, 1.0)), Asked("b", (0.0, 0.0, 1.0))]
+    assert questions.read("all", CLASSES, None).goals(videos, 0) == [
+        [ClassGoal(1), ClassGoal(2)],
+        [ClassGoal(0), ClassGoal(1)],
+    ]
+    pair = questions.read("up:left", CLASSES, None)
+    assert [pair.fits(video.output) for video in videos] == [True, False]
+    assert pair.goals(videos[:1], 0) == [[ClassGoal(2)]]
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "values", "message"),
+    [
+        ("both", CLASSES, None, "one, all or SRC:DST, not 'both'"),
+        ("up:lift", CLASSES, None, "unknown class 'lift' in --goals; did you mean 'left'"),
+        ("up:up", CLASSES, None, "asks for no change"),
+        ("80", (), PERCENT, "--goals 80 is outside 20 to 75 percent"),
+        ("up:left", (), PERCENT, "one, all or a value in percent, not 'up:left'"),
+        ("one", (), None, "neither classes nor a range of values"),
+    ],
+)
+def test_words_that_say_nothing(text, classes, values, message):
+    with pytest.raises(UsageError, match=message):
+        questions.read(text, classes, values)
