@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.models import tiny_wan
 from tests.models.tiny_wan import SHAPE
-from vcfe_bench.diffusion import denoise, gradient_through
+from vcfe_bench.diffusion import denoise, euler_step, gradient_through, guided_step, matched, noised
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,76 @@ def test_memory_does_not_grow_with_the_number_of_steps(wan):
         return peak
 
     assert saved(8) <= 1.01 * saved(1)
+
+
+def _bend(latent: torch.Tensor) -> torch.Tensor:
+    """A loss per sample with a gradient that depends on where it is taken."""
+    return ((latent * _noise(1)).sin() + latent.square()).flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize("through", ["full", "decoder"])
+def test_guidance_is_plain_autograd_at_the_clean_estimate(wan, monkeypatch, through, constrained):
+    if constrained:
+        monkeypatch.setattr(wan, "constrain", lambda z, _: torch.cat([z[:, :, :1] * 0, z[:, :, 1:] ** 2], dim=2))
+    condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
+    z = _noise().requires_grad_()
+    velocity = wan.velocity(z, 0.6, condition)
+    held = velocity if through == "full" else velocity.detach()
+    losses = _bend(wan.constrain(z - 0.6 * held, condition))
+    (gradient,) = torch.autograd.grad(losses.sum(), z)
+    expected = wan.constrain(z - 0.2 * (velocity + 0.5 * 0.6 * gradient), condition).detach()
+
+    def push(velocity, gradient, sigma):
+        return 0.5 * sigma * gradient
+
+    moved, values = guided_step(wan, _noise(), 0.6, 0.4, condition, _bend, push, through)
+    torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(values, losses.detach())
+
+
+def test_the_two_ways_of_guidance_differ(wan):
+    condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
+    full, decoder = (
+        guided_step(wan, _noise(), 0.6, 0.4, condition, _bend, lambda v, g, s: g, through)[0]
+        for through in ("full", "decoder")
+    )
+    assert not torch.allclose(full, decoder, atol=1e-2)
+
+
+def test_without_a_push_a_guided_step_is_an_euler_step(wan):
+    condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
+    moved, _ = guided_step(wan, _noise(), 1.0, 0.7, condition, _bend, lambda v, g, s: 0 * g)
+    with torch.no_grad():
+        assert torch.equal(moved, euler_step(wan, _noise(), 1.0, 0.7, condition))
+
+
+def test_a_push_along_the_gradient_lowers_the_loss(wan):
+    condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
+    after = []
+    for scale in (0.0, 0.05):
+        moved, _ = guided_step(wan, _noise(), 0.6, 0.0, condition, _bend, lambda v, g, s, w=scale: w * matched(v, g))
+        after.append(_bend(moved))
+    assert (after[1] < after[0]).all()
+
+
+@given(seed=st.integers(0, 100), factor=st.floats(1e-6, 1e6))
+def test_matched_keeps_the_direction_and_takes_the_length(seed, factor):
+    velocity, gradient = _noise(seed), _noise(seed + 1) * factor
+    result = matched(velocity, gradient)
+    for v, g, r in zip(velocity, gradient, result, strict=True):
+        length = v.double().square().sum().sqrt() / g.double().square().sum().sqrt()
+        torch.testing.assert_close(r, (g.double() * length).float(), rtol=1e-4, atol=1e-6)
+
+
+def test_no_gradient_no_push():
+    gradient = torch.stack([_noise()[0], torch.zeros(4, 3, 4, 4)])
+    result = matched(_noise(1), gradient)
+    assert (result[1] == 0).all()
+    assert (result[0] != 0).any()
+
+
+def test_noised_runs_from_data_to_noise():
+    assert torch.equal(noised(_noise(), _noise(1), 0.0), _noise())
+    assert torch.equal(noised(_noise(), _noise(1), 1.0), _noise(1))
+    torch.testing.assert_close(noised(_noise(), _noise(1), 0.25), 0.75 * _noise() + 0.25 * _noise(1))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
 from diffusers.schedulers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from diffusers.training_utils import _collate_lora_metadata
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
@@ -117,6 +120,26 @@ def test_sigmas_match_unipcs_flow_grid(wan, steps):
     scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
     scheduler.set_timesteps(steps)
     assert wan.sigmas(steps) == pytest.approx(scheduler.sigmas.tolist(), abs=2.5e-3)
+
+
+def test_full_noise_is_the_default_start(wan):
+    for steps in (1, 7, 15):
+        assert wan.sigmas(steps, 1.0) == wan.sigmas(steps)
+        assert wan.sigmas(steps) == [3 * u / (1 + 2 * u) for u in ((steps - k) / steps for k in range(steps))] + [0.0]
+
+
+@given(start=st.floats(0.01, 1), steps=st.integers(1, 20))
+def test_a_start_inside_the_schedule_is_even_before_the_shift(wan, start, steps):
+    sigmas = wan.sigmas(steps, start)
+    assert len(sigmas) == steps + 1
+    assert (sigmas[0], sigmas[-1]) == (start, 0.0)
+    unshifted = np.array([s / (3 - 2 * s) for s in sigmas])
+    np.testing.assert_allclose(unshifted, np.linspace(unshifted[0], 0, steps + 1), atol=1e-12)
+
+
+def test_the_tail_of_a_schedule_is_a_schedule(wan):
+    whole = wan.sigmas(15)
+    assert wan.sigmas(10, whole[5]) == pytest.approx(whole[5:], abs=1e-12)
 
 
 def test_constraints_name_the_step(wan):

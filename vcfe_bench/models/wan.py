@@ -205,7 +205,8 @@ class Wan(Generator):
         """``s = a u / (1 + (a - 1) u)`` for shift ``a`` and ``steps`` values of ``u``, evenly spaced down to 0.
 
         The first ``u`` is the one whose ``s`` is ``start``: 1 for full noise. Given explicitly because
-        ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which wastes a step for small n.
+        ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which wastes a step for
+        small n.
         """
         shift = self.params.shift
         first = start / (shift - (shift - 1) * start)

@@ -64,8 +64,8 @@ class Blocks(Generator):
     def velocity(self, latent: Tensor, sigma: float, condition: Any) -> Tensor:
         return torch.zeros_like(latent)
 
-    def sigmas(self, steps: int) -> list[float]:
-        return torch.linspace(1, 0, steps + 1).tolist()
+    def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
+        return torch.linspace(start, 0, steps + 1).tolist()
 
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         frames, height, width = shape
