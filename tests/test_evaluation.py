@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
+import torchmetrics.functional as F
 
 from vcfe_bench.errors import UsageError
 from vcfe_bench.evaluation import evaluate_generator, evaluate_target
 from vcfe_bench.goals import AvoidGoal
-from vcfe_bench.interfaces import Constraints, Context, Dataset, Explanation, Generator, Method, Query, Split, Target
+from vcfe_bench.interfaces import (
+    Constraints,
+    Context,
+    Dataset,
+    Explanation,
+    Generator,
+    Method,
+    Query,
+    Sample,
+    Split,
+    Target,
+    Values,
+)
 from vcfe_datasets.shape_moving import DIRECTIONS, ShapeMoving
 from vcfe_methods.pgd import PGD, PGDParams
 
@@ -144,6 +158,43 @@ def test_a_method_that_needs_a_generator_is_no_attack(monkeypatch: pytest.Monkey
     monkeypatch.setattr(_Reverse, "needs_generator", True)
     with pytest.raises(UsageError, match="cannot attack here: needs a generator"):
         evaluate_target(_Up(), ShapeMoving(), _Reverse(), limit=4, robust_limit=4)
+
+
+class _Speeds(Dataset):
+    """Shape-Moving as a regression: the label is the object's speed."""
+
+    shape = (17, 64, 64)
+    values = Values(20, 32, 4, 1, "1/64 of the side")
+
+    def size(self, split: Split) -> int:
+        return 40
+
+    def sample(self, split: Split, index: int) -> Sample:
+        sample = ShapeMoving().sample(split, index)
+        return replace(sample, label=sample.attributes["speed"])
+
+
+class _Travel(_Shift):
+    """Reads the way of the object's centroid, plus an error that is known."""
+
+    classes = ()
+
+    def forward(self, video):
+        return super().forward(video).amax(1, keepdim=True) + 3
+
+
+def test_a_regressor_is_measured_by_its_errors():
+    dataset = _Speeds()
+    samples = [dataset.sample("test", index) for index in range(40)]
+    said = _Travel()(torch.stack([s.video for s in samples]))[:, 0]
+    true = torch.tensor([s.label for s in samples])
+    result = evaluate_target(_Travel(), dataset, _Reverse(), limit=40, robust_limit=8)
+    assert result.pop("n") == 40
+    assert result == {
+        "mae": pytest.approx(float(F.mean_absolute_error(said, true)), rel=1e-5),
+        "rmse": pytest.approx(float(F.mean_squared_error(said, true, squared=False)), rel=1e-5),
+        "r2": pytest.approx(float(F.r2_score(said, true)), rel=1e-4),
+    }
 
 
 def test_a_perfect_generator():

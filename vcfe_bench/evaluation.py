@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from vcfe_bench.diffusion import denoise
 from vcfe_bench.errors import UsageError
 from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sample, Target
+from vcfe_bench.metrics.regression import r2, rmse
 
 BATCH = 16
 
@@ -24,9 +26,14 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
     A video counts as robust when the target is right on it and ``attack`` does not make it say something else. The
     controls are what the dataset measures of its targets by itself.
 
+    A regressor is measured by its errors on ``limit`` test videos: ``mae`` and ``rmse`` in the dataset's unit, and the
+    coefficient of determination ``r2``; nothing attacks it.
+
     Raises:
         UsageError: the method cannot be an attack here.
     """
+    if dataset.values is not None:
+        return _evaluate_regressor(target, dataset, min(limit, dataset.size("test")))
     reason = attack.supports(dataset, target, None, AvoidGoal(0))
     if reason:
         raise UsageError(f"'{attack.spec}' cannot attack here: {reason}")
@@ -51,6 +58,23 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         "robust_accuracy": kept / robust_limit,
         "robust_accuracy_n": robust_limit,
         "attack": attack.spec,
+        **dataset.controls(target, limit),
+    }
+
+
+@torch.no_grad()
+def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> dict[str, Any]:
+    said: list[float] = []
+    true: list[float] = []
+    for samples in _batches(dataset, limit):
+        said += target(_videos(samples))[:, 0].tolist()
+        true += [float(sample.label) for sample in samples]
+    labels, values = np.array(true), np.array(said)
+    return {
+        "mae": float(abs(values - labels).mean()),
+        "rmse": float(rmse(labels, values)),
+        "r2": float(r2(labels, values)),
+        "n": limit,
         **dataset.controls(target, limit),
     }
 

@@ -12,6 +12,8 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from safetensors.torch import save_file
 
+from vcfe_bench.errors import UsageError
+from vcfe_bench.interfaces import Dataset, Sample, Split, Values
 from vcfe_bench.models.video_swin import MSwin, MSwinParams
 from vcfe_bench.models.wan import Wan, WanModel, WanParams
 from vcfe_bench.training import target, transformer, vae
@@ -68,6 +70,59 @@ def test_a_trained_target_is_read_by_m_swin(tmp_path):
     videos = torch.rand(2, 17, 3, 64, 64)
     assert torch.equal(MSwin(MSwinParams(weights=str(path)))(videos), trained(videos))
     assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+
+class _Places(Dataset):
+    """Eight videos of Shape-Moving as a regression: the label is where the object starts."""
+
+    shape = (17, 64, 64)
+    values = Values(16, 48, 8, 2, "1/64 of the side")
+
+    def size(self, split: Split) -> int:
+        return 8
+
+    def sample(self, split: Split, index: int) -> Sample:
+        sample = ShapeMoving().sample(split, index)
+        return replace(sample, label=sample.attributes["x"])
+
+
+def test_a_regressor_learns_values_in_their_unit(tmp_path):
+    recipe = TargetRecipe(steps=120, batch=8)
+    untrained = target.train(_Places(), tmp_path / "none", replace(recipe, steps=1), _quiet)
+    trained = target.train(_Places(), tmp_path / "some", recipe, _quiet)
+    clips = [(s.video, s.label) for s in (_Places().sample("train", index) for index in range(8))]
+    videos, labels = torch.stack([c[0] for c in clips]), torch.tensor([c[1] for c in clips])
+    before, after = ((model(videos)[:, 0] - labels).abs().mean() for model in (untrained, trained))
+    assert after < 4 < before
+
+
+def test_an_adversary_attacks_every_clip(tmp_path):
+    recipe = TargetRecipe(steps=2, batch=6)
+    weak, strong = (
+        target.train(ShapeMoving(), tmp_path / size, replace(recipe, adversary=f"pgd[epsilon={size},steps=2]"), _quiet)
+        for size in ("0.0001", "200")
+    )
+    plain = target.train(ShapeMoving(), tmp_path / "plain", recipe, _quiet)
+    distance = [
+        max(float((a - b).abs().max()) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+        for model in (weak, strong)
+    ]
+    assert distance[0] < 0.1 * distance[1]
+
+
+def test_training_goes_on_from_given_weights(tmp_path):
+    recipe = TargetRecipe(steps=2, batch=2)
+    first = target.train(ShapeMoving(), tmp_path / "first", recipe, _quiet)
+    path = tmp_path / "start.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in first.state_dict().items()}, path)
+    second = target.train(ShapeMoving(), tmp_path / "second", replace(recipe, rate=1e-12, start=str(path)), _quiet)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_values_have_no_adversary(tmp_path):
+    with pytest.raises(UsageError, match="attacks classes, dataset '' has values"):
+        target.train(_Places(), tmp_path, TargetRecipe(adversary="pgd"), _quiet)
 
 
 def test_latents_have_zero_mean_and_unit_deviation(dataset, model):

@@ -8,6 +8,7 @@ import typer
 
 from vcfe_bench.cli.dataset import dataset_app
 from vcfe_bench.cli.evaluate import evaluate_app
+from vcfe_bench.cli.figure import figure
 from vcfe_bench.cli.leaderboard import leaderboard
 from vcfe_bench.cli.list import list_plugins
 from vcfe_bench.cli.run import run
@@ -26,6 +27,7 @@ app.command(
 )(run)
 app.command(epilog="Example: vcfe-bench score runs/first")(score)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first")(leaderboard)
+app.command(epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png")(figure)
 app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(train_app, name="train")

@@ -17,14 +17,24 @@ Out = Annotated[Path, Option(help="Where the finished weights go.")]
 
 
 @train_app.command(epilog="Example: vcfe-bench train target shape_moving --out m_swin.safetensors")
-def target(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkpoints")) -> None:
-    """Train a small Video Swin classifier; about 20 minutes on one core."""
+def target(
+    dataset: DatasetName,
+    out: Out,
+    checkpoints: Folder = Path("checkpoints"),
+    steps: Annotated[int, Option(help="Number of updates.", min=1)] = 4000,
+    adversary: Annotated[
+        str, Option(help="Spec of an attack to train against, e.g. 'pgd[steps=3,random_start=true]'.")
+    ] = "",
+    start: Annotated[str, Option(help="Weights to begin with.")] = "",
+) -> None:
+    """Train a small Video Swin classifier or regressor; about 20 minutes on one core."""
     from safetensors.torch import save_file
 
     from vcfe_bench.plugins import DATASETS
     from vcfe_bench.training import target as training
 
-    model = training.train(DATASETS.build(dataset), checkpoints)
+    recipe = training.TargetRecipe(steps=steps, adversary=adversary, start=start)
+    model = training.train(DATASETS.build(dataset), checkpoints, recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, out)
     print(f"wrote {out}")

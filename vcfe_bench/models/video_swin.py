@@ -38,18 +38,23 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class VideoSwin(nn.Module):
-    """Clip in, logits out: chooses frames, normalises, classifies.
+    """Clip in, logits or a value out: chooses frames, normalises, decides.
 
     Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not
-    influence the output and get no gradient (Table S2 of the BTTF paper reads every second frame).
+    influence the output and get no gradient (Table S2 of the BTTF paper reads every second frame). For a regressor,
+    whose values lie in ``limits``, the network's outputs -1 and 1 are the limits.
     """
 
     frames: Tensor
     mean: Tensor
     std: Tensor
 
-    def __init__(self, size: SwinSize, classes: int, length: int, stride: int) -> None:
+    def __init__(
+        self, size: SwinSize, outputs: int, length: int, stride: int, limits: tuple[float, float] | None = None
+    ) -> None:
         super().__init__()
+        low, high = limits or (-1.0, 1.0)
+        self.centre, self.reach = (high + low) / 2, (high - low) / 2
         self.register_buffer("frames", torch.arange(length) * stride, persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -60,13 +65,13 @@ class VideoSwin(nn.Module):
             num_heads=list(size.heads),
             window_size=list(size.window),
             stochastic_depth_prob=size.stochastic_depth,
-            num_classes=classes,
+            num_classes=outputs,
             patch_embed=PatchEmbed3d,
         )
 
     def forward(self, video: Tensor) -> Tensor:
         clip = (video.index_select(1, self.frames) - self.mean) / self.std
-        return self.network(clip.transpose(1, 2))
+        return self.centre + self.reach * self.network(clip.transpose(1, 2))
 
 
 @validated(frozen=True, config={"extra": "forbid"})

@@ -1,0 +1,28 @@
+"""``vcfe-bench figure``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def figure(
+    directory: Annotated[Path, Argument(metavar="DIR", help="The directory of a run.")],
+    record: Annotated[list[str], Option(help="Id of a record, from records.parquet; repeat for several of one video.")],
+    out: Annotated[Path, Option(help="File to write: .png, .pdf or .svg.")] = Path("figure.png"),
+    frames: Annotated[int, Option(help="Number of frames, evenly spaced.", min=2)] = 9,
+    differences: Annotated[bool, Option(help="With maps of the differences.")] = True,
+) -> None:
+    """Draw a strip of frames of an original, its counterfactuals and the differences."""
+    from vcfe_bench.errors import UsageError
+    from vcfe_bench.report import strips
+    from vcfe_bench.store import Store
+
+    drawn = strips.figure(Store(directory), record, frames, differences)
+    try:
+        drawn.savefig(out, dpi=150)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {out}: {error}") from None
+    print(f"wrote {out}")
