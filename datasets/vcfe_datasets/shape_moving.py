@@ -6,40 +6,29 @@ is the embedded form of 17 frames of 64×64. Lengths below are in units of 1/64 
 
 A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each
 of the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once
-it touches it. Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same
-everywhere, bit for bit.
+it touches it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 
 import numpy as np
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Dataset, Sample, Split, Target
+from vcfe_bench.interfaces import Sample, Split, Target
+from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shape_tracker import Track, track
+from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 CLASSES = ("up", "down", "left", "right")
 DIRECTIONS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
 """Unit step (x, y) of each class."""
 OPPOSITE = (1, 0, 3, 2)
-SHAPES = ("disc", "square", "triangle", "diamond")
-COLOURS = {
-    "red": (220, 40, 40),
-    "green": (40, 180, 70),
-    "blue": (50, 90, 230),
-    "yellow": (250, 220, 40),
-    "magenta": (220, 60, 210),
-    "cyan": (50, 210, 220),
-}
-BACKGROUNDS = {"black": (20, 20, 28), "white": (235, 235, 230), "slate": (70, 80, 100), "sand": (190, 170, 130)}
 SIZES = (7.0, 8.0, 9.0)
 """Half the side of the object's bounding box."""
 SPEEDS = (20.0, 26.0, 32.0)
@@ -47,7 +36,6 @@ SPEEDS = (20.0, 26.0, 32.0)
 MARGIN = 10.0
 """Free length between the object's start and every border, and so the shortest way any object goes."""
 COUNT = 64_000
-FPS = 16.0
 
 
 @dataclass(frozen=True)
@@ -64,23 +52,13 @@ class Scene:
 
 
 def scene(index: int, seed: int = 0) -> Scene:
-    """Scene ``index`` of a seed. The draws come from Philox's raw stream, which NumPy guarantees not to change."""
-    draws = (np.random.Philox(key=[seed, index]).random_raw(7) >> np.uint64(11)) * 2.0**-53
-
-    def pick(options: Sequence, draw: float):
-        return options[int(draw * len(options))]
-
-    size = pick(SIZES, draws[3])
+    """Scene ``index`` of a seed."""
+    draws = Draws(seed, index)
+    shape, colour, background = draws.pick(SHAPES), draws.pick(tuple(COLOURS)), draws.pick(tuple(BACKGROUNDS))
+    size, speed = draws.pick(SIZES), draws.pick(SPEEDS)
     free = 64 - 2 * (MARGIN + size)
-    return Scene(
-        shape=pick(SHAPES, draws[0]),
-        colour=pick(tuple(COLOURS), draws[1]),
-        background=pick(tuple(BACKGROUNDS), draws[2]),
-        size=size,
-        speed=pick(SPEEDS, draws[4]),
-        x=MARGIN + size + free * draws[5],
-        y=MARGIN + size + free * draws[6],
-    )
+    x, y = (MARGIN + size + free * draws.uniform() for _ in range(2))
+    return Scene(shape, colour, background, size, speed, x, y)
 
 
 def path(scene: Scene, label: int, frames: int) -> np.ndarray:
@@ -92,73 +70,26 @@ def path(scene: Scene, label: int, frames: int) -> np.ndarray:
     return start + way[:, None] * step
 
 
-def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Distance to the outline of a shape whose bounding box is ``[-radius, radius]²``, negative inside."""
-    if shape == "disc":
-        return np.sqrt(x * x + y * y) - radius
-    if shape == "square":
-        return np.maximum(abs(x), abs(y)) - radius
-    if shape == "diamond":
-        return (abs(x) + abs(y) - radius) * np.sqrt(0.5)
-    return np.maximum(y - radius, (2 * abs(x) - y - radius) * np.sqrt(0.2))
-
-
 def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
-    """Draw the scene's object at ``centres [T, 2]`` (1/64 of the side): uint8 ``[T, 3, size, size]``.
-
-    Only a window around each centre is computed; the antialiased edge is one pixel wide.
-    """
-    centres, radius = centres * (size / 64), scene.size * (size / 64)
-    window = 2 * int(np.ceil(radius)) + 3
-    corner = np.floor(centres).astype(int) - window // 2
-    cells = np.arange(window) + 0.5
-    offset = (corner - centres)[:, :, None] + cells
-    outline = signed_distance(scene.shape, offset[:, 0, None, :], offset[:, 1, :, None], radius)
-    alpha = np.minimum(np.maximum(0.5 - outline, 0), 1)
-    back, front = (np.array(c)[:, None, None] for c in (BACKGROUNDS[scene.background], COLOURS[scene.colour]))
-    patches = (back + 0.5 + alpha[:, None] * (front - back)).astype(np.uint8)
-    video = np.empty((len(centres), 3, size, size), np.uint8)
-    video[:] = back.astype(np.uint8)
-    low, high = np.maximum(corner, 0), np.minimum(corner + window, size)
-    for frame, patch, (x, y), (left, top), (right, bottom) in zip(video, patches, corner, low, high, strict=True):
-        frame[:, top:bottom, left:right] = patch[:, top - y : bottom - y, left - x : right - x]
+    """Draw the scene's object at ``centres [T, 2]`` (1/64 of the side): uint8 ``[T, 3, size, size]``."""
+    video = blank(scene.background, len(centres), size)
+    paint(video, scene.shape, scene.colour, centres, scene.size)
     return video
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class ShapeMovingParams:
+class ShapeMovingParams(ShapeParams):
     """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes."""
 
-    frames: int = Field(default=17, ge=9)
-    size: int = Field(default=64, ge=32)
-    seed: int = Field(default=0, ge=0)
 
-
-class ShapeMoving(Dataset):
-    """One object moves up, down, left or right; pure motion, with a tracker as oracle.
-
-    Video k has label ``k % 4`` and belongs to the test split when ``k // 4 % 5 == 4``, so both splits are balanced.
-    """
+class ShapeMoving(ShapeWorld):
+    """One object moves up, down, left or right; pure motion, with a tracker as oracle."""
 
     Params = ShapeMovingParams
-    params: ShapeMovingParams
     classes = CLASSES
+    count = COUNT
     target = "m_swin"
     generator = "wan_shape_moving"
-
-    def __init__(self, params: ShapeMovingParams | None = None) -> None:
-        super().__init__(params)
-        self.shape = (self.params.frames, self.params.size, self.params.size)
-
-    def size(self, split: Split) -> int:
-        return COUNT // 5 if split == "test" else COUNT * 4 // 5
-
-    def number(self, split: Split, index: int) -> int:
-        """Which of the 64,000 videos stands at ``index`` of the split."""
-        if not 0 <= index < self.size(split):
-            raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
-        group, label = divmod(index, 4)
-        return 4 * (5 * group + 4 if split == "test" else group // 4 * 5 + group % 4) + label
 
     def pixels(self, scene: Scene, label: int) -> np.ndarray:
         """The scene under a label, uint8 ``[T, 3, H, W]``."""

@@ -1,0 +1,78 @@
+"""The palette of the shape datasets, and how an object gets on the frames.
+
+Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same everywhere, bit
+for bit. Lengths are in units of 1/64 of the frame's side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SHAPES = ("disc", "square", "triangle", "diamond")
+COLOURS = {
+    "red": (220, 40, 40),
+    "green": (40, 180, 70),
+    "blue": (50, 90, 230),
+    "yellow": (250, 220, 40),
+    "magenta": (220, 60, 210),
+    "cyan": (50, 210, 220),
+}
+BACKGROUNDS = {"black": (20, 20, 28), "white": (235, 235, 230), "slate": (70, 80, 100), "sand": (190, 170, 130)}
+
+
+def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
+    """Distance to the outline of a shape whose bounding box is ``[-radius, radius]²``, negative inside."""
+    if shape == "disc":
+        return np.sqrt(x * x + y * y) - radius
+    if shape == "square":
+        return np.maximum(abs(x), abs(y)) - radius
+    if shape == "diamond":
+        return (abs(x) + abs(y) - radius) * np.sqrt(0.5)
+    return np.maximum(y - radius, (2 * abs(x) - y - radius) * np.sqrt(0.2))
+
+
+def blank(background: str, frames: int, size: int) -> np.ndarray:
+    """Frames of nothing but background, uint8 ``[frames, 3, size, size]``."""
+    video = np.empty((frames, 3, size, size), np.uint8)
+    video[:] = np.array(BACKGROUNDS[background], np.uint8)[:, None, None]
+    return video
+
+
+def paint(
+    video: np.ndarray,
+    shape: str,
+    colour: str,
+    centres: np.ndarray,
+    radius: float | np.ndarray,
+    turn: np.ndarray | None = None,
+    opacity: float | np.ndarray = 1.0,
+) -> None:
+    """Draw one object over ``video`` (uint8 ``[T, 3, size, size]``), in place.
+
+    ``centres [T, 2]`` are (x, y); ``radius`` is half the side of the unturned object's bounding box. ``turn [T, 2]``
+    is the cosine and sine of a clockwise turn; ``radius`` and ``opacity`` are one number or one a frame. Only a window
+    around each centre is computed, and what lies outside the frame is left out; the antialiased edge is one pixel wide.
+    """
+    frames, _, size, _ = video.shape
+    centres, radii = centres * (size / 64), np.broadcast_to(radius, frames)[:, None, None] * (size / 64)
+    reach = radii.max() if turn is None else radii.max() * np.sqrt(2)
+    window = 2 * int(np.ceil(reach)) + 3
+    corner = np.floor(centres).astype(int) - window // 2
+    offset = (corner - centres)[:, :, None] + (np.arange(window) + 0.5)
+    across, down = offset[:, 0, None, :], offset[:, 1, :, None]
+    if turn is not None:
+        cosine, sine = turn[:, 0, None, None], turn[:, 1, None, None]
+        across, down = cosine * across + sine * down, cosine * down - sine * across
+    alpha = np.minimum(np.maximum(0.5 - signed_distance(shape, across, down, radii), 0), 1)
+    alpha = alpha * np.broadcast_to(opacity, frames)[:, None, None]
+    front = np.array(COLOURS[colour])[:, None, None]
+    low = np.maximum(corner, 0)
+    high = np.maximum(np.minimum(corner + window, size), low)
+    inside = [tuple(map(slice, *ends)) for ends in zip((low - corner).tolist(), (high - corner).tolist(), strict=True)]
+    onto = [tuple(map(slice, *ends)) for ends in zip(low.tolist(), high.tolist(), strict=True)]
+    below = np.zeros((frames, 3, window, window), np.uint8)
+    for patch, frame, (u, v), (x, y) in zip(below, video, inside, onto, strict=True):
+        patch[:, v, u] = frame[:, y, x]
+    blended = (below + 0.5 + alpha[:, None] * (front - below)).astype(np.uint8)
+    for patch, frame, (u, v), (x, y) in zip(blended, video, inside, onto, strict=True):
+        frame[:, y, x] = patch[:, v, u]
