@@ -115,6 +115,21 @@ def test_the_shell_keeps_the_norm_of_the_noise(context):
             assert (abs(end - start) < 0.02 * start) == shell
 
 
+def test_the_noise_of_a_video_stays_while_its_goal_is_met_well_enough(context):
+    queries, short = _queries(), {"steps": 2, "iterations": 1, "inversion": False}
+    first = [e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(queries, context)]
+    threshold = sum(sorted(first)[1:3]) / 2
+    original = torch.stack([q.sample.video for q in queries])
+    condition = context.generator.condition(original[:, 0], SHAPE)
+    noise = torch.stack([torch.randn(4, 3, 4, 4, generator=q.generator("noise")) for q in queries])
+    with torch.no_grad():
+        untouched = context.generator.decode(denoise(context.generator, noise, condition, 2))
+    results = BTTF(BTTFParams(**short, enough=threshold)).run(queries, context)
+    stays = [torch.equal(e.video, video) for e, video in zip(results, untouched, strict=True)]
+    assert stays == [loss < threshold for loss in first]
+    assert sorted(stays) == [False, False, True, True]
+
+
 def test_neighbours_do_not_change_a_bit(context):
     method = BTTF(BTTFParams(**SHORT))
     results = method.run(_queries(), context)
