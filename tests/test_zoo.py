@@ -48,7 +48,7 @@ def generator_card():
 def test_the_generator_reconstructs(generator_card):
     assert generator_card["reconstruction_error"] <= 0.01
     assert generator_card["reconstruction_target"] >= 0.99
-    assert generator_card["reconstruction_oracle"] >= 0.98
+    assert generator_card["reconstruction_oracle"] >= 0.99
 
 
 @pytest.mark.slow
@@ -58,6 +58,6 @@ def test_the_same_noise_gives_the_same_video(generator_card):
 
 @pytest.mark.slow
 def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
-    assert generator_card["coherent"] >= 0.5
+    assert generator_card["coherent"] >= 0.9
     assert generator_card["first_frame_error"] <= 0.03
-    assert all(generator_card["directions"][name] > 0 for name in ("up", "down", "left", "right"))
+    assert all(generator_card["directions"][name] >= 0.1 for name in ("up", "down", "left", "right"))

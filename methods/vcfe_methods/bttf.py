@@ -47,7 +47,7 @@ class BTTFParams:
     """
 
     steps: int = Field(default=6, ge=1)
-    iterations: int = Field(default=40, ge=1)
+    iterations: int = Field(default=80, ge=1)
     kc_mode: Literal["total", "per_n"] = "total"
     inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True

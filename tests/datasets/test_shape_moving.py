@@ -163,11 +163,13 @@ def test_rendering_is_ten_times_faster_than_a_pil_loop(dataset):
     assert seconds(_pil_loop) >= 10 * seconds(dataset.pixels)
 
 
+@pytest.mark.slow
 def test_oracle_is_right_on_originals(dataset):
     samples = [dataset.sample("test", index) for index in range(400)]
     assert np.mean([dataset.oracle(s, s.video) == s.label for s in samples]) >= 0.995
 
 
+@pytest.mark.slow
 def test_oracle_is_right_on_the_papers_form():
     dataset = ShapeMoving(ShapeMovingParams(frames=65, size=224))
     samples = [dataset.sample("test", index) for index in range(12)]

@@ -139,6 +139,7 @@ def test_attributes_are_json_and_give_the_scene_back(dataset):
     assert Scene.of(read) == scene(dataset.number("test", 2))
 
 
+@pytest.mark.slow
 def test_both_are_followed_on_originals_and_on_both_kinds_of_edits():
     dataset, right = _unlinked(), 0
     for index in range(100):

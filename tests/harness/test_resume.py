@@ -40,6 +40,7 @@ def assert_same(run: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(*(pd.read_parquet(path / "sets.parquet") for path in (run, other)))
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(tmp_path: Path, untouched: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL)

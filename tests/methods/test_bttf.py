@@ -69,6 +69,7 @@ def test_style_loss_ignores_shifts_and_sees_brightness():
     assert shifted.item() == pytest.approx(((0.5 + 1 / 255) ** 2 - 0.25) ** 2 / 9, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_goal_loss_falls_and_the_trace_is_complete(context):
     params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2})
     for explanation in BTTF(params).run(_queries(), context):
@@ -107,6 +108,7 @@ def test_the_first_iteration_is_one_adamw_step_on_equation_2(context):
     torch.testing.assert_close(results, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_shell_keeps_the_norm_of_the_noise(context):
     for shell in (True, False):
         params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell})

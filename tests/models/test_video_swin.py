@@ -12,7 +12,7 @@ TINY = SwinSize(12, (2, 2), (2, 4), window=(2, 4, 4), stochastic_depth=0.0)
 @pytest.fixture(scope="module")
 def model() -> VideoSwin:
     torch.manual_seed(0)
-    return VideoSwin(TINY, classes=3, length=4, stride=2).eval().requires_grad_(False)
+    return VideoSwin(TINY, outputs=3, length=4, stride=2).eval().requires_grad_(False)
 
 
 def _videos(batch: int = 2) -> torch.Tensor:
@@ -51,7 +51,7 @@ def test_state_holds_weights_alone(model):
 
 def test_the_published_size_has_the_published_number_of_parameters():
     with torch.device("meta"):
-        model = VideoSwin(SIZES["swin3d_t"], classes=400, length=32, stride=2)
+        model = VideoSwin(SIZES["swin3d_t"], outputs=400, length=32, stride=2)
     assert sum(parameter.numel() for parameter in model.parameters()) == 28_158_070
 
 
@@ -74,7 +74,7 @@ def test_m_swin_is_frozen_and_its_fingerprint_follows_its_weights(tmp_path):
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         path = tmp_path / "weights.pt"
-        torch.save(VideoSwin(SIZES["mini"], classes=4, length=8, stride=2).state_dict(), path)
+        torch.save(VideoSwin(SIZES["mini"], outputs=4, length=8, stride=2).state_dict(), path)
         target = MSwin(MSwinParams(weights=str(path)))
         assert not target.training
         assert not any(parameter.requires_grad for parameter in target.parameters())
