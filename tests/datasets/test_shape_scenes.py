@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
@@ -119,7 +119,12 @@ def test_each_object_keeps_to_a_quarter_of_its_own(number):
         assert (reach[:, 2:] <= low + 32).all()
 
 
+SKIN = 0.5 / np.sin(np.arctan(0.5))
+"""How far the antialiased edge, half a pixel wide, reaches beyond a triangle's apex."""
+
+
 @given(numbers)
+@example(11893)
 @settings(max_examples=25, deadline=None)
 def test_boxes_are_where_the_pixels_are(number):
     content = scene(number)
@@ -129,7 +134,7 @@ def test_boxes_are_where_the_pixels_are(number):
         for frame, box in zip(different, boxes(item, 17, 64), strict=True):
             y, x = np.nonzero(frame)
             found = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
-            assert (abs(found - box) <= 1.5).all()
+            assert (abs(found - box) <= SKIN + 0.5).all()
 
 
 def _opacity(item: Item) -> np.ndarray:
