@@ -45,9 +45,7 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
     for samples in _batches(dataset, robust_limit, attack.width):
         queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
-        padded = (queries * attack.width)[: attack.width]
-        explanations = attack.run(padded, Context(dataset, target))
-        videos = torch.stack([explanation.video for explanation in explanations[: len(queries)]])
+        videos = torch.stack([e.video for e in attack.answer(queries, Context(dataset, target))])
         with torch.no_grad():
             before, after = target(_videos(samples)).argmax(1), target(videos).argmax(1)
         labels = torch.tensor([s.label for s in samples])

@@ -290,6 +290,14 @@ class Method(Plugin, ABC):
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         """One explanation per query, in order. Result ``i`` depends on query ``i`` alone."""
 
+    def answer(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        """One explanation per query, however many: ``run`` in micro-batches, the last padded with repetitions."""
+        explanations: list[Explanation] = []
+        for first in range(0, len(queries), self.width):
+            part = list(queries[first : first + self.width])
+            explanations += self.run((part * self.width)[: self.width], context)[: len(part)]
+        return explanations
+
 
 Criterion = Literal["validity", "proximity", "actionability", "realism", "spatiotemporal consistency", "cost"]
 

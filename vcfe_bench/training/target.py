@@ -109,11 +109,6 @@ def _attacked(adversary: Method, model: nn.Module, dataset: Dataset, clips: list
         Query(Sample(str(i), video, label, 1.0), AvoidGoal(int(label)), seeds.derive(seed, i))
         for i, (video, label) in enumerate(clips)
     ]
-    found: list[Clip] = []
-    for first in range(0, len(queries), adversary.width):
-        part = queries[first : first + adversary.width]
-        padded = (part * adversary.width)[: adversary.width]
-        explanations = adversary.run(padded, context)[: len(part)]
-        found += [(e.video, q.sample.label) for e, q in zip(explanations, part, strict=True)]
+    explanations = adversary.answer(queries, context)
     model.train()
-    return found
+    return [(e.video, q.sample.label) for e, q in zip(explanations, queries, strict=True)]
