@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
-from torch import nn
 
+from tests.methods.small import FRAMES, HEIGHT, SHAPE, WIDTH, Linear, ask
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import denoise, euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
@@ -22,23 +22,8 @@ from vcfe_methods.classifier_guidance import (
     reached,
 )
 
-SHAPE = FRAMES, HEIGHT, WIDTH = (5, 16, 16)
 LATENT = (4, 2, 2, 2)
 METHODS = [(CGVideo, CGParams), (CGVideoMid, CGMidParams), (CGFrame, CGMidParams)]
-
-
-class _Linear(Target):
-    classes = ("a", "b")
-    fingerprint = "linear"
-
-    def __init__(self, outputs: int = 2) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer = nn.Linear(FRAMES * 3 * HEIGHT * WIDTH, outputs)
-        self.requires_grad_(False)
-
-    def forward(self, video):
-        return self.layer(video.flatten(1) - 0.5)
 
 
 class _Brightest(Target):
@@ -52,16 +37,7 @@ class _Brightest(Target):
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory) -> Context:
-    return Context(dataset=None, target=_Linear(), generator=tiny_wan.generator(tmp_path_factory.mktemp("wan")))
-
-
-def _queries(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:
-    originals = torch.rand(4, FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(videos))
-    goals = [ClassGoal(goal) if isinstance(goal, int) else goal for goal in goals]
-    return [
-        Query(Sample(str(i), video, 0, 16.0), goal, seed=seed + i)
-        for i, (video, goal) in enumerate(zip(originals, goals, strict=True))
-    ]
+    return Context(dataset=None, target=Linear(), generator=tiny_wan.generator(tmp_path_factory.mktemp("wan")))
 
 
 def _originals(queries: list[Query]) -> torch.Tensor:
@@ -84,7 +60,7 @@ def _said(context: Context, videos: torch.Tensor) -> list[int]:
 
 @pytest.mark.parametrize(("method", "params"), METHODS)
 def test_guidance_lowers_the_loss(context, method, params):
-    queries = _queries()
+    queries = ask()
     after = []
     for scale in (0.0, 1.0):
         after.append(_losses(context, queries, _videos(method(params(steps=3, scales=(scale,))).run(queries, context))))
@@ -93,7 +69,7 @@ def test_guidance_lowers_the_loss(context, method, params):
 
 @pytest.mark.parametrize("through", ["full", "decoder"])
 def test_scale_zero_is_plain_denoising_from_noise(context, through):
-    queries = _queries()
+    queries = ask()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -103,7 +79,7 @@ def test_scale_zero_is_plain_denoising_from_noise(context, through):
 
 
 def test_scale_zero_from_the_half_noisy_original(context):
-    queries = _queries()
+    queries = ask()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -116,7 +92,7 @@ def test_scale_zero_from_the_half_noisy_original(context):
 
 
 def test_one_matched_step_by_hand(context):
-    queries = _queries()
+    queries = ask()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     z = draw(queries, LATENT).requires_grad_()
@@ -148,7 +124,7 @@ def test_the_raw_push_is_bounded_near_full_noise():
 
 
 def test_one_raw_step_by_hand(context):
-    queries = _queries()
+    queries = ask()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -167,7 +143,7 @@ def test_one_raw_step_by_hand(context):
 
 
 def test_a_frame_is_guided_with_the_others_original(context):
-    queries = _queries()
+    queries = ask()
     generator, originals = context.generator, _originals(queries)
     image, n = (1, HEIGHT, WIDTH), 3
     noise = draw(queries, (FRAMES, 4, 1, 2, 2))[:, n]
@@ -188,7 +164,7 @@ def test_frames_are_not_told_what_they_are(context):
     """From full noise, without guidance, nothing of the original is left but what the condition says."""
     for method, params, leaks in ((CGFrame, CGMidParams, False), (CGVideoMid, CGMidParams, True)):
         unguided = method(params(steps=2, scales=(0.0,), start=1.0))
-        one, other = (_videos(unguided.run(_queries(videos=seed), context)) for seed in (1, 2))
+        one, other = (_videos(unguided.run(ask(videos=seed), context)) for seed in (1, 2))
         assert torch.equal(one, other) != leaks
 
 
@@ -204,8 +180,8 @@ def test_every_frame_has_noise_of_its_own(context):
 @pytest.mark.parametrize(("method", "params"), METHODS)
 def test_a_met_goal_ends_the_tries(context, method, params):
     unguided = method(params(steps=2, scales=(0.0,)))
-    said = _said(context, _videos(unguided.run(_queries(), context)))
-    queries = _queries(goals=[said[0], 1 - said[1], said[2], 1 - said[3]])
+    said = _said(context, _videos(unguided.run(ask(), context)))
+    queries = ask(goals=[said[0], 1 - said[1], said[2], 1 - said[3]])
     first = unguided.run(queries, context)
     both = method(params(steps=2, scales=(0.0, 2.0))).run(queries, context)
     second = method(params(steps=2, scales=(2.0,))).run(queries, context)
@@ -220,7 +196,7 @@ def test_a_met_goal_ends_the_tries(context, method, params):
 
 
 def test_the_trace_starts_at_the_loss_of_the_first_clean_estimate(context):
-    queries = _queries()
+    queries = ask()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -241,9 +217,9 @@ def test_goals_are_judged_on_the_stored_pixels():
 @pytest.mark.parametrize(("method", "params"), METHODS)
 def test_neighbours_do_not_change_a_bit(context, method, params):
     chosen = method(params(steps=2, scales=(0.1, 0.5)))
-    results = chosen.run(_queries(), context)
-    others = _queries(goals=(1, 1, 1, 0), seed=50, videos=3)
-    mixed = chosen.run([others[0], _queries()[1], others[2], others[3]], context)
+    results = chosen.run(ask(), context)
+    others = ask(goals=(1, 1, 1, 0), seed=50, videos=3)
+    mixed = chosen.run([others[0], ask()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)
     assert results[1].trace == mixed[1].trace
     assert results[1].evaluations == mixed[1].evaluations
@@ -251,13 +227,13 @@ def test_neighbours_do_not_change_a_bit(context, method, params):
 
 
 def test_a_value_is_approached_from_either_side(context):
-    context = Context(None, _Linear(outputs=1), context.generator)
-    anything = _queries([ValueGoal(0.0, 1.0)] * 4)
+    context = Context(None, Linear(outputs=1), context.generator)
+    anything = ask([ValueGoal(0.0, 1.0)] * 4)
     unguided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.0,))).run(anything, context))
     with torch.no_grad():
         values = context.target(unguided)[:, 0]
     goals = [ValueGoal(float(v) + side, 0.01) for v, side in zip(values, (1, -1, 1, -1), strict=True)]
-    guided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.2,))).run(_queries(goals), context))
+    guided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.2,))).run(ask(goals), context))
     with torch.no_grad():
         change = context.target(guided)[:, 0] - values
     assert (change * torch.tensor([1, -1, 1, -1]) > 0.01).all()

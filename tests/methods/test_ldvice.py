@@ -6,43 +6,18 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from tests.methods.small import SHAPE, Linear, ask
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
-from vcfe_bench.interfaces import Context, Query, Sample, Target
+from vcfe_bench.interfaces import Context, Query
 from vcfe_methods.ldvice import LDViCE, LDViCEParams, LDViCERA, LDViCERAParams, refinement_mask
-
-SHAPE = FRAMES, HEIGHT, WIDTH = (5, 16, 16)
-
-
-class _Linear(Target):
-    classes = ("a", "b")
-    fingerprint = "linear"
-
-    def __init__(self, outputs: int = 2) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer = nn.Linear(FRAMES * 3 * HEIGHT * WIDTH, outputs)
-        self.requires_grad_(False)
-
-    def forward(self, video):
-        return self.layer(video.flatten(1) - 0.5)
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory) -> Context:
-    return Context(dataset=None, target=_Linear(), generator=tiny_wan.generator(tmp_path_factory.mktemp("wan")))
-
-
-def _queries(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:
-    originals = torch.rand(4, FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(videos))
-    goals = [ClassGoal(goal) if isinstance(goal, int) else goal for goal in goals]
-    return [
-        Query(Sample(str(i), video, 0, 16.0), goal, seed=seed + i)
-        for i, (video, goal) in enumerate(zip(originals, goals, strict=True))
-    ]
+    return Context(dataset=None, target=Linear(), generator=tiny_wan.generator(tmp_path_factory.mktemp("wan")))
 
 
 def _start(queries: list[Query], context: Context, sigma: float = 0.5):
@@ -70,8 +45,8 @@ def _videos(explanations) -> torch.Tensor:
 def _against(context: Context, steps: int) -> list[Query]:
     """Queries that ask for what the unguided videos are not."""
     with torch.no_grad():
-        said = context.target(_unguided(_queries(), context, steps).clamp(0, 1)).argmax(1).tolist()
-    return _queries([1 - label for label in said])
+        said = context.target(_unguided(ask(), context, steps).clamp(0, 1)).argmax(1).tolist()
+    return ask([1 - label for label in said])
 
 
 def _losses(context: Context, queries: list[Query], videos: torch.Tensor) -> torch.Tensor:
@@ -119,7 +94,7 @@ def test_scale_zero_is_plain_denoising(context):
 
 def test_goals_met_without_guidance_change_nothing(context):
     wanted = [1 - query.goal.index for query in _against(context, 1)]
-    queries = _queries(wanted)
+    queries = ask(wanted)
     plain = LDViCE(LDViCEParams(steps=1)).run(queries, context)
     assert torch.equal(_videos(plain), _unguided(queries, context, 1))
     assert all(explanation.trace["scale"] == [0.0] for explanation in plain)
@@ -169,8 +144,8 @@ def test_refinement_restores_the_original_outside_the_mask(context):
 
 
 def test_evaluations_and_artefacts(context):
-    plain = LDViCE(LDViCEParams(steps=2)).run(_queries(), context)[0]
-    refined = LDViCERA(LDViCERAParams(steps=2)).run(_queries(), context)[0]
+    plain = LDViCE(LDViCEParams(steps=2)).run(ask(), context)[0]
+    refined = LDViCERA(LDViCERAParams(steps=2)).run(ask(), context)[0]
     assert plain.evaluations == {"generator": 2, "target": 4}
     assert refined.evaluations == {"generator": 4, "target": 4}
     assert not plain.artefacts
@@ -178,8 +153,8 @@ def test_evaluations_and_artefacts(context):
 
 
 def test_the_refined_variant_is_a_parameter_of_the_plain_one(context):
-    flag = LDViCE(LDViCEParams(steps=1, refine=True)).run(_queries(), context)
-    name = LDViCERA(LDViCERAParams(steps=1)).run(_queries(), context)
+    flag = LDViCE(LDViCEParams(steps=1, refine=True)).run(ask(), context)
+    name = LDViCERA(LDViCERAParams(steps=1)).run(ask(), context)
     assert torch.equal(_videos(flag), _videos(name))
     assert LDViCERA().params.refine
     assert not LDViCE().params.refine
@@ -187,20 +162,20 @@ def test_the_refined_variant_is_a_parameter_of_the_plain_one(context):
 
 @pytest.mark.parametrize("method", [LDViCE(LDViCEParams(steps=2)), LDViCERA(LDViCERAParams(steps=2))])
 def test_neighbours_do_not_change_a_bit(context, method):
-    results = method.run(_queries(), context)
-    others = _queries(goals=(1, 1, 1, 0), seed=50, videos=3)
-    mixed = method.run([others[0], _queries()[1], others[2], others[3]], context)
+    results = method.run(ask(), context)
+    others = ask(goals=(1, 1, 1, 0), seed=50, videos=3)
+    mixed = method.run([others[0], ask()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)
     assert results[1].trace == mixed[1].trace
     assert not torch.equal(results[0].video, mixed[0].video)
 
 
 def test_a_regressor_comes_to_the_value_that_was_asked_for(context):
-    context = Context(None, _Linear(outputs=1), context.generator)
+    context = Context(None, Linear(outputs=1), context.generator)
     with torch.no_grad():
-        values = context.target(_unguided(_queries(), context, 8).clamp(0, 1))[:, 0].tolist()
+        values = context.target(_unguided(ask(), context, 8).clamp(0, 1))[:, 0].tolist()
     sides = (0.1, -0.1, 0.1, -0.1)
-    queries = _queries([ValueGoal(v + side, 0.03) for v, side in zip(values, sides, strict=True)])
+    queries = ask([ValueGoal(v + side, 0.03) for v, side in zip(values, sides, strict=True)])
     results = LDViCE(LDViCEParams(steps=8, scale=1.0)).run(queries, context)
     with torch.no_grad():
         reached = context.target(_videos(results).clamp(0, 1))[:, 0].tolist()

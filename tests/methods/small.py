@@ -1,0 +1,37 @@
+"""A small target and queries for the methods that guide a denoising."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vcfe_bench.goals import ClassGoal
+from vcfe_bench.interfaces import Query, Sample, Target
+
+SHAPE = FRAMES, HEIGHT, WIDTH = (5, 16, 16)
+
+
+class Linear(Target):
+    """A linear layer over all pixels."""
+
+    classes = ("a", "b")
+    fingerprint = "linear"
+
+    def __init__(self, outputs: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(FRAMES * 3 * HEIGHT * WIDTH, outputs)
+        self.requires_grad_(False)
+
+    def forward(self, video):
+        return self.layer(video.flatten(1) - 0.5)
+
+
+def ask(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:
+    """Four queries; numbers stand for classes, ``videos`` seeds the originals."""
+    originals = torch.rand(4, FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(videos))
+    goals = [ClassGoal(goal) if isinstance(goal, int) else goal for goal in goals]
+    return [
+        Query(Sample(str(i), video, 0, 16.0), goal, seed=seed + i)
+        for i, (video, goal) in enumerate(zip(originals, goals, strict=True))
+    ]
