@@ -6,10 +6,10 @@ from operator import and_
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcfe_bench.goals import AvoidGoal, Both, ClassGoal, Confidence, Goal, ValueGoal, losses, parse
+from vcfe_bench.goals import AvoidGoal, Both, ClassGoal, Confidence, Goal, ValueGoal, goal_value, losses, parse
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 1.0], [0.5, 0.25, 0.0]])
 VALUES = torch.tensor([[3.0], [4.0], [4.5], [1.0]])
@@ -98,3 +98,11 @@ def test_text_of_round_numbers_is_short():
 def test_other_text_is_refused(text):
     with pytest.raises(ValueError, match=r"could not convert|invalid literal|not the text"):
         parse(text)
+
+
+@settings(deadline=None)
+@given(numbers, numbers, indices)
+def test_the_first_value_that_a_goal_names_counts(first: float, second: float, index: int):
+    goal, other = ValueGoal(first, 1.0), ValueGoal(second, 1.0)
+    assert goal_value(goal) == goal_value(goal & other) == goal_value(ClassGoal(index) & goal & other) == first
+    assert goal_value(ClassGoal(index) & Confidence(index, 0.9)) is None

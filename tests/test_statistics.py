@@ -1,11 +1,22 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from vcfe_bench.statistics import distance_interval, mean_interval, rate_interval, real_against_real
+from vcfe_bench.statistics import (
+    distance_interval,
+    groups_alike,
+    holm,
+    mean_interval,
+    paired_difference,
+    pairs_interval,
+    rate_interval,
+    real_against_real,
+)
 
 
 def mean_gap(a, b) -> float:
@@ -148,3 +159,120 @@ def test_the_floor_repeats_with_its_seed():
 def test_the_floor_needs_two_and_two():
     with pytest.raises(ValueError, match="four originals"):
         real_against_real(videos(0, 3), mean_gap)
+
+
+def test_a_paired_difference_is_the_mean_of_the_differences_with_their_interval():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 30)).tolist()
+    found = paired_difference(first, second, seed=3)
+    expected = mean_interval(np.subtract(first, second).tolist(), seed=3)
+    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    assert paired_difference(second, first).value == -found.value
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(-20, 20), min_size=2, max_size=8))
+def test_few_videos_are_tested_in_every_way_to_flip_their_signs(differences):
+    sums = [np.dot(signs, differences) for signs in itertools.product((-1, 1), repeat=len(differences))]
+    as_large = np.mean(np.abs(sums) >= abs(sum(differences)))
+    assert paired_difference(differences, [0.0] * len(differences)).p == pytest.approx(as_large)
+
+
+def test_many_videos_are_tested_about_as_by_the_t_test():
+    rng = np.random.default_rng(0)
+    first = rng.normal(0.35, 1, size=40)
+    found = paired_difference(first, np.zeros(40))
+    assert found.p == pytest.approx(stats.ttest_1samp(first, 0).pvalue, abs=0.01)
+    assert found.p == paired_difference(first, np.zeros(40)).p, "the draws are seeded"
+
+
+def test_rates_are_tested_as_by_mcnemar():
+    better, worse, equal = [1.0] * 9, [0.0] * 2, [1.0] * 20
+    found = paired_difference([*better, *worse, *equal], [1 - x for x in [*better, *worse]] + equal)
+    assert found.p == pytest.approx(stats.binomtest(9, 11).pvalue, abs=0.01)
+
+
+def test_the_signs_of_all_goals_of_a_video_flip_together():
+    once = paired_difference([1.0, 2.0, 3.0, 4.0], [0.0] * 4)
+    thrice = paired_difference([1.0, 2.0, 3.0, 4.0] * 3, [0.0] * 12, list("abcd") * 3)
+    assert once.p == thrice.p == 2 / 16
+    assert (thrice.n, thrice.clusters) == (12, 4)
+
+
+def test_without_difference_or_without_videos_nothing_is_shown():
+    assert paired_difference([1.0, 2.0], [1.0, 2.0]).p == 1
+    assert paired_difference([3.0, 4.0], [1.0, 1.0], ["a", "a"]).p == 1
+    nothing = paired_difference([math.nan, 1.0], [1.0, math.nan])
+    assert math.isnan(nothing.p)
+    assert (nothing.n, nothing.missing) == (0, 2)
+    with pytest.raises(ValueError, match="2 values against 1"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_holm_of_a_worked_example():
+    # 4 x 0.005; 3 x 0.01; 2 x 0.03; 1 x 0.04, raised to the one before
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.02, math.nan, 0.04]), [0.04, math.nan, 0.04])
+    assert holm([0.7, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.2))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p_values, level):
+    rejected = []
+    for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] * (len(p_values) - step) > level:
+            break
+        rejected.append(index)
+    assert np.flatnonzero(holm(p_values) <= level).tolist() == sorted(rejected)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_two_share_a_group_exactly_where_they_are_not_distinct(data):
+    count = data.draw(st.integers(0, 6))
+    pairs = list(itertools.combinations(range(count), 2))
+    distinct = data.draw(st.sets(st.sampled_from(pairs))) if pairs else set()
+    groups = groups_alike(count, distinct)
+    for pair in pairs:
+        assert any(set(pair) <= set(group) for group in groups) == (pair not in distinct)
+    assert {member for group in groups for member in group} == set(range(count))
+    assert not any(set(a) < set(b) for a, b in itertools.permutations(groups, 2)), "no group within another"
+
+
+def test_what_cannot_be_told_apart_is_not_transitive():
+    assert groups_alike(3, [(0, 2)]) == [(0, 1), (1, 2)]
+
+
+def mean_error(asked: np.ndarray, reached: np.ndarray) -> float:
+    return float((reached - asked).mean())
+
+
+def test_a_mean_over_pairs_has_the_interval_of_a_mean():
+    rng = np.random.default_rng(0)
+    asked, reached = rng.normal(size=(2, 60))
+    found, mean = pairs_interval(asked, reached, mean_error), mean_interval(reached - asked)
+    assert found.value == pytest.approx(mean.value)
+    assert (found.low, found.high) == pytest.approx((mean.low, mean.high), abs=0.02)
+    assert (found.n, found.missing, found.clusters) == (60, 0, 60)
+    assert found == pairs_interval(asked, reached, mean_error)
+
+
+def test_pairs_of_one_video_are_drawn_together():
+    asked, reached = np.random.default_rng(0).normal(size=(2, 10))
+    once = pairs_interval(asked, reached, mean_error)
+    thrice = pairs_interval(np.tile(asked, 3), np.tile(reached, 3), mean_error, list(range(10)) * 3)
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+    assert (thrice.n, thrice.clusters) == (30, 10)
+
+
+def test_pairs_that_are_not_finite_are_left_out_and_undefined_draws_do_not_count():
+    found = pairs_interval([1.0, 2.0, math.nan, 4.0], [1.0, math.inf, 3.0, 8.0], mean_error)
+    assert (found.value, found.n, found.missing) == (2.0, 2, 2)
+    assert math.isnan(found.low)
+    slope = pairs_interval(
+        [1.0, 2.0, 3.0], [2.0, 4.0, 6.0], lambda x, y: np.ptp(y) / np.ptp(x) if np.ptp(x) else np.nan
+    )
+    assert (slope.low, slope.value, slope.high) == (2.0, 2.0, 2.0)
+    assert pairs_interval([math.nan], [1.0], mean_error).n == 0

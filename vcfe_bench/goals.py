@@ -130,6 +130,17 @@ def losses(goals: list[Goal] | tuple[Goal, ...], output: Tensor) -> Tensor:
     return torch.cat([goal.loss(row) for goal, row in zip(goals, output.split(1), strict=True)])
 
 
+def goal_value(goal: Goal) -> float | None:
+    """The value a goal asks for; None for goals about classes. Of two goals at once, the first that names a value."""
+    match goal:
+        case ValueGoal(value):
+            return value
+        case Both(first, second):
+            wished = goal_value(first)
+            return goal_value(second) if wished is None else wished
+    return None
+
+
 def parse(text: str) -> Goal:
     """The goal whose canonical text is ``text``.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -119,6 +120,12 @@ class Dataset(Plugin, ABC):
     """What a regression dataset's labels are; None for classes."""
     shape: tuple[int, int, int]
     """``(T, H, W)`` of every video."""
+    attributes: tuple[str, ...] = ()
+    """Names of attributes that tell the classes apart; empty where a video has none.
+
+    ``Sample.attributes`` then holds ``attributes``, the names of those present, one or more. Where places are known, it
+    also holds ``objects``: for each its ``attributes`` and ``boxes``, ``[T, 4]`` (left, top, right, bottom) in pixels.
+    """
     target: str = ""
     """Spec of the target that goes with the dataset when the user names none."""
     generator: str = ""
@@ -185,6 +192,30 @@ class Target(Plugin, nn.Module, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Hash of the weights and of the preprocessing, part of every record's identity."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a target computes of a batch of videos on its way to the output.
+
+    Attributes:
+        scales: mid-level features ``[B, d, t, h, w]``, the finest grid first; all have the same t. Cell (i, j) stands
+            for the pixels of rows ``i H / h`` to ``(i + 1) H / h`` and of columns ``j W / w`` to ``(j + 1) W / w``.
+        steps: which of the t steps stands for each frame of the video, ``[T]``.
+        output: raw outputs ``[B, K]``, those of ``forward``.
+    """
+
+    scales: tuple[Tensor, ...]
+    steps: Tensor
+    output: Tensor
+
+
+class FeatureTarget(Target):
+    """A target that shows its mid-level features to methods that explain by place."""
+
+    @abstractmethod
+    def features(self, video: Tensor) -> Features:
+        """Features and output of ``[B, T, 3, H, W]`` in [0, 1], differentiable with respect to the video."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +317,19 @@ class Method(Plugin, ABC):
             return "needs a generator"
         return None
 
+    def fit(
+        self, dataset: Dataset, target: Target, folder: Path, steps: int, log: Callable[[str], None] = print
+    ) -> dict[str, Tensor]:
+        """Train what the method carries for a dataset and a frozen target, in ``steps`` updates.
+
+        An interrupted training goes on from ``folder``. Returns the weights by name, for a file that the method reads.
+
+        Raises:
+            NotImplementedError: the method learns nothing.
+            UsageError: it cannot explain this target on this dataset.
+        """
+        raise NotImplementedError(f"method '{self.spec}' has nothing to train")
+
     @abstractmethod
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         """One explanation per query, in order. Result ``i`` depends on query ``i`` alone."""
@@ -325,7 +369,8 @@ class Card:
 class Case:
     """Everything a sample metric may look at: an original, its stored counterfactual, and what the target said of both.
 
-    ``before`` and ``after`` are raw outputs ``[K]`` of the target.
+    ``before`` and ``after`` are raw outputs ``[K]`` of the target; ``artefacts`` are what the method gave beside the
+    video.
     """
 
     dataset: Dataset
@@ -334,6 +379,7 @@ class Case:
     counterfactual: Tensor
     before: Tensor
     after: Tensor
+    artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class SampleMetric(Plugin, ABC):
@@ -373,4 +419,21 @@ class SetMetric(Plugin, ABC):
         """The distance between two sets, each a sequence of per-video features."""
 
 
-Metric = SampleMetric | SetMetric
+class PairMetric(Plugin, ABC):
+    """How well a regressor's values follow those that were asked, over a whole set: no mean of numbers per video."""
+
+    card: Card
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        """Why the metric cannot be computed here (labels are classes), or None."""
+        return None
+
+    @abstractmethod
+    def value(self, asked: np.ndarray, reached: np.ndarray) -> float:
+        """The value for goals that asked for ``asked [n]`` where the target says ``reached [n]``, n ≥ 1.
+
+        Both are float64, finite and in the target's unit. NaN where the metric is undefined.
+        """
+
+
+Metric = SampleMetric | SetMetric | PairMetric

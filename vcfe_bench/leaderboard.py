@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +13,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vcfe_bench import seeds, statistics
+from vcfe_bench import comparison, pooling, seeds, statistics
+from vcfe_bench.errors import UsageError, nearest
 from vcfe_bench.interfaces import Criterion
 from vcfe_bench.records import RECORDS
+from vcfe_bench.request import REFERENCES
 from vcfe_bench.scoring import METRICS, SETS
 from vcfe_bench.store import Store
 
@@ -26,6 +28,11 @@ TITLE_WIDTH = 12
 """Longer names of metrics are broken at their underscores."""
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 CALLS = "evaluations_"
+PARTS: Mapping[str, Mapping[str, float]] = {
+    "set": {"low": math.nan, "high": math.nan, "floor": math.nan, "floor_n": math.nan},
+    "pair": {"low": math.nan, "high": math.nan, "n": 0},
+}
+"""What stands beside the value of a metric over a whole set, by its level; and what does where there is no value."""
 CRITERIA: tuple[str, ...] = get_args(Criterion)
 
 
@@ -35,13 +42,20 @@ class Leaderboard:
 
     ``frame`` has one row per method: ``method, n, failed, skipped``, for each sample metric its mean with ``_low``,
     ``_high`` (95 % interval over videos) and ``_n``, for each set metric its value with ``_low``, ``_high``, ``_floor``
-    (real against real) and ``_floor_n``, then the costs and ``reasons``. ``metrics`` are the cards, ``missing`` the
-    number of planned tasks that have not run.
+    (real against real) and ``_floor_n``, for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the
+    costs and ``reasons``. ``metrics`` are the cards, ``missing`` the number of planned tasks that have not run.
+
+    A table of several runs (``join``) has more: before ``method`` the columns ``dataset, split, target, generator,
+    goals, videos, code, seed, runs`` of ``pooling.Row``, and for each sample metric with a direction its ``_group``
+    (methods that share a letter cannot be told apart) and ``_best`` (significantly better than every other method), by
+    the tests of ``comparison.ranks`` among rows that are equal in ``by``. ``notes`` say what is odd about the runs.
     """
 
     frame: pd.DataFrame
     metrics: list[dict[str, Any]]
     missing: int = 0
+    by: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Leaderboard:
@@ -56,6 +70,48 @@ def load(path: Path) -> Leaderboard:
     planned = sum(len(line["tasks"]) for line in store.lines("plan"))
     order = list(store.configuration["methods"])
     return Leaderboard(build(records, sets, metrics, order), metrics, planned - len(records))
+
+
+def join(paths: Sequence[Path], by: Sequence[str] = ("dataset", "target"), sort: str | None = None) -> Leaderboard:
+    """One table of several runs: other methods, other seeds, other machines. ``.frame`` is a plain DataFrame.
+
+    Rows that are equal in ``by`` (names among ``pooling.DIVISIONS``) stand together and are compared; references are
+    shown but not compared. ``sort`` is a column, the better end of a metric first; by default
+    rows stand as in the runs.
+
+    Raises:
+        UsageError: as ``pooling.read``, or no such column.
+    """
+    pool = pooling.read(paths, by)
+    metrics = sorted(pool.metrics, key=_place)
+    rows = [{**row.context, **_row(row.method, row.records, row.sets, metrics)} for row in pool.rows]
+    frame = pd.DataFrame(rows)
+    sections = frame.groupby(list(by), sort=False).ngroup() if by else pd.Series(0, index=frame.index)
+    for metric in metrics:
+        if metric["level"] == "sample" and metric["direction"] and not metric["unavailable"]:
+            ranks = _ranks(pool.rows, sections, metric)
+            frame[f"{metric['name']}_group"] = [rank.group for rank in ranks]
+            frame[f"{metric['name']}_best"] = [rank.best for rank in ranks]
+    if sort is not None:
+        frame = frame.sort_values(sort, ascending=_ascending(sort, frame, metrics), kind="stable")
+    order = sections[frame.index].sort_values(kind="stable").index
+    return Leaderboard(frame.loc[order].reset_index(drop=True), metrics, pool.missing, tuple(by), pool.notes)
+
+
+def _ranks(rows: Sequence[pooling.Row], sections: pd.Series, metric: Mapping[str, Any]) -> list[comparison.Rank]:
+    ranks = [comparison.Rank()] * len(rows)
+    for section in sections.unique():
+        places = [p for p, row in enumerate(rows) if sections[p] == section and row.method not in REFERENCES]
+        found = comparison.ranks([rows[p].method for p in places], [rows[p].records for p in places], metric)
+        for place, rank in zip(places, found, strict=True):
+            ranks[place] = rank
+    return ranks
+
+
+def _ascending(column: str, frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> bool:
+    if column not in frame:
+        raise UsageError(f"there is no column '{column}' to sort by; {nearest(column, map(str, frame))}")
+    return not any(metric["name"] == column and metric["direction"] == "higher" for metric in metrics)
 
 
 def write(store: Store) -> Leaderboard:
@@ -77,8 +133,8 @@ def _row(method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: list[d
     for metric in metrics:
         if metric["level"] == "sample":
             row |= _mean(done, method, metric)
-        elif metric["level"] == "set":
-            row |= _distance(sets, method, metric["name"])
+        elif metric["level"] in PARTS:
+            row |= _whole(sets, method, metric)
     row["seconds"] = done["seconds"].mean()
     row |= {name: done[name].mean() for name in map(str, done) if name.startswith(CALLS)}
     row["peak_memory_mb"] = done["peak_memory_mb"].max()
@@ -95,11 +151,12 @@ def _mean(done: pd.DataFrame, method: str, metric: Mapping[str, Any]) -> dict[st
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
 
 
-def _distance(sets: pd.DataFrame, method: str, name: str) -> dict[str, float]:
+def _whole(sets: pd.DataFrame, method: str, metric: Mapping[str, Any]) -> dict[str, float]:
+    name = metric["name"]
     found = sets[(sets["method"] == method) & (sets["metric"] == name)]
     values: dict = found.iloc[0].to_dict() if len(found) else {}
     row = {name: values.get("value", math.nan)}
-    return row | {f"{name}_{part}": values.get(part, math.nan) for part in ("low", "high", "floor", "floor_n")}
+    return row | {f"{name}_{part}": values.get(part, absent) for part, absent in PARTS[metric["level"]].items()}
 
 
 def _place(metric: Mapping[str, Any]) -> tuple[int, bool, bool, str]:
@@ -113,13 +170,19 @@ def render(board: Leaderboard) -> RenderableType:
     """The leaderboard for a terminal: one narrow table per criterion, then what the reader has to know."""
     parts: list[RenderableType] = []
     frame = board.frame
-    for criterion in CRITERIA:
-        shown = [m for m in board.metrics if m.get("criterion") == criterion and frame[m["name"]].notna().any()]
-        if shown:
-            parts.append(_section(criterion, frame, shown))
+    for criterion, metrics in shown(frame, board.metrics):
+        parts.append(_section(criterion, frame, metrics))
     parts.append(_cost(frame))
-    parts += [Text(note, style="dim", overflow="fold") for note in _notes(board)]
+    parts += [Text(note, style="dim", overflow="fold") for note in notes(board)]
     return Group(*parts)
+
+
+def shown(frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Metrics with a value somewhere, by criterion."""
+    for criterion in CRITERIA:
+        found = [m for m in metrics if m.get("criterion") == criterion and frame[m["name"]].notna().any()]
+        if found:
+            yield criterion, found
 
 
 def _section(criterion: str, frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> Table:
@@ -130,7 +193,7 @@ def _section(criterion: str, frame: pd.DataFrame, metrics: list[dict[str, Any]])
         title = metric["name"].replace("_", "_\n") if len(metric["name"]) > TITLE_WIDTH else metric["name"]
         table.add_column(title + ARROWS[metric["direction"]], justify="right")
     for _, row in frame.iterrows():
-        table.add_row(row["method"], str(row["n"]), *(_cell(row, metric) for metric in metrics))
+        table.add_row(row["method"], str(row["n"]), *(cell(row, metric) for metric in metrics))
     return table
 
 
@@ -139,15 +202,16 @@ def _method_column(table: Table, frame: pd.DataFrame) -> None:
     table.add_column("method", overflow="fold", min_width=min(longest, METHOD_WIDTH))
 
 
-def _cell(row: pd.Series, metric: Mapping[str, Any]) -> Text:
+def cell(row: pd.Series, metric: Mapping[str, Any]) -> Text:
+    """A metric's value in a row, with its interval, its floor, and its n where that is not the row's."""
     name, value = metric["name"], row[metric["name"]]
     if math.isnan(value):
         return Text("-", style="dim")
     cell = Text(number(value))
     if not math.isnan(row[f"{name}_low"]):
         cell.append(f" [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]", style="dim")
-    if metric["level"] == "sample" and row[f"{name}_n"] != row["n"]:
-        cell.append(f" n={row[f'{name}_n']}", style="yellow")
+    if metric["level"] != "set" and row[f"{name}_n"] != row["n"]:
+        cell.append(f" n={row[f'{name}_n']:.0f}", style="yellow")
     if metric["level"] == "set":
         floor = row[f"{name}_floor"]
         cell.append(f" floor {'-' if math.isnan(floor) else number(floor)}", style="dim")
@@ -162,11 +226,12 @@ def _cost(frame: pd.DataFrame) -> Table:
     for _, row in frame.iterrows():
         counts = (str(row[name]) for name in ("n", "failed", "skipped"))
         costs = ("-" if math.isnan(row[name]) else number(row[name]) for name in ("seconds", "peak_memory_mb"))
-        table.add_row(row["method"], *counts, *costs, _calls(row))
+        table.add_row(row["method"], *counts, *costs, calls(row))
     return table
 
 
-def _calls(row: pd.Series) -> str:
+def calls(row: pd.Series) -> str:
+    """Calls of each network per video, in words."""
     calls = {str(name).removeprefix(CALLS): row[name] for name in row.index if str(name).startswith(CALLS)}
     return ", ".join(f"{network} {count:,.0f}" for network, count in calls.items() if count > 0)
 
@@ -179,7 +244,8 @@ def number(value: float) -> str:
     return f"{value:.1f}" if size < 100 else f"{value:,.0f}"
 
 
-def _notes(board: Leaderboard) -> Iterator[str]:
+def notes(board: Leaderboard) -> Iterator[str]:
+    """What a reader has to know about the numbers of a table."""
     frame = board.frame
     yield "[low, high]: 95 % interval over videos. floor: real videos against other real videos at the same n."
     if board.missing:

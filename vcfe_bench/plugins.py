@@ -22,7 +22,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from vcfe_bench import specs
 from vcfe_bench.errors import UsageError, nearest
-from vcfe_bench.interfaces import Dataset, Generator, Method, Metric, Plugin, SampleMetric, SetMetric, Target
+from vcfe_bench.interfaces import (
+    Dataset,
+    Generator,
+    Method,
+    Metric,
+    PairMetric,
+    Plugin,
+    SampleMetric,
+    SetMetric,
+    Target,
+)
 
 P = TypeVar("P", bound=Plugin)
 
@@ -134,7 +144,7 @@ METHODS: Registry[Method] = Registry("method", (Method,))
 DATASETS: Registry[Dataset] = Registry("dataset", (Dataset,))
 TARGETS: Registry[Target] = Registry("target", (Target,))
 GENERATORS: Registry[Generator] = Registry("generator", (Generator,))
-METRICS: Registry[Metric] = Registry("metric", (SampleMetric, SetMetric))  # type: ignore[type-var]
+METRICS: Registry[Metric] = Registry("metric", (SampleMetric, SetMetric, PairMetric))  # type: ignore[type-var]
 REGISTRIES: Mapping[str, Registry[Any]] = {
     f"{registry.kind}s": registry for registry in (METHODS, DATASETS, TARGETS, GENERATORS, METRICS)
 }

@@ -15,7 +15,7 @@ FIXED = {
     "sample": "string",
     "index": "int64",
     "label": "float64",
-    "prediction": "int64",
+    "prediction": "float64",
     "goal": "string",
     "status": "string",
     "reason": "string",
@@ -29,10 +29,10 @@ FIXED = {
     "padded": "int64",
     "peak_memory_mb": "float64",
 }
-"""Columns of every record and their types. ``label`` is a whole number where labels are classes. ``before`` and
-``after`` are the target's raw outputs; ``original`` and ``video`` are names under ``videos/``; ``met`` is whether the
-stored video meets the goal, by the target. After these come ``evaluations_<network>`` and one column per sample metric,
-empty where it could not be computed."""
+"""Columns of every record and their types. ``label`` and ``prediction`` are whole numbers where they are classes.
+``before`` and ``after`` are the target's raw outputs; ``original`` and ``video`` are names under ``videos/``; ``met``
+is whether the stored video meets the goal, by the target. After these come ``evaluations_<network>`` and one column per
+sample metric, empty where it could not be computed."""
 
 
 def table(store: Store) -> pd.DataFrame:
@@ -52,8 +52,9 @@ def table(store: Store) -> pd.DataFrame:
     numbers = [*(f"evaluations_{network}" for network in networks), *metrics]
     frame = pd.DataFrame(rows, columns=[*FIXED, *numbers])
     types = FIXED | dict.fromkeys(numbers, "float64")
-    if all(isinstance(task["label"], int) for task in tasks):
-        types["label"] = "int64"
+    for name in ("label", "prediction"):
+        if all(isinstance(task[name], int) for task in tasks):
+            types[name] = "int64"
     return frame.astype(types)
 
 

@@ -6,7 +6,7 @@ A video is read once for all sample metrics, and goes once through each feature 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,11 +17,12 @@ from torch import Tensor
 
 from vcfe_bench import goals, plan, plugins, records, seeds, statistics, video_io
 from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Card, Case, Dataset, Metric, Sample, SampleMetric, SetMetric
+from vcfe_bench.interfaces import Card, Case, Dataset, Metric, PairMetric, Sample, SampleMetric, SetMetric
 from vcfe_bench.observer import Observer
 from vcfe_bench.store import Store
 
 SETS, METRICS = "sets.parquet", "metrics.json"
+SET_COLUMNS = ["method", "metric", "version", "n", "value", "low", "high", "floor", "floor_n", "reason"]
 Line = dict[str, Any]
 
 
@@ -40,6 +41,7 @@ def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer:
     reader = _Reader(store, dataset)
     _score_samples(store, reader, [m for m in metrics if isinstance(m, SampleMetric)], lines, observer, fresh)
     _score_sets(store, reader, [m for m in metrics if isinstance(m, SetMetric)], lines, observer, cards)
+    _score_pairs(store, [m for m in metrics if isinstance(m, PairMetric)], lines)
     _add_problems(cards, store)
     specs_now = {card["spec"] for card in cards}
     store.append("scored", cards=[card for card in records.cards(store) if card["spec"] not in specs_now] + cards)
@@ -53,10 +55,35 @@ def write(store: Store) -> None:
 
 
 def sets_table(store: Store) -> pd.DataFrame:
-    """One row per method and set metric, the latest value of each."""
+    """One row per method and metric of a set or of pairs, the latest value of each."""
     latest = {(line["method"], line["metric"]): line for line in store.lines("set")}
-    columns = ["method", "metric", "version", "n", "value", "low", "high", "floor", "floor_n", "reason"]
-    return pd.DataFrame(list(latest.values()), columns=columns)
+    return pd.DataFrame(list(latest.values()), columns=SET_COLUMNS)
+
+
+def pooled(parts: Sequence[tuple[Store, Sequence[Mapping[Any, Any]]]], spec: str) -> Line:
+    """``n, value, low, high, reason`` of a metric of sets or of pairs over records of several runs.
+
+    ``parts`` are runs with their records of one method; the features are those that the runs keep. Without them, or
+    where the metric is not registered, there is no value but a reason.
+    """
+    rows = [row for _, found in parts for row in found]
+    try:
+        metric = plugins.METRICS.build(spec)
+    except UsageError as error:
+        return _nothing(len(rows), str(error))
+    if isinstance(metric, PairMetric):
+        return _pairs(metric, rows)
+    assert isinstance(metric, SetMetric)
+    originals, counterfactuals = [], []
+    for store, found in parts:
+        features, hashes = _Features(store, metric), {line["index"]: line["sha256"] for line in store.lines("original")}
+        for row in found:
+            sides = features.kept(hashes[row["index"]]), features.kept(row["video_sha256"])
+            if sides[0] is None or sides[1] is None:
+                return _nothing(len(rows), f"features are missing in {store.path}: score it anew")
+            originals.append(sides[0])
+            counterfactuals.append(sides[1])
+    return _distance(metric, originals, counterfactuals, [row["sample"] for row in rows])
 
 
 def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Metric], list[Line]]:
@@ -83,11 +110,12 @@ def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Met
 def _describe(metric: Metric, reason: str | None) -> Line:
     card: Card = metric.card
     told = ("name", "question", "criterion", "direction", "unit", "source", "version", "min_samples")
-    level = "sample" if isinstance(metric, SampleMetric) else "set"
+    levels = {SampleMetric: "sample", SetMetric: "set", PairMetric: "pair"}
     return {
         **{field: getattr(card, field) for field in told},
         "spec": metric.spec,
-        "level": level,
+        "level": next(level for kind, level in levels.items() if isinstance(metric, kind)),
+        "network": metric.network if isinstance(metric, SetMetric) else None,
         "unavailable": reason,
     }
 
@@ -141,6 +169,7 @@ def _score_samples(
             reader.counterfactual(line),
             torch.tensor(line["before"]),
             torch.tensor(line["after"]),
+            store.arrays("artefacts", line["id"]) or {},
         )
         values, errors = {}, {}
         for metric in due:
@@ -170,9 +199,7 @@ def _score_sets(
 ) -> None:
     """Distances per method. A metric whose network breaks down becomes unavailable, with the reason on its card."""
     others = store.lines("plan")[-1]["others"] if store.lines("plan") else []
-    by_method: dict[str, list[Line]] = {}
-    for line in sorted(lines, key=lambda line: line["index"]):
-        by_method.setdefault(line["method"], []).append(line)
+    by_method = _by_method(lines)
     for metric in metrics:
         features = _Features(store, metric)
         try:
@@ -186,10 +213,22 @@ def _score_sets(
             indices = tuple(sorted({line["index"] for line in rows}))
             if indices not in floors:
                 floors[indices] = _floor(metric, features, reader, indices, others[: len(indices)])
-            row = _distance(metric, features, reader, rows)
+            row = _distance(
+                metric,
+                [features[reader.hash(line["index"])] for line in rows],
+                [features[line["video_sha256"]] for line in rows],
+                [line["sample"] for line in rows],
+            )
             store.append(
                 "set", method=method, metric=metric.card.name, version=metric.card.version, **row, **floors[indices]
             )
+
+
+def _by_method(lines: list[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in sorted(lines, key=lambda line: line["index"]):
+        found.setdefault(line["method"], []).append(line)
+    return found
 
 
 def _see(features: _Features, reader: _Reader, lines: list[Line], others: Sequence[int], observer: Observer) -> None:
@@ -205,19 +244,20 @@ def _see(features: _Features, reader: _Reader, lines: list[Line], others: Sequen
         observer.scored(count, len(videos), f"videos seen by {features.metric.network}")
 
 
-def _distance(metric: SetMetric, features: _Features, reader: _Reader, rows: list[Line]) -> Line:
+def _distance(
+    metric: SetMetric, originals: list[np.ndarray], counterfactuals: list[np.ndarray], samples: list[str]
+) -> Line:
     """Distance between the counterfactuals of a method and their originals, with its interval."""
     try:
-        estimate = statistics.distance_interval(
-            [features[reader.hash(line["index"])] for line in rows],
-            [features[line["video_sha256"]] for line in rows],
-            metric.distance,
-            [line["sample"] for line in rows],
-        )
+        estimate = statistics.distance_interval(originals, counterfactuals, metric.distance, samples)
     except Exception as error:
-        nan = float("nan")
-        return {"n": len(rows), "value": nan, "low": nan, "high": nan, "reason": plugins.describe(error)}
-    return {"n": len(rows), "value": estimate.value, "low": estimate.low, "high": estimate.high, "reason": ""}
+        return _nothing(len(samples), plugins.describe(error))
+    return {"n": len(samples), "value": estimate.value, "low": estimate.low, "high": estimate.high, "reason": ""}
+
+
+def _nothing(n: int, reason: str) -> Line:
+    nan = float("nan")
+    return {"n": n, "value": nan, "low": nan, "high": nan, "reason": reason}
 
 
 def _floor(
@@ -234,6 +274,30 @@ def _floor(
     return {"floor": value, "floor_n": len(indices)}
 
 
+def _score_pairs(store: Store, metrics: list[PairMetric], lines: list[Line]) -> None:
+    for metric in metrics:
+        for method, rows in _by_method(lines).items():
+            row = {**_pairs(metric, rows), "floor": float("nan"), "floor_n": 0}
+            store.append("set", method=method, metric=metric.card.name, version=metric.card.version, **row)
+
+
+def _pairs(metric: PairMetric, rows: Sequence[Mapping[Any, Any]]) -> Line:
+    """The metric over the records of one method whose goals ask for values, with its interval."""
+    asked = [goals.goal_value(goals.parse(row["goal"])) for row in rows]
+    pairs = [
+        (value, row["after"][0], row["sample"]) for value, row in zip(asked, rows, strict=True) if value is not None
+    ]
+    if not pairs:
+        return _nothing(0, "no goal asks for a value")
+    wished, reached, samples = zip(*pairs, strict=True)
+    seed = seeds.derive(rows[0]["method"], metric.card.name)
+    try:
+        estimate = statistics.pairs_interval(wished, reached, metric.value, samples, seed)
+    except Exception as error:
+        return _nothing(len(pairs), plugins.describe(error))
+    return {"n": estimate.n, "value": estimate.value, "low": estimate.low, "high": estimate.high, "reason": ""}
+
+
 class _Features:
     """Features of one network by content hash of the video, kept under ``features/<network>/``."""
 
@@ -242,12 +306,17 @@ class _Features:
         self.folder = "features/" + re.sub(r"[^\w.-]+", "-", metric.network)
         self.memory: dict[str, np.ndarray] = {}
 
+    def kept(self, sha256: str) -> np.ndarray | None:
+        """Features of a video seen before, from the disk."""
+        arrays = self.store.arrays(self.folder, sha256[:32])
+        return None if arrays is None else arrays["features"]
+
     def add(self, sha256: str, video: Callable[[], Tensor]) -> None:
-        kept = self.store.arrays(self.folder, sha256[:32])
-        if kept is None:
-            kept = {"features": self.metric.features(video())}
-            self.store.put_arrays(self.folder, sha256[:32], kept)
-        self.memory[sha256] = kept["features"]
+        features = self.kept(sha256)
+        if features is None:
+            features = self.metric.features(video())
+            self.store.put_arrays(self.folder, sha256[:32], {"features": features})
+        self.memory[sha256] = features
 
     def __getitem__(self, sha256: str) -> np.ndarray:
         return self.memory[sha256]

@@ -1,4 +1,4 @@
-"""What a number over a few videos is worth: intervals for means, rates and set distances, the floor of a set distance.
+"""What a number over a few videos is worth: intervals, floors of set distances, and differences between methods.
 
 Goals that share a source video are not independent, so whole source videos ("clusters") are drawn or left out, never
 single values.
@@ -6,7 +6,7 @@ single values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,102 @@ def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
     return Estimate(
         estimate.value, float(exact.low), float(exact.high), estimate.n, estimate.missing, estimate.clusters
     )
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A mean paired difference; ``p`` is the two-sided probability of one as large where the sides are exchangeable."""
+
+    p: float
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0
+) -> Difference:
+    """Mean of ``first[i] - second[i]`` with the interval of ``mean_interval`` and a sign-flip permutation test.
+
+    The test flips the sign of all differences of a source video at once, in all 2^clusters ways where these are no more
+    than ``RESAMPLES``, else in as many drawn at random. Pairs with a NaN are left out and counted. ``p`` is NaN without
+    pairs.
+
+    Raises:
+        ValueError: the sides differ in length.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} values against {len(second)}")
+    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    found = mean_interval(differences.tolist(), clusters, seed)
+    kept, groups = _finite(differences.tolist(), clusters)
+    p = 1.0 if len(kept) else np.nan
+    if kept.any() and found.clusters > 1:
+        test = stats.permutation_test(
+            (np.bincount(groups, kept),),
+            lambda sums, axis: sums.sum(axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=1000,
+            rng=np.random.default_rng(seed),
+        )
+        p = float(test.pvalue)
+    return Difference(found.value, found.low, found.high, found.n, found.missing, found.clusters, p)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p values ``[n]`` adjusted for n tests by Holm's step-down method (Scand. J. Statist. 6, 1979), in their order.
+
+    NaN stands for a test that was not made: it stays NaN and does not count among the n.
+    """
+    adjusted = np.array(p_values, dtype=np.float64)
+    made = np.flatnonzero(~np.isnan(adjusted))
+    order = made[np.argsort(adjusted[made])]
+    adjusted[order] = np.minimum(np.maximum.accumulate(adjusted[order] * np.arange(len(order), 0, -1)), 1.0)
+    return adjusted
+
+
+def groups_alike(count: int, distinct: Collection[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """Largest groups of ``range(count)`` without a ``distinct`` pair: the letters of a compact letter display.
+
+    Two members share a group exactly where they are not distinct (insert and absorb; Piepho, J. Comput. Graph. Stat.
+    13, 2004). Groups may overlap, for "cannot be told apart" is not transitive. In order of their members.
+    """
+    groups = [frozenset(range(count))] if count else []
+    for pair in distinct:
+        split = {group - {member} for group in groups if group.issuperset(pair) for member in pair}
+        kept = {group for group in groups if not group.issuperset(pair)} | split
+        groups = [group for group in kept if not any(group < other for other in kept)]
+    return sorted(tuple(sorted(group)) for group in groups)
+
+
+def pairs_interval(
+    asked: Sequence[float],
+    reached: Sequence[float],
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of pairs with its percentile bootstrap interval, source videos drawn with replacement.
+
+    Pairs with a value that is not finite are left out and counted. Without three clusters there is no interval. Draws
+    for which the statistic is undefined (NaN) do not count.
+
+    Raises:
+        ValueError: the sides differ in length.
+    """
+    pairs = np.array([asked, reached], dtype=np.float64)
+    present = np.isfinite(pairs[0]) & np.isfinite(pairs[1])
+    kept, groups = pairs[:, present], _numbered(clusters, len(present), present)
+    total, missing = kept.shape[1], int((~present).sum())
+    if not total:
+        return Estimate(np.nan, np.nan, np.nan, 0, missing, 0)
+    value, count = float(statistic(*kept)), int(groups.max()) + 1
+    low = high = np.nan
+    if count > 2 and np.isfinite(value):
+        members = [kept[:, groups == group] for group in range(count)]
+        draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+        values = [statistic(*np.concatenate([members[group] for group in draw], axis=1)) for draw in draws]
+        low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), total, missing, count)
 
 
 def _finite(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:

@@ -13,16 +13,21 @@ What the paper leaves open is settled thus:
   levels are the generator's ``sigmas(n)``. No classifier-free guidance.
 - *Gram matrix.* G = F Fᵀ / (C·H·W) of one frame's pixels in [0, 1], F being 3 × HW.
 - *L_I* is a mean, not a sum: under AdamW a constant factor does not matter.
-- *AdamW*: created once and kept through both stages (line 9), no weight decay, torch's defaults otherwise; the rate is
-  a parameter.
+- *AdamW*: created once and kept through both stages (line 9), no weight decay; the rate and ``beta2`` are parameters.
+  Where the target changes its mind the gradient is tens of times larger than around it. With torch's beta2 of 0.999
+  one such gradient shortens the steps of hundreds of iterations, and a video that left its goal hardly comes back.
 - *Gaussian shell.* Large steps carry z_T off the sphere of radius sqrt(dim) where Gaussian noise lives, and the
   generator then answers with artefacts. ``shell=True`` puts z_T back on the sphere of its first norm after each update.
-- *When to stop.* AdamW moves z_T by about its rate, however small the gradient is: once the goal is met it would only
-  wander on, and the object falls apart. While a video's goal loss in stage 2 is below ``enough``, its z_T stays.
+- *When to go on.* AdamW moves z_T by about its rate, however small the gradient is: once the goal is met it would only
+  wander on, and the object falls apart. A video whose goal loss at n is below ``enough`` keeps its z_T and is done with
+  n; the iterations it did not need are left for n = N.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -40,14 +45,14 @@ from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
 class BTTFParams:
     """Hyper-parameters (Table S1); the defaults are the ``embedded`` preset, chosen by measurement on Shape-Moving.
 
-    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``: AdamW's learning
-    rate. ``inversion``, ``style``, ``progressive``: switch off for the ablations of section 4.3; without
-    ``progressive`` every iteration of stage 2 takes N steps. ``enough``: goal loss below which z_T stays; a
-    cross-entropy of 0.05 is a probability of 0.95, and at 0 it always moves.
+    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``, ``beta2``: AdamW's
+    learning rate and decay of the second moment. ``inversion``, ``style``, ``progressive``: switch off for the
+    ablations of section 4.3; without ``progressive`` every iteration of stage 2 takes N steps. ``enough``: goal loss at
+    which a video is done with n; a cross-entropy of 0.05 is a probability of 0.95, and at 0 every iteration is made.
     """
 
     steps: int = Field(default=6, ge=1)
-    iterations: int = Field(default=80, ge=1)
+    iterations: int = Field(default=100, ge=1)
     kc_mode: Literal["total", "per_n"] = "total"
     inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True
@@ -55,16 +60,16 @@ class BTTFParams:
     style: bool = True
     progressive: bool = True
     rate: float = Field(default=0.05, gt=0)
+    beta2: float = Field(default=0.9, ge=0, lt=1)
     shell: bool = True
     enough: float = Field(default=0.05, ge=0)
 
-    def schedule(self) -> list[int]:
-        """Number of denoising steps n of each iteration of stage 2."""
-        if not self.progressive:
-            return [self.steps] * (self.iterations * (self.steps if self.kc_mode == "per_n" else 1))
-        if self.kc_mode == "per_n":
-            return [n for n in range(1, self.steps + 1) for _ in range(self.iterations)]
-        return [1 + k * self.steps // self.iterations for k in range(self.iterations)]
+    def schedule(self) -> list[tuple[int, int]]:
+        """Stage 2: each number of denoising steps n, and the iterations that belong to it."""
+        levels = range(1, self.steps + 1) if self.progressive else [self.steps]
+        total = self.iterations * (self.steps if self.kc_mode == "per_n" else 1)
+        ends = [total * (k + 1) // len(levels) for k in range(len(levels))]
+        return [(n, end - start) for n, start, end in zip(levels, [0, *ends], ends, strict=False)]
 
 
 def gram(video: Tensor) -> Tensor:
@@ -78,8 +83,37 @@ def style_loss(video: Tensor, original_gram: Tensor) -> Tensor:
     return (gram(video) - original_gram).square().mean(dim=(1, 2, 3))
 
 
+class _Noises:
+    """z_T of the videos of a micro-batch, and the one optimiser that moves them.
+
+    A video that is left alone keeps its z_T and its moments, so no video's path depends on its neighbours.
+    """
+
+    def __init__(self, starts: Sequence[Tensor], p: BTTFParams) -> None:
+        self.each = [start.requires_grad_() for start in starts]
+        self.radius = [start.norm().item() for start in starts] if p.shell else None
+        self.optimiser = torch.optim.AdamW(self.each, p.rate, (0.9, p.beta2), weight_decay=0.0)  # line 9
+
+    def stacked(self) -> Tensor:
+        return torch.stack(self.each).detach()
+
+    def move(self, gradients: Tensor, moving: Sequence[int]) -> None:
+        """One step of the videos in ``moving``."""
+        for i, z_T in enumerate(self.each):
+            z_T.grad = gradients[i] if i in moving else None
+        self.optimiser.step()
+        if self.radius is not None:
+            with torch.no_grad():
+                for i in moving:
+                    self.each[i] *= self.radius[i] / self.each[i].norm()
+
+
 class BTTF(Method):
-    """Two-stage optimisation of the initial noise of an image-to-video diffusion model."""
+    """Two-stage optimisation of the initial noise of an image-to-video diffusion model.
+
+    The trace of a video holds, per iteration, ``n``, ``loss`` and its parts ``goal_loss`` (for a class goal exp(-loss)
+    is the goal's probability) and ``loss_style``, both NaN in stage 1, and ``noise_norm``, |z_T|.
+    """
 
     Params = BTTFParams
     params: BTTFParams
@@ -93,6 +127,7 @@ class BTTF(Method):
             "inversion_iterations": 40,
             "style_weight": 1e5,
             "rate": 0.01,
+            "beta2": 0.999,
             "shell": False,
             "enough": 0.0,
         },
@@ -106,56 +141,66 @@ class BTTF(Method):
         _, frames, _, height, width = original.shape
         condition = generator.condition(original[:, 0], (frames, height, width))  # lines 3-6
         z_i = generator.encode(original)  # line 7
-        noise = torch.stack([torch.randn(z_i.shape[1:], generator=query.generator("noise")) for query in queries])
-        z_T = noise.to(z_i.device).requires_grad_()  # line 8
-        optimiser = torch.optim.AdamW([z_T], lr=p.rate, weight_decay=0.0)  # line 9
-        radius = z_T.detach().flatten(1).norm(dim=1)
-
-        inversions = p.inversion_iterations if p.inversion else 0
-        schedule = [1] * inversions + p.schedule()
-        trace: dict[str, list[Tensor]] = {name: [] for name in ("loss", "loss_style", "goal_loss", "noise_std")}
-
-        def inversion_loss(z_0: Tensor) -> Tensor:
-            log(loss_style=z_0.new_full((len(z_0),), torch.nan), goal_loss=z_0.new_full((len(z_0),), torch.nan))
-            return (z_0 - z_i).abs().flatten(1).mean(1)  # equation 1
-
+        starts = [torch.randn(z.shape, generator=q.generator("noise")).to(z) for z, q in zip(z_i, queries, strict=True)]
+        noises = _Noises(starts, p)  # line 8
         original_gram = gram(original.to(z_i.device))
+        inversions = p.inversion_iterations if p.inversion else 0
+        schedule = p.schedule()
+        total = sum(share for _, share in schedule)
+        traces: list[dict[str, list[float]]] = [defaultdict(list) for _ in queries]
+        ticks = itertools.count(1)
 
-        def counterfactual_loss(z_0: Tensor) -> Tensor:
+        def iterate(n: int, objective: Callable[[Tensor], dict[str, Tensor]], at_work: Sequence[int]) -> list[int]:
+            """One iteration with n denoising steps for the videos at work; those that it moved."""
+            parts: dict[str, Tensor] = {}
+
+            def loss(z_0: Tensor) -> Tensor:
+                parts.update(objective(z_0))
+                return parts["loss"]
+
+            values, gradients = gradient_through(generator, noises.stacked(), condition, n, loss)  # lines 12-15, 20-25
+            moving = [i for i in at_work if not parts["goal_loss"][i] < p.enough]
+            noises.move(gradients, moving)  # lines 16, 26
+            for i in at_work:
+                for name, values_now in parts.items():
+                    traces[i][name].append(values_now[i].item())
+                traces[i]["noise_norm"].append(noises.each[i].norm().item())
+                traces[i]["n"].append(n)
+            context.report(Progress(next(ticks), inversions + total + len(schedule), float(values.mean())))
+            return moving
+
+        def inversion_loss(z_0: Tensor) -> dict[str, Tensor]:
+            loss = (z_0 - z_i).abs().flatten(1).mean(1)  # equation 1
+            return {"loss": loss, "goal_loss": loss * math.nan, "loss_style": loss * math.nan}
+
+        def counterfactual_loss(z_0: Tensor) -> dict[str, Tensor]:
             video = generator.decode(z_0)  # line 22
             goal_loss = losses(goals, target(video))  # line 23
             style = style_loss(video, original_gram)
-            log(loss_style=style, goal_loss=goal_loss)
-            return goal_loss + p.style_weight * style if p.style else goal_loss  # equation 2
+            loss = goal_loss + p.style_weight * style if p.style else goal_loss  # equation 2
+            return {"loss": loss, "goal_loss": goal_loss, "loss_style": style}
 
-        def log(**values: Tensor) -> None:
-            for name, value in values.items():
-                trace[name].append(value.detach().cpu())
-
-        for k, n in enumerate(schedule):
-            objective: Callable[[Tensor], Tensor] = inversion_loss if k < inversions else counterfactual_loss
-            previous = z_T.detach().clone()
-            values, z_T.grad = gradient_through(generator, z_T, condition, n, objective)  # lines 12-15, 20-25
-            optimiser.step()  # lines 16, 26
-            if p.shell:
-                _onto_shell(z_T, radius)
-            stays = trace["goal_loss"][-1] < p.enough
-            with torch.no_grad():
-                z_T[stays] = previous[stays]
-            log(loss=values, noise_std=z_T.flatten(1).std(dim=1))
-            context.report(Progress(k + 1, len(schedule), float(values.mean())))
+        everyone = range(len(queries))
+        for _ in range(inversions):  # stage 1
+            iterate(1, inversion_loss, everyone)
+        left = [total] * len(queries)
+        for n, share in schedule:  # stage 2
+            until = [0 if n == p.steps else max(mine - share, 0) for mine in left]
+            at_work = [i for i in everyone if left[i] > until[i]]
+            while at_work:
+                moved = iterate(n, counterfactual_loss, at_work)
+                for i in moved:
+                    left[i] -= 1
+                at_work = [i for i in moved if left[i] > until[i]]
 
         with torch.no_grad():
-            results = generator.decode(denoise(generator, z_T, condition, p.steps)).cpu()  # line 29
-        evaluations = {"generator": 2 * sum(schedule) + p.steps, "target": len(schedule) - inversions}
-        series: dict[str, Any] = {name: torch.stack(values, dim=1).tolist() for name, values in trace.items()}
+            results = generator.decode(denoise(generator, noises.stacked(), condition, p.steps)).cpu()  # line 29
         return [
-            Explanation(video, {name: rows[i] for name, rows in series.items()}, evaluations=evaluations)
-            for i, video in enumerate(results)
+            Explanation(video, dict(trace), evaluations=_cost(trace["n"], inversions, p.steps))
+            for video, trace in zip(results, traces, strict=True)
         ]
 
 
-@torch.no_grad()
-def _onto_shell(z_T: Tensor, radius: Tensor) -> None:
-    scale = radius / z_T.flatten(1).norm(dim=1)
-    z_T.mul_(scale.view(-1, *[1] * (z_T.ndim - 1)))
+def _cost(levels: Sequence[float], inversions: int, steps: int) -> dict[str, int]:
+    """Network calls of one video that took ``levels`` denoising steps, each seen twice, and ``steps`` at the end."""
+    return {"generator": int(2 * sum(levels)) + steps, "target": len(levels) - inversions}

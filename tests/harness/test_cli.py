@@ -112,7 +112,7 @@ def test_list(kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         assert "presets: strong" in text
 
 
-@pytest.mark.parametrize("command", ["run", "score", "leaderboard", "list"])
+@pytest.mark.parametrize("command", ["run", "score", "leaderboard", "check", "list"])
 def test_help_has_an_example(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, command, "--help") == 0
     assert f"Example: vcfe-bench {command}" in capsys.readouterr().out

@@ -115,3 +115,38 @@ def test_a_dataset_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.M
     ):
         with pytest.raises(UsageError, match="is not the one that was planned"):
             again()
+
+
+def test_pair_metrics_see_what_was_asked_and_what_the_target_says(tmp_path: Path) -> None:
+    out = runner.run(ask("toy_push", dataset="toy_dimmer", limit=6), tmp_path / "run", ("toy_bias",))
+    records = pd.read_parquet(out / "records.parquet")
+    sets = pd.read_parquet(out / "sets.parquet").set_index("method")
+    for method in ("toy_push", "no_edit"):
+        rows = records[records["method"] == method]
+        asked = rows["goal"].str.extract(r"value=(.*)±", expand=False).astype(float)
+        assert sets.loc[method, "value"] == pytest.approx((rows["after"].str[0] - asked).mean())
+        assert sets.loc[method, "low"] < sets.loc[method, "value"] < sets.loc[method, "high"]
+        assert sets.loc[method, "n"] == 6
+    board = pd.read_csv(out / "leaderboard.csv").set_index("method")
+    assert board.loc["toy_push", "toy_bias"] == pytest.approx(sets.loc["toy_push", "value"])
+    assert board.loc["toy_push", "toy_bias_n"] == 6
+
+
+def test_pair_metrics_are_empty_for_classes_and_say_why(copy: Path) -> None:
+    runner.rescore(copy, ("toy_bias",))
+    (card,) = [card for card in Store(copy).json("metrics.json") if card["name"] == "toy_bias"]
+    assert (card["level"], card["unavailable"]) == ("pair", "no values here")
+    assert pd.read_csv(copy / "leaderboard.csv")["toy_bias"].isna().all()
+
+
+def test_predictions_of_values_are_kept_as_they_are(tmp_path: Path) -> None:
+    runner.run(ask("toy_half", dataset="toy_dimmer", limit=3, generator="toy_blocks"), tmp_path / "run", ("toy_bias",))
+    records = pd.read_parquet(tmp_path / "run" / "records.parquet")
+    assert records["prediction"].tolist() == [before[0] for before in records["before"]]
+
+
+def test_metrics_see_the_artefacts_of_the_method(tmp_path: Path) -> None:
+    runner.run(ask("toy_half", limit=2), tmp_path / "run", ("toy_masked",))
+    masked = pd.read_parquet(tmp_path / "run" / "records.parquet").groupby("method")["masked"]
+    assert masked.mean()["toy_half"] == 1
+    assert masked.count()["no_edit"] == 0

@@ -43,14 +43,14 @@ SHORT = {"steps": 3, "iterations": 6, "inversion_iterations": 4}
 
 
 def test_schedules():
-    assert BTTFParams(steps=3, iterations=6).schedule() == [1, 1, 2, 2, 3, 3]
-    assert BTTFParams(steps=3, iterations=2, kc_mode="per_n").schedule() == [1, 1, 2, 2, 3, 3]
-    assert BTTFParams(steps=3, iterations=4, progressive=False).schedule() == [3, 3, 3, 3]
-    paper = BTTFParams(**BTTF.presets["paper"])
-    assert len(paper.schedule()) == 100
-    assert paper.schedule()[0] == 1
-    assert paper.schedule()[-1] == 15
-    assert sum(BTTFParams(**{**BTTF.presets["paper"], "kc_mode": "per_n"}).schedule()) == 12_000
+    assert BTTFParams(steps=3, iterations=7).schedule() == [(1, 2), (2, 2), (3, 3)]
+    assert BTTFParams(steps=3, iterations=2, kc_mode="per_n").schedule() == [(1, 2), (2, 2), (3, 2)]
+    assert BTTFParams(steps=3, iterations=4, progressive=False).schedule() == [(3, 4)]
+    paper = BTTFParams(**BTTF.presets["paper"]).schedule()
+    assert [n for n, _ in paper] == list(range(1, 16))
+    assert sum(share for _, share in paper) == 100
+    literal = BTTFParams(**{**BTTF.presets["paper"], "kc_mode": "per_n"}).schedule()
+    assert sum(n * share for n, share in literal) == 12_000
 
 
 def test_gram_matrix_by_hand():
@@ -71,10 +71,14 @@ def test_style_loss_ignores_shifts_and_sees_brightness():
 
 @pytest.mark.slow
 def test_goal_loss_falls_and_the_trace_is_complete(context):
-    params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2})
+    params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2, "enough": 0})
     for explanation in BTTF(params).run(_queries(), context):
         losses = [v for v in explanation.trace["goal_loss"] if v == v]
         assert len(losses) == 30
+        assert explanation.trace["n"] == [1] * 14 + [2] * 10 + [3] * 10
+        assert explanation.evaluations["generator"] == 2 * sum(explanation.trace["n"]) + 3
+        assert explanation.trace["n"] == [1] * 14 + [2] * 10 + [3] * 10
+        assert explanation.evaluations["generator"] == 2 * sum(explanation.trace["n"]) + 3
         assert {len(v) for v in explanation.trace.values()} == {34}
         assert losses[-1] < 0.7 * losses[0]
         assert explanation.video.shape == (SHAPE[0], 3, *SHAPE[1:])
@@ -111,9 +115,9 @@ def test_the_first_iteration_is_one_adamw_step_on_equation_2(context):
 @pytest.mark.slow
 def test_the_shell_keeps_the_norm_of_the_noise(context):
     for shell in (True, False):
-        params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell})
+        params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell, "enough": 0})
         for explanation in BTTF(params).run(_queries(), context):
-            start, end = explanation.trace["noise_std"][0], explanation.trace["noise_std"][-1]
+            start, end = explanation.trace["noise_norm"][0], explanation.trace["noise_norm"][-1]
             assert (abs(end - start) < 0.02 * start) == shell
 
 
@@ -132,9 +136,33 @@ def test_the_noise_of_a_video_stays_while_its_goal_is_met_well_enough(context):
     assert sorted(stays) == [False, False, True, True]
 
 
+def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_last_level(context):
+    short = {"steps": 2, "iterations": 6, "inversion": False, "rate": 0.01}
+    first = sorted(e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(_queries(), context))
+    results = BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)).run(_queries(), context)
+    levels = sorted(e.trace["n"] for e in results)
+    assert levels[0] == [1, 1, 1, 2, 2, 2]
+    assert levels[-1] in ([1, 2], [1, 2, 2, 2, 2, 2, 2])
+    for explanation in results:
+        assert explanation.evaluations["target"] == len(explanation.trace["n"])
+
+
+def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_last_level(context):
+    short = {"steps": 2, "iterations": 6, "inversion": False, "rate": 0.01}
+    first = sorted(e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(_queries(), context))
+    results = BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)).run(_queries(), context)
+    levels = sorted(e.trace["n"] for e in results)
+    assert levels[0] == [1, 1, 1, 2, 2, 2]
+    assert levels[-1] in ([1, 2], [1, 2, 2, 2, 2, 2, 2])
+    for explanation in results:
+        assert explanation.evaluations["target"] == len(explanation.trace["n"])
+
+
 def test_neighbours_do_not_change_a_bit(context):
-    method = BTTF(BTTFParams(**SHORT))
+    first = [e.trace["goal_loss"][4] for e in BTTF(BTTFParams(**SHORT, enough=0)).run(_queries(), context)]
+    method = BTTF(BTTFParams(**SHORT, enough=sum(sorted(first)[1:3]) / 2))
     results = method.run(_queries(), context)
+    assert len({len(e.trace["n"]) for e in results}) > 1
     others = _queries(goals=(1, 1, 1, 0), seed=50)
     mixed = method.run([others[0], _queries()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)

@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from vcfe_bench import interfaces
 from vcfe_bench.goals import AvoidGoal, ClassGoal, Confidence, ValueGoal
-from vcfe_bench.metrics.regression import AbsoluteError, goal_value, r2, rmse
+from vcfe_bench.metrics.regression import R2, RMSE, AbsoluteError, r2, rmse
 
 values = arrays(float, 12, elements=st.floats(-100, 100))
 
@@ -29,14 +30,12 @@ def test_absolute_error_does_not_depend_on_tolerance_or_on_the_original(case):
 
 @pytest.mark.parametrize("goal", [ClassGoal(1), AvoidGoal(1), Confidence(1, 0.9), ClassGoal(1) & Confidence(1, 0.9)])
 def test_goals_about_classes_have_no_error(case, goal):
-    assert goal_value(goal) is None
     assert math.isnan(AbsoluteError().score(case(goal=goal)))
 
 
 def test_of_two_goals_the_one_about_a_value_counts(case):
     for goal in (ClassGoal(0) & ValueGoal(3.0, 1.0), ValueGoal(3.0, 1.0) & ClassGoal(0)):
         assert AbsoluteError().score(case(goal=goal, after=torch.tensor([5.0]))) == 2.0
-    assert goal_value(ValueGoal(3.0, 1.0) & ValueGoal(4.0, 1.0)) == 3.0
 
 
 @pytest.mark.parametrize("reached", [math.nan, math.inf])
@@ -88,3 +87,19 @@ def test_landmarks_of_r2():
 def test_r2_of_equal_goals_is_undefined():
     assert math.isnan(r2(np.full(5, 0.1), np.arange(5.0)))
     assert math.isnan(r2(np.array([3.0]), np.array([3.0])))
+
+
+@settings(deadline=None)
+@given(values, values)
+def test_the_metrics_give_the_numbers_of_their_definitions(asked, reached):
+    assert RMSE().value(asked, reached) == pytest.approx(float(np.linalg.norm(asked - reached)) / math.sqrt(12))
+    assume(asked.std() > 0.1)
+    unexplained = np.mean((asked - reached) ** 2) / np.var(asked)
+    assert 1 - R2().value(asked, reached) == pytest.approx(unexplained)
+
+
+@pytest.mark.parametrize("metric", [AbsoluteError(), RMSE(), R2()])
+def test_value_metrics_are_for_datasets_of_values(metric, silent):
+    assert metric.unavailable(silent) == "the dataset's labels are no values"
+    silent.values = interfaces.Values(0, 100, 10, 5, "percent")
+    assert metric.unavailable(silent) is None

@@ -45,6 +45,29 @@ def test_a_row_does_not_depend_on_its_neighbours(model):
     assert torch.equal(model(videos)[order], model(videos[order]))
 
 
+def test_features_are_those_of_the_last_two_stages_and_give_the_output(model):
+    videos = _videos()
+    found = model.features(videos)
+    assert [tuple(scale.shape) for scale in found.scales] == [(2, 12, 2, 8, 8), (2, 24, 2, 4, 4)]
+    torch.testing.assert_close(found.output, model(videos))
+    torch.testing.assert_close(found.output, model.network.head(found.scales[1].mean(dim=(2, 3, 4))))
+
+
+def test_the_features_of_a_regressor_give_its_value():
+    model = VideoSwin(TINY, outputs=1, length=4, stride=2, limits=(10.0, 90.0)).eval()
+    torch.testing.assert_close(model.features(_videos()).output, model(_videos()))
+
+
+@pytest.mark.parametrize(
+    ("length", "stride", "steps"), [(4, 2, [0] * 4 + [1] * 5), (8, 1, [0, 0, 1, 1, 2, 2, 3, 3, 3])]
+)
+def test_each_frame_belongs_to_a_step_of_the_features(length, stride, steps):
+    model = VideoSwin(TINY, outputs=3, length=length, stride=stride).eval()
+    found = model.features(_videos())
+    assert found.steps.tolist() == steps
+    assert max(steps) + 1 == found.scales[0].shape[2]
+
+
 def test_state_holds_weights_alone(model):
     assert all(name.startswith("network.") for name in model.state_dict())
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from vcfe_bench.cli.check import check
 from vcfe_bench.cli.dataset import dataset_app
 from vcfe_bench.cli.evaluate import evaluate_app
 from vcfe_bench.cli.figure import figure
@@ -25,8 +26,13 @@ app = typer.Typer(
 app.command(
     epilog="Example: vcfe-bench run --methods 'bttf[steps=15],pgd' --dataset shape_moving --limit 16 --out runs/first"
 )(run)
-app.command(epilog="Example: vcfe-bench score runs/first")(score)
-app.command(epilog="Example: vcfe-bench leaderboard runs/first")(leaderboard)
+app.command(
+    epilog="Example: vcfe-bench score runs/first  "
+    "Or: vcfe-bench score --originals videos --counterfactuals theirs --goals goals.csv --dataset shape_moving "
+    "--out runs/theirs"
+)(score)
+app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
+app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)
 app.command(epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png")(figure)
 app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
 app.add_typer(dataset_app, name="dataset")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
 from vcfe_bench import weights
-from vcfe_bench.interfaces import Target
+from vcfe_bench.interfaces import Features, FeatureTarget
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class VideoSwin(nn.Module):
         super().__init__()
         low, high = limits or (-1.0, 1.0)
         self.centre, self.reach = (high + low) / 2, (high - low) / 2
+        self.patch = size.patch[0]
         self.register_buffer("frames", torch.arange(length) * stride, persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -70,8 +71,28 @@ class VideoSwin(nn.Module):
         )
 
     def forward(self, video: Tensor) -> Tensor:
-        clip = (video.index_select(1, self.frames) - self.mean) / self.std
-        return self.centre + self.reach * self.network(clip.transpose(1, 2))
+        return self.centre + self.reach * self.network(self._clip(video))
+
+    def features(self, video: Tensor) -> Features:
+        """What leaves the last two stages, the finer first, and the output.
+
+        A step of the features is a patch of frames that are read: it stands for the frames of the video from its first
+        to the next patch's first, and the last one for all that follow.
+        """
+        network = self.network
+        *earlier, merging, last = network.features
+        finer = nn.Sequential(*earlier)(network.pos_drop(network.patch_embed(self._clip(video))))
+        coarser = network.norm(last(merging(finer)))
+        scales = tuple(x.permute(0, 4, 1, 2, 3) for x in (finer, coarser))
+        output = network.head(network.avgpool(scales[1]).flatten(1))
+        first = self.frames[:: self.patch].contiguous()
+        every = torch.arange(video.shape[1], device=video.device)
+        steps = torch.bucketize(every, first, right=True) - 1
+        return Features(scales, steps, self.centre + self.reach * output)
+
+    def _clip(self, video: Tensor) -> Tensor:
+        """The frames that are read, normalised, as ``[B, 3, length, H, W]``."""
+        return ((video.index_select(1, self.frames) - self.mean) / self.std).transpose(1, 2)
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -81,7 +102,7 @@ class MSwinParams:
     weights: str = ""
 
 
-class MSwin(Target):
+class MSwin(FeatureTarget):
     """M-swin: a small Video Swin trained on Shape-Moving; reads 8 of 17 frames."""
 
     Params = MSwinParams
@@ -97,6 +118,9 @@ class MSwin(Target):
 
     def forward(self, video: Tensor) -> Tensor:
         return self.model(video)
+
+    def features(self, video: Tensor) -> Features:
+        return self.model.features(video)
 
     @property
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Lights: noise in which one third of the frame is lit; the class is which third."""
+"""Lights: noise in which one third of the frame is lit; the class is which third. Dimmer: its label is how bright."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Dataset, Sample, Split
+from vcfe_bench.interfaces import Dataset, Sample, Split, Values
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -49,3 +49,19 @@ class Lights(Dataset):
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         assert isinstance(goal, ClassGoal)
         return self._render(sample.attributes["index"], goal.index)
+
+
+class Dimmer(Dataset):
+    """Grey videos; the label is their brightness in percent."""
+
+    values = Values(low=10, high=90, change=20, tolerance=5, unit="percent")
+    shape = (5, 12, 12)
+    target = "toy_meter"
+
+    def size(self, split: Split) -> int:
+        return 40
+
+    def sample(self, split: Split, index: int) -> Sample:
+        label = 10 + 7 * index % 80
+        video = torch.full((5, 3, 12, 12), round(255 * label / 100) / 255)
+        return Sample(f"grey-{index}", video, float(label), 12.5)

@@ -1,4 +1,4 @@
-"""Sample metrics, a set metric, and one that lacks its weights."""
+"""Sample metrics, a set metric, a pair metric, and one that lacks its weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric, SetMetric
+from vcfe_bench.interfaces import Card, Case, Dataset, PairMetric, SampleMetric, SetMetric
 
 
 class Flip(SampleMetric):
@@ -53,3 +53,24 @@ class Missing(SampleMetric):
 
     def score(self, case: Case) -> float:
         raise AssertionError("is never asked")
+
+
+class Bias(PairMetric):
+    """Mean excess of the reached values."""
+
+    card = Card("toy_bias", "Too much?", "validity", "lower", "percent", (-100, 100), "", "")
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        return None if dataset.values else "no values here"
+
+    def value(self, asked: np.ndarray, reached: np.ndarray) -> float:
+        return float((reached - asked).mean())
+
+
+class Masked(SampleMetric):
+    """Share of the frame under the method's mask; NaN without one."""
+
+    card = Card("masked", "How much may change?", "actionability", None, "", (0, 1), "", "")
+
+    def score(self, case: Case) -> float:
+        return float(case.artefacts["mask"].mean()) if "mask" in case.artefacts else float("nan")

@@ -1,4 +1,4 @@
-"""A small convolutional target and a generator that averages blocks of pixels."""
+"""A small convolutional target, a light meter, and a generator that averages blocks of pixels."""
 
 from __future__ import annotations
 
@@ -74,3 +74,14 @@ class Blocks(Generator):
     @property
     def fingerprint(self) -> str:
         return "blocks"
+
+
+class Meter(Target):
+    """Brightness in percent."""
+
+    def forward(self, video: Tensor) -> Tensor:
+        return 100 * video.mean(dim=(1, 2, 3, 4))[:, None]
+
+    @property
+    def fingerprint(self) -> str:
+        return "meter"

@@ -1,0 +1,207 @@
+"""Counterfactual tubes (Kanehira et al., CVPR 2019): "it is A, not B, because *attribute* is *here*".
+
+The explanation for c_pos, what the target says, against c_neg, the goal's class, is the k pairs of an attribute s and a
+tube R with the greatest counterfactuality y = σ(Δm[R]) (equation 9). ``tubes_explainer`` holds the model that scores
+them, ``tubes_pooling`` the search for the best tube.
+
+As the explanation is no video, one is made of it: the original without its tubes, which is what the paper shows the
+target to measure them (section 4.1). What the paper leaves open is settled thus:
+
+- *What a masked pixel becomes.* The mean colour of the video. The paper puts zero, which in an input with the mean
+  subtracted is the mean too; a fixed colour would be as new to some videos as an object is.
+- *How many pairs.* One by default: the paper gives no k and judges each pair by itself, and a video with one tube
+  masked does just that. With more, all of them are masked in one video.
+- *Random attribute.* ``tubes_random`` keeps the tubes of ``tubes`` and draws the names, the chance level of the concept
+  accuracy. ``tubes_center``, the paper's baseline, has the centre of all frames, 32 of 112 pixels wide, and draws too.
+
+Artefacts, for k pairs of a video of T frames: ``tube_attributes`` ``[k]``, names; ``tube_boxes`` ``[k, T, 4]``, left,
+top, right, bottom in pixels, NaN where the tube is not; ``tube_scores`` ``[k]``, Δm[R] (NaN where there is none);
+``tube_classes`` ``[2]``, c_pos and c_neg.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from vcfe_bench import weights
+from vcfe_bench.errors import UsageError
+from vcfe_bench.goals import ClassGoal, Goal
+from vcfe_bench.interfaces import Context, Dataset, Explanation, FeatureTarget, Generator, Method, Query, Target
+from vcfe_methods.tubes_explainer import Explainer, ExplainerRecipe, pair_of, regions, train
+from vcfe_methods.tubes_pooling import best_path
+
+CENTRE = 32 / 112
+"""Side of the centre tube, as a share of the frame's."""
+
+
+@dataclass(frozen=True)
+class Tube:
+    """An attribute and where it is: ``boxes`` ``[T, 4]`` in pixels, NaN in frames without; ``score`` is Δm[R]."""
+
+    attribute: str
+    boxes: np.ndarray
+    score: float
+
+
+def inside(boxes: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """The pixels of frames of (height, width) whose middle lies in the boxes ``[T, 4]``, as bool ``[T, H, W]``."""
+    left, top, right, bottom = torch.from_numpy(boxes).T[:, :, None, None]
+    y, x = (torch.arange(side) + 0.5 for side in size)
+    y = y[:, None]
+    return (left <= x) & (x < right) & (top <= y) & (y < bottom)
+
+
+def masked(video: Tensor, tubes: Sequence[Tube]) -> Tensor:
+    """``[T, 3, H, W]`` with its mean colour in place of the tubes."""
+    height, width = video.shape[2:]
+    mask = torch.stack([inside(tube.boxes, (height, width)) for tube in tubes]).any(dim=0)
+    return torch.where(mask[:, None], video.mean(dim=(0, 2, 3), keepdim=True), video)
+
+
+def drawn(query: Query, dataset: Dataset, count: int) -> list[str]:
+    """``count`` different attributes, drawn with the query's seed; all in random order if there are no more."""
+    order = torch.randperm(len(dataset.attributes), generator=query.generator("attributes"))
+    return [dataset.attributes[int(i)] for i in order[:count]]
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class CentreParams:
+    """``pairs``: how many attributes are named (k)."""
+
+    pairs: int = Field(default=1, ge=1)
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class TubesParams(CentreParams):
+    """``pairs``: number of pairs (k).
+
+    ``explainer``: weights from ``vcfe-bench train explainer``; empty for those shipped for the dataset and target.
+    """
+
+    explainer: str = ""
+
+
+class TubeMethod(Method):
+    """What the methods share: one tube or more for each query, as artefacts and as a video without them."""
+
+    params: CentreParams
+
+    def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
+        if not isinstance(goal, ClassGoal):
+            return f"contrasts two classes, the goal is {goal}"
+        if not dataset.attributes:
+            return "the dataset has no attributes that tell its classes apart"
+        return super().supports(dataset, target, generator, goal)
+
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        return [self._explanation(query, context) for query in queries]
+
+    @abstractmethod
+    def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
+        """What the target says of the video, and the k best tubes against ``negative``, best first."""
+
+    def _explanation(self, query: Query, context: Context) -> Explanation:
+        assert isinstance(query.goal, ClassGoal)
+        positive, tubes = self.find(query, query.goal.index, context)
+        artefacts = {
+            "tube_attributes": np.array([tube.attribute for tube in tubes]),
+            "tube_boxes": np.stack([tube.boxes for tube in tubes]),
+            "tube_scores": np.array([tube.score for tube in tubes]),
+            "tube_classes": np.array([positive, query.goal.index]),
+        }
+        return Explanation(masked(query.sample.video, tubes), artefacts=artefacts, evaluations={"target": 1})
+
+
+class Tubes(TubeMethod):
+    """The attributes and tubes that speak most for the target's class and against the goal's, masked in the video."""
+
+    Params = TubesParams
+    params: TubesParams
+
+    def __init__(self, params: TubesParams | None = None) -> None:
+        super().__init__(params)
+        carried = (
+            [Path(self.params.explainer)] if self.params.explainer else sorted(weights.ZOO.glob("tubes-*.safetensors"))
+        )
+        known = [weights.fingerprint(Explainer.read(path)) for path in carried]
+        self.fingerprint = hashlib.sha256("".join(known).encode()).hexdigest()
+
+    def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
+        reason = super().supports(dataset, target, generator, goal)
+        if reason:
+            return reason
+        if not isinstance(target, FeatureTarget):
+            return "the target shows no mid-level features"
+        path = self._path(dataset, target)
+        if not path.exists():
+            return f"no explainer for {target.spec} on {dataset.spec}: train one and name it with explainer=FILE"
+        if not Explainer.read(path).pair.equal(pair_of(dataset, target)):
+            return f"the explainer {path.name} was fitted to another target or dataset"
+        return None
+
+    def fit(
+        self, dataset: Dataset, target: Target, folder: Path, steps: int, log: Callable[[str], None] = print
+    ) -> dict[str, Tensor]:
+        """The explainer's weights, see ``tubes_explainer.train``."""
+        if not isinstance(target, FeatureTarget):
+            raise UsageError(f"target '{target.spec}' shows no mid-level features")
+        if not dataset.attributes:
+            raise UsageError(f"dataset '{dataset.spec}' has no attributes that tell its classes apart")
+        return dict(train(dataset, target, folder, ExplainerRecipe(steps=steps), log).state_dict())
+
+    @torch.no_grad()
+    def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
+        dataset, target, video = context.dataset, context.target, query.sample.video
+        assert isinstance(target, FeatureTarget)
+        explainer = Explainer.read(self._path(dataset, target))
+        features = target.features(video[None])
+        scales = [scale[0] for scale in features.scales]
+        positive = int(features.output.argmax())  # c_pos = argmax p(c|x)
+        values, m = explainer.evidence(scales, positive, negative)
+        best = values.topk(min(self.params.pairs, len(values))).indices  # equation 9
+        height, width = video.shape[2:]
+        tubes = [
+            Tube(dataset.attributes[s], regions(path, scales, features.steps, (height, width)), float(values[s]))
+            for s, path in zip(best.tolist(), best_path(m[best]), strict=True)
+        ]
+        return positive, tubes
+
+    def _path(self, dataset: Dataset, target: Target) -> Path:
+        pair = "-".join(re.sub(r"[^\w.=]+", "-", spec).strip("-") for spec in (dataset.spec, target.spec))
+        return Path(self.params.explainer or weights.ZOO / f"tubes-{pair}.safetensors")
+
+
+class TubesRandom(Tubes):
+    """The tubes of ``tubes`` with attributes drawn at random."""
+
+    @torch.no_grad()
+    def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
+        positive, tubes = super().find(query, negative, context)
+        names = drawn(query, context.dataset, len(tubes))
+        return positive, [replace(tube, attribute=name) for tube, name in zip(tubes, names, strict=True)]
+
+
+class TubesCentre(TubeMethod):
+    """The baseline of the paper: the centre of every frame, and an attribute drawn at random."""
+
+    Params = CentreParams
+
+    @torch.no_grad()
+    def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
+        frames, _, height, width = query.sample.video.shape
+        middle, reach = np.array([width, height]) / 2, CENTRE / 2 * np.array([width, height])
+        boxes = np.tile([*(middle - reach), *(middle + reach)], (frames, 1))
+        positive = int(context.target(query.sample.video[None]).argmax())
+        names = drawn(query, context.dataset, self.params.pairs)
+        return positive, [Tube(name, boxes, float("nan")) for name in names]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from vcfe_toys.methods import Half
+
+from tests.harness.test_cli import call
+from vcfe_bench import weights
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toy_lights", "--method", "toy_half"], "method 'toy_half' has nothing to train"),
+        (["shape_scenes", "--method", "toy_half"], "dataset 'shape_scenes' has no target of its own"),
+        (["toy_lights", "--method", "toy_halv"], "unknown method 'toy_halv'; did you mean 'toy_half'?"),
+    ],
+)
+def test_explainer_needs_a_method_that_learns_and_a_target(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "train", "explainer", *arguments, "--out", "explainer.safetensors") == 2
+    assert capsys.readouterr().err.startswith(f"vcfe-bench: {message}")
+    assert not Path("explainer.safetensors").exists()
+
+
+def test_explainer_stores_what_the_method_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(self, dataset, target, folder, steps, log=print):
+        grown = torch.full((2,), float(steps)) * target(dataset.sample("train", 0).video[None]).numel()
+        return {"grown": grown, "frozen": torch.tensor(not any(p.requires_grad for p in target.parameters()))}
+
+    monkeypatch.setattr(Half, "fit", fit)
+    out = tmp_path / "new" / "explainer.safetensors"
+    arguments = ["toy_lights", "--method", "toy_half", "--steps", "5", "--out", str(out)]
+    assert call(monkeypatch, "train", "explainer", *arguments) == 0
+    stored = weights.read(out)
+    assert stored["grown"].tolist() == [15, 15]
+    assert stored["frozen"]
+
+
+def test_c3d_resnet_writes_weights_that_its_target_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vcfe_bench.models.c3d_resnet import C3DParams, C3DResNetTarget
+
+    out = tmp_path / "c3d.safetensors"
+    folder = str(tmp_path / "checkpoints")
+    arguments = ["toy_lights", "--steps", "2", "--fc", "2", "--out", str(out), "--checkpoints", folder]
+    assert call(monkeypatch, "train", "c3d_resnet", *arguments) == 0
+    assert C3DResNetTarget(C3DParams(fc=2, weights=str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)

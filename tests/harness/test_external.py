@@ -1,0 +1,167 @@
+"""Counterfactuals that another program made."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.harness.test_cli import call
+from tests.harness.toys import METRICS, run
+from vcfe_bench import external, leaderboard, runner, video_io
+from vcfe_bench.errors import UsageError
+from vcfe_bench.external import Given
+from vcfe_bench.store import Store
+
+CLASSES = ("left", "middle", "right")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("source") / "run"
+    run(out, "toy_push", limit=5)
+    return out
+
+
+@pytest.fixture
+def given(source: Path, tmp_path: Path) -> Given:
+    """What ``toy_push`` made, as files of a stranger."""
+    store, records = Store(source), pd.read_parquet(source / "records.parquet")
+    push = records[records["method"] == "toy_push"]
+    for folder in ("originals", "theirs"):
+        (tmp_path / folder).mkdir()
+    lines = ["name,goal"]
+    for row in push.itertuples():
+        video_io.write(tmp_path / "originals" / f"clip {row.index}.mkv", store.video(str(row.original)), 10)
+        video_io.write(tmp_path / "theirs" / f"clip {row.index}.avi", store.video(str(row.video)), 10)
+        lines.append(f"clip {row.index},{CLASSES[int(str(row.goal)[-1])]}")
+    (tmp_path / "goals.csv").write_text("\n".join(lines))
+    return Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_lights", "theirs")
+
+
+def test_the_row_is_that_of_the_method_that_made_the_videos(given: Given, source: Path, tmp_path: Path) -> None:
+    out = external.score(given, tmp_path / "out", METRICS)
+    theirs, ours = (pd.read_csv(path / "leaderboard.csv").set_index("method") for path in (out, source))
+    assert theirs.index.tolist() == ["theirs", "true_edit", "reconstruction", "no_edit"]
+    compared = ["n", "failed", "toy_FR", "change", "change_n", "spread(mean)", "spread(mean)_floor"]
+    pd.testing.assert_series_equal(
+        theirs.loc["theirs", compared], ours.loc["toy_push", compared], check_names=False, check_exact=False
+    )
+    pd.testing.assert_frame_equal(
+        theirs.loc[["true_edit", "no_edit"], compared], ours.loc[["true_edit", "no_edit"], compared]
+    )
+    assert math.isnan(theirs.loc["theirs", "seconds"])
+
+
+def test_it_is_a_run_like_any_other(given: Given, source: Path, tmp_path: Path) -> None:
+    out = external.score(given, tmp_path / "out", METRICS)
+    before = pd.read_parquet(out / "records.parquet")
+    journal = len(Store(out).journal)
+    external.score(given, tmp_path / "out", METRICS)
+    assert len(Store(out).journal) == journal, "nothing is done twice"
+    runner.rescore(out, METRICS)
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "records.parquet"), before)
+    frame = leaderboard.join([source, out]).frame
+    assert frame.set_index("method").loc[["toy_push", "theirs"], "change_group"].tolist() == ["a", "a"]
+
+
+def test_other_videos_are_another_run(given: Given, tmp_path: Path) -> None:
+    external.score(given, tmp_path / "out", ("toy_flip",))
+    files = sorted(given.counterfactuals.iterdir())
+    shutil.copy(files[0], files[1])
+    with pytest.raises(UsageError, match="holds another run"):
+        external.score(given, tmp_path / "out", ("toy_flip",))
+
+
+def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_path: Path) -> None:
+    files = sorted(given.counterfactuals.iterdir())
+    files[0].unlink()
+    video_io.write(files[1], torch.zeros(4, 3, 12, 12, dtype=torch.uint8), 10)
+    files[2].write_text("no video")
+    out = external.score(given, tmp_path / "out", ("toy_flip",))
+    records = pd.read_parquet(out / "records.parquet").query("method == 'theirs'")
+    failed = records[records["status"] == "failed"]["reason"].tolist()
+    assert failed[0] == "FileNotFoundError: no counterfactual was given"
+    assert failed[1].startswith("returned a video of shape (4, 3, 12, 12), expected (5, 3, 12, 12)")
+    assert "clip 2.avi cannot be read as a video" in failed[2]
+    assert (records["status"] == "ok").sum() == 2
+
+
+@pytest.mark.parametrize("text", ["class=2", "right"])
+def test_goals_are_names_or_canonical_texts(given: Given, tmp_path: Path, text: str) -> None:
+    names = [file.stem for file in sorted(given.originals.iterdir())]
+    given.goals.write_text("\n".join(["name,goal", *(f"{name},{text}" for name in names)]))
+    out = external.score(given, tmp_path / "out", ("toy_flip",))
+    assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"class=2"}
+
+
+def test_goals_are_values_where_labels_are(tmp_path: Path) -> None:
+    run(tmp_path / "run", "toy_push", dataset="toy_dimmer", limit=2)
+    store = Store(tmp_path / "run")
+    for folder, column in (("originals", "original"), ("theirs", "video")):
+        (tmp_path / folder).mkdir()
+        records = pd.read_parquet(tmp_path / "run" / "records.parquet").query("method == 'toy_push'")
+        for row in records.to_dict("records"):
+            video_io.write(tmp_path / folder / f"{row['sample']}.mkv", store.video(row[column]), 10)
+    (tmp_path / "goals.csv").write_text("name,goal\ngrey-0,50\ngrey-1,value=60±2")
+    asked = Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_dimmer", "theirs")
+    out = external.score(asked, tmp_path / "out", ("toy_flip",))
+    assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"value=50±5", "value=60±2"}
+
+
+def drop_goal(given: Given) -> None:
+    given.goals.write_text("\n".join(given.goals.read_text().splitlines()[:-1]))
+
+
+def add(text: str) -> Callable[[Given], None]:
+    return lambda given: given.goals.write_text(f"{given.goals.read_text()}\n{text}")
+
+
+def spoil(given: Given) -> None:
+    file = sorted(given.originals.iterdir())[3]
+    video_io.write(file, video_io.read(file) // 2, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_goal, r"no goal in .*goals.csv for the originals clip \d"),
+        (add("clip 9,left"), r"no original in .*originals for the goals of clip 9"),
+        (add("clip 0,left"), r"goals.csv has two goals for clip 0"),
+        (add("clip 9,lft"), r"'lft' in .*goals.csv is no goal; did you mean 'left'"),
+        (lambda given: given.goals.write_text("a,b"), "is not a csv file with the columns name and goal"),
+        (lambda given: given.goals.unlink(), "is not a csv file with the columns name and goal"),
+        (lambda given: (given.counterfactuals / "clip 9.mkv").touch(), "for the counterfactuals clip 9"),
+        (
+            lambda given: (given.originals / "clip 1.mp4").touch(),
+            "has two files called clip 1: clip 1.mkv and clip 1.mp4",
+        ),
+        (spoil, "clip 3 are not videos of the test split of 'toy_lights', pixel by pixel"),
+        (lambda given: shutil.rmtree(given.counterfactuals), "cannot read .*theirs: No such file"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(
+    given: Given, tmp_path: Path, change: Callable[[Given], object], message: str
+) -> None:
+    change(given)
+    with pytest.raises(UsageError, match=message):
+        external.score(given, tmp_path / "out", ("toy_flip",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--originals", str(given.originals), "--counterfactuals", str(given.counterfactuals)]
+    arguments += ["--goals", str(given.goals), "--dataset", "toy_lights", "--metrics", "toy_flip"]
+    assert call(monkeypatch, "score", *arguments, "--out", str(tmp_path / "out"), "--method", "x[version=2]") == 0
+    assert "x[version=2]" in capsys.readouterr().out
+    assert call(monkeypatch, "score", *arguments) == 2
+    assert "name a run, or --originals, --counterfactuals, --goals, --dataset and --out" in capsys.readouterr().err
+    assert call(monkeypatch, "score", str(tmp_path / "out"), "--dataset", "toy_lights") == 2
+    assert "not both" in capsys.readouterr().err

@@ -1,0 +1,175 @@
+"""Joined leaderboards as text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from tests.harness.test_cli import call
+from tests.harness.toys import run
+from vcfe_bench import leaderboard, tables
+from vcfe_bench.leaderboard import Leaderboard
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    run(folder / "first", "toy_push[label=a|b_c]", "toy_half", "toy_picky")
+    run(folder / "second", "toy_fragile", dataset="toy_lights[videos=20]")
+    return [folder / "first", folder / "second"]
+
+
+@pytest.fixture(scope="module")
+def board(runs: list[Path]) -> Leaderboard:
+    return leaderboard.join(runs)
+
+
+def test_there_is_a_table_per_division_and_criterion(board: Leaderboard) -> None:
+    titles = [grid.title for grid in tables.grids(board)]
+    first, second = "dataset toy_lights, target toy_conv: ", "dataset toy_lights[videos=20], target toy_conv: "
+    criteria = ["validity", "proximity", "realism", "cost"]
+    assert titles == [where + criterion for where in (first, second) for criterion in criteria]
+
+
+def test_bold_is_the_significantly_best_alone(board: Leaderboard) -> None:
+    (validity,) = [
+        grid for grid in tables.grids(board) if grid.title == "dataset toy_lights, target toy_conv: validity"
+    ]
+    bold = [row[0].text for row in validity.rows if any(cell.bold for cell in row)]
+    assert bold == ["toy_push[label=a|b_c]"], "true_edit is as good, but a reference"
+    value = next(row[-1].text for row in validity.rows if row[0].text == "toy_half")
+    assert re.fullmatch(r"0\.000 \[0\.000, 0\.\d{3}\] b", value)
+
+
+def test_only_telling_columns_are_shown(board: Leaderboard, runs: list[Path]) -> None:
+    assert all(grid.header[:2] == ("method", "n") for grid in tables.grids(board))
+    undivided = leaderboard.join(runs, by=[])
+    assert all(grid.header[:3] == ("method", "dataset", "n") for grid in tables.grids(undivided))
+
+
+def test_notes_name_what_is_skipped_failed_and_empty(board: Leaderboard) -> None:
+    text = "\n".join(tables.remarks(board))
+    assert "toy_picky: 0 failed, 8 skipped: wants to go right (" in text
+    assert "toy_fragile: 1 failed, 0 skipped: ValueError: the light went out" in text
+    assert "missing(net) is empty: net.safetensors is missing" in text
+    assert "share a letter" in text
+
+
+def test_markdown_has_whole_rows(board: Leaderboard) -> None:
+    blocks = [block.splitlines() for block in tables.markdown(board).split("\n\n")]
+    rows = [line for block in blocks for line in block if line.startswith("|")]
+    assert len(rows) == sum(len(grid.rows) + 2 for grid in tables.grids(board))
+    pushes = [line for line in rows if "toy_push" in line]
+    assert all(r"toy_push[label=a\|b_c]" in line for line in pushes)
+    assert re.search(r"\| \*\*1\.000 \[0\.\d{3}, 1\.000\] a\*\* \|", pushes[0])
+    for block in blocks:
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block if line.startswith("|")}
+        assert len(cells) <= 1
+
+
+def test_latex_escapes_and_closes_what_it_opens(board: Leaderboard) -> None:
+    text = tables.latex(board)
+    assert r"toy\_push[label=a|b\_c]" in text
+    assert r"\textbf{1.000 [0." in text
+    assert r"toy\_FR $\uparrow$" in text
+    for part in re.findall(r"\\begin\{table\}(.*?)\\end\{table\}", text, re.DOTALL):
+        columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", part)
+        assert columns is not None
+        rows = [line for line in part.splitlines() if line.endswith(r"\\")]
+        assert {line.count("&") for line in rows} == {len(columns[1]) - 1}
+    unescaped = [line for line in text.splitlines() if not line.startswith("%") and re.search(r"(?<!\\)[_%#]", line)]
+    assert unescaped == []
+
+
+def test_html_holds_every_cell(board: Leaderboard) -> None:
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counts = {"table": 0, "td": 0, "b": 0}
+            self.open: list[str] = []
+
+        def handle_starttag(self, tag: str, attributes: object) -> None:
+            if tag in self.counts:
+                self.counts[tag] += 1
+            if tag not in ("meta", "title", "li"):
+                self.open.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            if tag not in ("title", "li"):
+                assert self.open.pop() == tag
+
+    reader = Reader()
+    reader.feed(tables.html(board))
+    grids = list(tables.grids(board))
+    cells = [cell for grid in grids for row in grid.rows for cell in row]
+    assert reader.counts == {"table": len(grids), "td": len(cells), "b": sum(cell.bold for cell in cells)}
+    assert reader.open == []
+
+
+def test_a_terminal_of_120_columns_holds_it(board: Leaderboard) -> None:
+    console = Console(width=120, file=StringIO(), record=True)
+    console.print(tables.render(board))
+    text = console.export_text()
+    assert all(len(line.rstrip()) <= 120 for line in text.splitlines())
+    assert "toy_FR ↑" in text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_frames_are_written_whole(
+    runs: list[Path], board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    out = tmp_path / f"table{suffix}"
+    assert call(monkeypatch, "leaderboard", *map(str, runs), "--out", str(out)) == 0
+    read = pd.read_csv(out, dtype={"seed": str}) if suffix == ".csv" else pd.read_parquet(out)
+    assert read.columns.tolist() == board.frame.columns.tolist()
+    pd.testing.assert_series_equal(read["change"], board.frame["change"])
+    assert read["method"].tolist() == board.frame["method"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".md", "**dataset"), (".tex", r"\begin"), (".html", "<!D"), (".txt", "d")]
+)
+def test_the_suffix_tells_the_format(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, start: str
+) -> None:
+    out = tmp_path / f"table{suffix}"
+    assert call(monkeypatch, "leaderboard", *map(str, runs), "--sort", "change", "--out", str(out)) == 0
+    assert out.read_text().startswith(start)
+    assert "toy_fragile" in out.read_text()
+
+
+def test_formats_are_printed(
+    runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "leaderboard", str(runs[0]), "--format", "md") == 0
+    assert capsys.readouterr().out == tables.markdown(leaderboard.join(runs[:1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "table.doc"], "table.doc does not tell its format: end it in .txt, .md,"),
+        (["--format", "parquet"], "parquet is no text: name a file with --out"),
+        (["--out", "nowhere/table.md"], "cannot write nowhere/table.md: No such file or directory"),
+        (["--by", "colour"], "tables cannot be divided by 'colour'"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    runs: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "leaderboard", *map(str, runs), *arguments) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"vcfe-bench: {message}")
+    assert errors.count("\n") == 1

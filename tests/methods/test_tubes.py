@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.methods.small import Linear
+from tests.methods.squares import CHANNELS, SIDE, Counting, Squares
+from vcfe_bench import weights
+from vcfe_bench.errors import UsageError
+from vcfe_bench.goals import AvoidGoal, ClassGoal, ValueGoal
+from vcfe_bench.interfaces import Context, Explanation, Query
+from vcfe_bench.metrics.tubes import overlap
+from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_methods.tubes import CentreParams, Tube, Tubes, TubesCentre, TubesParams, TubesRandom, inside, masked
+from vcfe_methods.tubes_explainer import Explainer, pair_of
+
+DATASET, TARGET = Squares(), Counting()
+VIDEOS = 12
+EVIDENCE = torch.tensor([1.0, -1.0]).view(2, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def explainer(tmp_path_factory) -> str:
+    """Weights that find the colour of each class in its cells, twice as well under its own name."""
+    made = Explainer([6, 6], len(DATASET.classes), len(DATASET.attributes)).requires_grad_(False)
+    red, blue = CHANNELS.index("red"), CHANNELS.index("blue")
+    for w_c, w_s in zip(made.w_c, made.w_s, strict=True):
+        w_c.zero_()
+        w_s.zero_()
+        w_c[0, [red, blue]], w_c[1, [red, blue]] = EVIDENCE, -EVIDENCE
+        w_s[0, red] = w_s[1, blue] = 1
+    made.pair.copy_(pair_of(DATASET, TARGET))
+    path = tmp_path_factory.mktemp("explainer") / "tubes.safetensors"
+    save_file(made.state_dict(), path)
+    return str(path)
+
+
+def _queries() -> list[Query]:
+    samples = [DATASET.sample("test", index) for index in range(VIDEOS)]
+    return [Query(sample, ClassGoal(1 - int(sample.label)), seed=k) for k, sample in enumerate(samples)]
+
+
+def _answers(method) -> list[Explanation]:
+    return method.answer(_queries(), Context(DATASET, TARGET))
+
+
+@pytest.fixture(scope="module")
+def answers(explainer) -> list[Explanation]:
+    return _answers(Tubes(TubesParams(explainer=explainer)))
+
+
+def test_tubes_are_where_the_evidence_is(answers):
+    shares = []
+    for query, found in zip(_queries(), answers, strict=True):
+        (tube,) = found.artefacts["tube_boxes"]
+        own, distractor = (np.array(o["boxes"], float) for o in query.sample.attributes["objects"])
+        shares.append(overlap(tube, own))
+        assert overlap(tube, own) > overlap(tube, distractor)
+    assert np.mean(shares) > 0.3
+
+
+def test_tubes_name_the_class_pair_and_its_attribute(answers):
+    for query, found in zip(_queries(), answers, strict=True):
+        assert found.artefacts["tube_attributes"].tolist() == [DATASET.classes[query.sample.label]]
+        assert found.artefacts["tube_classes"].tolist() == [query.sample.label, 1 - query.sample.label]
+        assert found.artefacts["tube_scores"][0] > 0
+
+
+def test_without_the_tubes_the_target_is_less_sure(answers):
+    originals = torch.stack([query.sample.video for query in _queries()])
+    labels = torch.tensor([query.sample.label for query in _queries()])[:, None]
+    before, after = (
+        TARGET(videos).softmax(1).gather(1, labels) for videos in (originals, torch.stack([e.video for e in answers]))
+    )
+    assert (after < before).all()
+
+
+def test_what_is_no_tube_stays(answers):
+    for query, found in zip(_queries(), answers, strict=True):
+        (tube,) = found.artefacts["tube_boxes"]
+        changed = (found.video != query.sample.video).any(dim=1)
+        assert changed.any()
+        assert not changed[~inside(tube, (SIDE, SIDE))].any()
+
+
+def test_pairs_are_ordered_and_their_attributes_differ(explainer):
+    for found, one in zip(
+        _answers(Tubes(TubesParams(explainer=explainer, pairs=9))),
+        _answers(Tubes(TubesParams(explainer=explainer))),
+        strict=True,
+    ):
+        scores = found.artefacts["tube_scores"]
+        assert sorted(found.artefacts["tube_attributes"]) == sorted(DATASET.attributes)
+        assert (np.diff(scores) <= 0).all()
+        assert scores[0] == one.artefacts["tube_scores"][0]
+        np.testing.assert_array_equal(found.artefacts["tube_boxes"][0], one.artefacts["tube_boxes"][0])
+
+
+def test_random_names_belong_to_the_same_tubes(explainer, answers):
+    found = _answers(TubesRandom(TubesParams(explainer=explainer)))
+    for random, own in zip(found, answers, strict=True):
+        np.testing.assert_array_equal(random.artefacts["tube_boxes"], own.artefacts["tube_boxes"])
+        assert torch.equal(random.video, own.video)
+    names = [e.artefacts["tube_attributes"][0] for e in found]
+    assert len(set(names)) > 1
+    assert names == [e.artefacts["tube_attributes"][0] for e in _answers(TubesRandom(TubesParams(explainer=explainer)))]
+
+
+def test_the_centre_is_the_papers_share_of_every_frame():
+    for query, found in zip(_queries(), _answers(TubesCentre(CentreParams(pairs=2))), strict=True):
+        boxes = found.artefacts["tube_boxes"]
+        sides = boxes[..., 2:] - boxes[..., :2]
+        np.testing.assert_allclose(sides, SIDE * 32 / 112)
+        np.testing.assert_allclose(boxes[..., 2:] + boxes[..., :2], SIDE)
+        assert len(set(found.artefacts["tube_attributes"])) == 2
+        assert found.artefacts["tube_classes"].tolist() == [query.sample.label, 1 - query.sample.label]
+
+
+def test_masked_pixels_have_the_mean_colour():
+    video = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    boxes = np.array([[1.5, 0.0, 3.5, 2.0], [np.nan] * 4])
+    found = masked(video, [Tube("a", boxes, 0.0)])
+    expected = video.clone()
+    expected[0, :, :2, 1:3] = video.mean(dim=(0, 2, 3))[:, None, None]
+    torch.testing.assert_close(found, expected)
+    both = masked(video, [Tube("a", boxes, 0.0), Tube("b", boxes[::-1].copy(), 0.0)])
+    assert (both != video).any(dim=1).sum(dim=(1, 2)).tolist() == [4, 4]
+
+
+def test_reasons(tmp_path, monkeypatch, explainer):
+    monkeypatch.setattr(weights, "ZOO", tmp_path)
+    goal, named = ClassGoal(1), Tubes(TubesParams(explainer=explainer))
+    assert named.supports(DATASET, TARGET, None, goal) is None
+    assert named.supports(DATASET, TARGET, None, AvoidGoal(1)) == "contrasts two classes, the goal is avoid=1"
+    assert named.supports(DATASET, TARGET, None, ValueGoal(1, 2)) == "contrasts two classes, the goal is value=1±2"
+    assert "no attributes that tell its classes apart" in named.supports(ShapeMoving(), TARGET, None, goal)
+    assert named.supports(DATASET, Linear(), None, goal) == "the target shows no mid-level features"
+    assert "fitted to another target" in named.supports(DATASET, Counting(1.0), None, goal)
+    assert Tubes().supports(DATASET, TARGET, None, goal).startswith("no explainer for counting on squares: train one")
+    assert TubesCentre().supports(DATASET, Linear(), None, goal) is None
+
+
+def test_shipped_weights_are_found_by_dataset_and_target(tmp_path, monkeypatch, explainer):
+    monkeypatch.setattr(weights, "ZOO", tmp_path)
+    target, dataset = Counting(), Squares()
+    target.spec, dataset.spec = "counting[sure=60.0]", "squares"
+    empty = Tubes()
+    (tmp_path / "tubes-squares-counting-sure=60.0.safetensors").write_bytes(Path(explainer).read_bytes())
+    assert Tubes().supports(dataset, target, None, ClassGoal(0)) is None
+    assert Tubes().fingerprint != empty.fingerprint
+
+
+def test_the_fingerprint_follows_the_weights(tmp_path, explainer):
+    state = weights.read(Path(explainer))
+    save_file({**state, "w_c.0": state["w_c.0"] + 1}, tmp_path / "other.safetensors")
+    prints = {
+        Tubes(TubesParams(explainer=name)).fingerprint for name in (explainer, str(tmp_path / "other.safetensors"))
+    }
+    assert len(prints) == 2
+    assert Tubes(TubesParams(explainer=explainer)).fingerprint in prints
+
+
+def test_a_file_that_is_no_explainer_is_a_usage_error(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match="does not fit Explainer"):
+        Tubes(TubesParams(explainer=str(tmp_path / "other.safetensors")))
+    with pytest.raises(UsageError, match=r"nowhere\.safetensors cannot be read as weights"):
+        Tubes(TubesParams(explainer=str(tmp_path / "nowhere.safetensors")))
+
+
+def test_fit_gives_weights_that_the_method_reads(tmp_path):
+    state = Tubes().fit(DATASET, TARGET, tmp_path, steps=2, log=str)
+    save_file(state, tmp_path / "tubes.safetensors")
+    assert (
+        Tubes(TubesParams(explainer=str(tmp_path / "tubes.safetensors"))).supports(DATASET, TARGET, None, ClassGoal(0))
+        is None
+    )
+
+
+def test_fit_refuses_what_it_cannot_explain(tmp_path):
+    with pytest.raises(UsageError, match="shows no mid-level features"):
+        Tubes().fit(DATASET, Linear(), tmp_path, steps=2)
+    with pytest.raises(UsageError, match="has no attributes"):
+        Tubes().fit(ShapeMoving(), TARGET, tmp_path, steps=2)
+    with pytest.raises(NotImplementedError, match="nothing to train"):
+        TubesCentre().fit(DATASET, TARGET, tmp_path, steps=2)
+
+
+def test_an_answer_does_not_depend_on_the_other_videos(explainer, answers):
+    method = Tubes(TubesParams(explainer=explainer))
+    (alone,) = method.run([replace(_queries()[3])], Context(DATASET, TARGET))
+    assert torch.equal(alone.video, answers[3].video)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcfe_bench.goals import ClassGoal, ValueGoal
+from vcfe_bench.interfaces import Case, Sample
+from vcfe_bench.metrics.tubes import (
+    ConceptTop1,
+    ConceptTop3,
+    ConceptTop5,
+    NegativeClassParams,
+    NegativeClassTop1,
+    NegativeClassTop3,
+    NegativeClassTop5,
+    PositiveDrop,
+    overlap,
+)
+
+FRAMES = 3
+EVERYWHERE = np.tile([0.0, 0.0, 32.0, 32.0], (1, FRAMES, 1))
+TUBE = {"tube_attributes": np.array(["a"]), "tube_boxes": EVERYWHERE}
+
+
+def logits(*probabilities: float) -> torch.Tensor:
+    return torch.tensor(probabilities, dtype=torch.float64).log()
+
+
+@pytest.fixture
+def masked(case):
+    """Builds a case of a method that masks: p(c|x) before and after."""
+
+    def build(before, after, goal: int = 1, artefacts=TUBE) -> Case:
+        return replace(
+            case(before=logits(*before), after=logits(*after), goal=ClassGoal(goal)), artefacts=dict(artefacts)
+        )
+
+    return build
+
+
+BEFORE, AFTER = (0.6, 0.2, 0.1, 0.06, 0.04), (0.3, 0.15, 0.2, 0.3, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("metric", "hits"), [(NegativeClassTop1, [3]), (NegativeClassTop3, [3, 2, 4]), (NegativeClassTop5, [1, 2, 3, 4])]
+)
+def test_negative_classes_are_ranked_by_the_rise_of_their_probability(masked, metric, hits):
+    found = [goal for goal in range(1, 5) if metric().score(masked(BEFORE, AFTER, goal)) == 1]
+    assert sorted(hits) == found
+
+
+def test_only_the_likeliest_negatives_count(masked):
+    metric = NegativeClassTop1(NegativeClassParams(negatives=2))
+    assert metric.card.name == "negative_class@1(n=2)"
+    scores = [metric.score(masked(BEFORE, AFTER, goal)) for goal in range(1, 5)]
+    assert scores[:2] == [0, 0]
+    assert all(map(math.isnan, scores[2:]))
+
+
+probabilities = st.permutations(range(1, 8)).map(lambda ranks: [rank / 28 for rank in ranks])
+
+
+@given(probabilities, probabilities)
+def test_the_mean_over_all_negatives_of_a_video_is_chance(before, after):
+    """Exactly k of the C - 1 negatives are among the best k, where no two rise alike."""
+    goals = [c for c in range(7) if c != int(np.argmax(before))]
+    rises = {round((after[c] - before[c]) * 28) for c in goals}
+    sample = Sample("s", torch.zeros(FRAMES, 3, 4, 4), 0, 8.0)
+    for metric, top in ((NegativeClassTop1(), 1), (NegativeClassTop3(), 3), (NegativeClassTop5(), 5)):
+        cases = [
+            Case(None, sample, ClassGoal(c), sample.video, logits(*before), logits(*after), TUBE)  # type: ignore[arg-type]
+            for c in goals
+        ]
+        if len(rises) == len(goals):
+            assert np.mean([metric.score(case) for case in cases]) == pytest.approx(top / 6)
+
+
+def test_a_mask_that_does_nothing_explains_nothing(masked):
+    assert NegativeClassTop3().score(masked(BEFORE, BEFORE)) == 0
+    assert PositiveDrop().score(masked(BEFORE, BEFORE)) == 0
+
+
+@pytest.mark.parametrize(("after", "dropped"), [((0.5, 0.5), 1.0), ((0.61, 0.39), 0.0)])
+def test_positive_drop(masked, after, dropped):
+    assert PositiveDrop().score(masked((0.6, 0.4), after)) == dropped
+
+
+@pytest.mark.parametrize("metric", [NegativeClassTop1, NegativeClassTop3, PositiveDrop, ConceptTop1])
+def test_without_tubes_there_is_no_value(masked, metric):
+    assert math.isnan(metric().score(masked(BEFORE, AFTER, artefacts={})))
+
+
+def test_what_has_no_negative_class_has_no_value(masked):
+    assert math.isnan(NegativeClassTop1().score(masked(BEFORE, AFTER, goal=0)))
+    values = replace(masked(BEFORE, AFTER), goal=ValueGoal(1.0, 1.0))
+    assert math.isnan(NegativeClassTop1().score(values))
+    broken = replace(masked(BEFORE, AFTER), after=torch.full((5,), math.nan))
+    assert math.isnan(NegativeClassTop1().score(broken))
+    assert math.isnan(PositiveDrop().score(broken))
+
+
+@st.composite
+def tubes(draw):
+    """Whole-numbered boxes in 6×6 pixels, some frames without."""
+    boxes = np.full((FRAMES, 4), np.nan)
+    for t in range(FRAMES):
+        if draw(st.booleans()):
+            left, top = draw(st.integers(0, 5)), draw(st.integers(0, 5))
+            boxes[t] = left, top, draw(st.integers(left + 1, 6)), draw(st.integers(top + 1, 6))
+    return boxes
+
+
+def voxels(boxes: np.ndarray) -> set[tuple[int, int, int]]:
+    return {
+        (t, y, x)
+        for t, (left, top, right, bottom) in enumerate(boxes)
+        if not np.isnan(left)
+        for y in range(int(top), int(bottom))
+        for x in range(int(left), int(right))
+    }
+
+
+@given(tubes(), tubes())
+def test_overlap_equals_counted_voxels(first, second):
+    a, b = voxels(first), voxels(second)
+    assert overlap(first, second) == pytest.approx(len(a & b) / len(a | b) if a | b else 0.0)
+
+
+def box(left: float) -> np.ndarray:
+    return np.tile([left, 0.0, left + 4, 4.0], (FRAMES, 1))
+
+
+@pytest.fixture
+def concept(case):
+    """Builds a case: tubes at places, attributes named for them, on a video with three objects."""
+
+    def build(names, places, label: int = 2) -> Case:
+        objects = [
+            {"attributes": ["red", "disc"], "boxes": box(0).tolist()},
+            {"attributes": ["blue", "disc"], "boxes": box(10).tolist()},
+            {"attributes": ["green", "square"], "boxes": box(20).tolist()},
+        ]
+        found = case()
+        artefacts = {"tube_attributes": np.array(names), "tube_boxes": np.stack([box(place) for place in places])}
+        sample = Sample("s", found.sample.video, label, 8.0, {"attributes": [], "objects": objects})
+        return replace(found, sample=sample, artefacts=artefacts)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "ranks"),
+    [
+        ("red", 1, (1, 1, 1)),
+        ("disc", 1, (1, 1, 1)),
+        ("blue", 1, (0, 0, 0)),
+        ("disc", 11, (1, 1, 1)),
+        ("square", 11, (0, 0, 0)),
+        ("blue", 8, (1, 1, 1)),
+        ("unheard of", 1, (0, 0, 0)),
+        ("red", 30, (0, 0, 0)),
+    ],
+)
+def test_a_name_is_right_where_its_object_overlaps_most(concept, name, place, ranks):
+    assert tuple(m().score(concept([name], [place])) for m in (ConceptTop1, ConceptTop3, ConceptTop5)) == ranks
+
+
+def test_a_name_of_the_second_object_is_right_among_three(concept):
+    found = concept(["blue"], [0])
+    wide = np.tile([0.0, 0.0, 11.0, 4.0], (1, FRAMES, 1))
+    found = replace(found, artefacts={**found.artefacts, "tube_boxes": wide})
+    assert [metric().score(found) for metric in (ConceptTop1, ConceptTop3)] == [0, 1]
+
+
+def test_pairs_are_averaged(concept):
+    assert ConceptTop1().score(concept(["red", "green", "green"], [0, 0, 20])) == pytest.approx(2 / 3)
+
+
+def test_only_videos_that_the_target_gets_right_count(concept):
+    assert math.isnan(ConceptTop1().score(concept(["red"], [0], label=1)))

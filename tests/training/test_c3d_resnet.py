@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.methods.squares import Squares
+from vcfe_bench.errors import UsageError
+from vcfe_bench.interfaces import Values
+from vcfe_bench.models.c3d_resnet import C3DParams, C3DResNetTarget
+from vcfe_bench.training.c3d_resnet import C3DRecipe, train
+
+
+@pytest.mark.slow
+def test_a_trained_network_tells_classes_apart_and_is_read_as_a_target(tmp_path):
+    trained = train(Squares(), tmp_path, C3DRecipe(steps=50, batch=4), str)
+    samples = [Squares().sample("test", k) for k in range(32)]
+    videos, labels = torch.stack([s.video for s in samples]), torch.tensor([s.label for s in samples])
+    assert (trained(videos).argmax(1) == labels).float().mean() > 0.9
+    assert not trained.training
+    path = tmp_path / "weights.safetensors"
+    save_file(trained.state_dict(), path)
+    assert torch.equal(C3DResNetTarget(C3DParams(weights=str(path)))(videos), trained(videos))
+
+
+def test_the_seed_decides_the_weights(tmp_path):
+    first, again, other = (
+        train(Squares(), tmp_path / name, C3DRecipe(steps=2, batch=2, seed=seed), str).head[0].weight
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_what_cannot_be_trained(tmp_path):
+    class Valued(Squares):
+        classes = ()
+        values = Values(0, 1, 0.5, 0.1, "m")
+
+    with pytest.raises(UsageError, match="dataset 'squares' has values"):
+        train(Valued(), tmp_path, C3DRecipe(), str)
+    with pytest.raises(UsageError, match="unknown size 'smal'; did you mean 'small'"):
+        train(Squares(), tmp_path, C3DRecipe(size="smal"), str)

@@ -1,0 +1,61 @@
+"""``vcfe-bench check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Exit, Option, echo
+
+
+def check(
+    directory: Annotated[Path, Argument(metavar="RUN", help="The directory of a run.")],
+    against: Annotated[Path, Option(help="The baseline: a committed .csv with its .json, or the directory of a run.")],
+    tolerance: Annotated[
+        str,
+        Option(help="How far metrics may move, e.g. FR=0.02,SSIM=0.005; by default as far as the baseline's interval."),
+    ] = "",
+    junit: Annotated[Path | None, Option(help="Write a JUnit report to this file.")] = None,
+    github: Annotated[bool, Option("--github", help="Print annotations for GitHub Actions.")] = False,
+    update: Annotated[
+        bool, Option("--update", help="Make this run the baseline: write the .csv and its .json.")
+    ] = False,
+) -> None:
+    """Hold a run to a baseline: exit code 0 when every metric holds, 1 when one got worse, 2 on misuse."""
+    from vcfe_bench import baseline, gate, gate_report
+    from vcfe_bench.errors import UsageError
+
+    allowed = _tolerance(tolerance)
+    run = baseline.of_run(directory)
+    if update:
+        baseline.write(run, against)
+        echo(f"wrote {against} and {against.with_suffix('.json').name}")
+        return
+    findings = gate.check(run, baseline.read(against), allowed)
+    for line in gate_report.lines(findings):
+        echo(line)
+    if github:
+        for line in gate_report.github(findings):
+            echo(line)
+    if junit is not None:
+        try:
+            junit.write_text(gate_report.junit(findings))
+        except OSError as error:
+            raise UsageError(f"cannot write {junit}: {error.strerror or error}") from None
+    raise Exit(int(any(finding.failing for finding in findings)))
+
+
+def _tolerance(text: str) -> dict[str, float]:
+    from vcfe_bench import specs
+    from vcfe_bench.errors import UsageError
+
+    found = {}
+    for piece in specs.split(text):
+        name, _, value = piece.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            found[name.strip()] = -1.0
+        if not found[name.strip()] >= 0:
+            raise UsageError(f"'{piece}' in --tolerance is not of the form METRIC=NUMBER, e.g. FR=0.02")
+    return found

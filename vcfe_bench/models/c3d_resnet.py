@@ -1,0 +1,148 @@
+"""C3D-ResNet, the target of Kanehira et al. (CVPR 2019, section 4.1): nine convolutions, each frame kept to the end.
+
+The paper says: nine convolutional layers, one to three fully connected ones (Table 4), ReLU after all but the last,
+2-D max pooling so that T = T'; the outputs of the last two convolutions are h(x), the fully connected layers f. What it
+leaves open is settled thus:
+
+- *Layers.* As in the ResNets with 3-D convolutions that it cites (Tran et al. 2017, Hara et al. 2018): a stem of 3×7×7,
+  then four blocks of two 3×3×3 convolutions, batch normalisation, and the average over time and place before f.
+  Shortcuts have no convolution of their own, which keeps the count at nine: new channels start at zero (He et al. 2016,
+  option A). Hidden layers of f are as wide as the last block.
+- *Pooling.* It halves height and width between the two convolutions of a block. So the second to last convolution sees
+  a grid twice as fine as the last one: the two scales of section 3.6.
+- *Sizes.* ``c3d_resnet`` has the widths of ResNet-18 and pools like it: 112×112 videos end in 7×7 cells. ``small`` is
+  for 64×64 videos on a CPU, and ends in 8×8 cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+
+from vcfe_bench import weights
+from vcfe_bench.interfaces import Features, FeatureTarget
+
+
+@dataclass(frozen=True)
+class C3DSize:
+    """``channels`` of each block, the first also of the stem; ``pooled``: which blocks halve height and width."""
+
+    channels: tuple[int, int, int, int]
+    pooled: tuple[bool, bool, bool, bool]
+
+
+SIZES = {
+    "c3d_resnet": C3DSize((64, 128, 256, 512), (False, True, True, True)),
+    "small": C3DSize((12, 16, 24, 32), (True, False, False, True)),
+}
+
+
+def convolution(before: int, after: int) -> nn.Sequential:
+    """3×3×3, normalised, without the ReLU."""
+    return nn.Sequential(nn.Conv3d(before, after, 3, padding=1, bias=False), nn.BatchNorm3d(after))
+
+
+class Block(nn.Module):
+    """Two convolutions with a shortcut around them: ``[B, before, T, H, W]`` to ``[B, after, T, H', W']``."""
+
+    def __init__(self, before: int, after: int, pooled: bool) -> None:
+        super().__init__()
+        self.first, self.second = convolution(before, after), convolution(after, after)
+        self.added = after - before
+        self.pool = nn.MaxPool3d((1, 2, 2)) if pooled else nn.Identity()
+
+    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What leaves the first convolution, before it is pooled, and the block."""
+        first = F.relu(self.first(x))
+        shortcut = F.pad(self.pool(x), (0, 0, 0, 0, 0, 0, 0, self.added))
+        return first, F.relu(self.second(self.pool(first)) + shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.halves(x)[1]
+
+
+class C3DResNet(nn.Module):
+    """Clip in, logits out: ``[B, T, 3, H, W]`` in [0, 1] of any length.
+
+    ``fc`` is the number of fully connected layers, 1 to 3 in the paper.
+    """
+
+    def __init__(self, size: C3DSize, outputs: int, fc: int = 1) -> None:
+        super().__init__()
+        width, last = size.channels[0], size.channels[-1]
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(width), nn.ReLU()
+        )
+        channels = pairwise((width, *size.channels))
+        *first, self.last = (Block(*pair, pooled) for pair, pooled in zip(channels, size.pooled, strict=True))
+        self.first = nn.Sequential(*first)
+        hidden = [layer for _ in range(fc - 1) for layer in (nn.Linear(last, last), nn.ReLU())]
+        self.head = nn.Sequential(*hidden, nn.Linear(last, outputs))
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def features(self, video: Tensor) -> Features:
+        """The outputs of the last two convolutions after their ReLU, the finer first, and the logits (equation 1)."""
+        finer, coarser = self.last.halves(self.first(self.stem(2 * video.transpose(1, 2) - 1)))
+        return Features(
+            (finer, coarser),
+            torch.arange(video.shape[1], device=video.device),
+            self.head(coarser.mean(dim=(2, 3, 4))),
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.features(video).output
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class C3DParams:
+    """``size``: an entry of ``SIZES``. ``fc``: fully connected layers.
+
+    ``weights``: a safetensors file of the same network; empty for the shipped one.
+    """
+
+    size: Literal["c3d_resnet", "small"] = "small"
+    fc: Literal[1, 2, 3] = 1
+    weights: str = ""
+
+
+class C3DResNetTarget(FeatureTarget):
+    """C3D-ResNet of Kanehira et al. 2019, by default the small one for Shape-Scenes.
+
+    The number of outputs is that of the weights; the names of the classes are the dataset's.
+    """
+
+    Params = C3DParams
+    params: C3DParams
+
+    def __init__(self, params: C3DParams | None = None) -> None:
+        super().__init__(params)
+        size, fc = self.params.size, self.params.fc
+        path = Path(self.params.weights or weights.ZOO / f"c3d_resnet-{size}-fc{fc}.safetensors")
+        if not path.exists():
+            raise weights.WeightsUnavailable(
+                f"{path} is missing: train it with 'vcfe-bench train c3d_resnet' and name it with weights=FILE"
+            )
+        state = weights.read(path)
+        outputs = len(state.get(f"head.{2 * fc - 2}.bias", ()))
+        self.model = C3DResNet(SIZES[size], outputs, fc)
+        weights.fill(self.model, state, str(path))
+        self.requires_grad_(False).eval()
+
+    def features(self, video: Tensor) -> Features:
+        return self.model.features(video)
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.model(video)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{weights.fingerprint(self.model)}-{self.params.size}"
