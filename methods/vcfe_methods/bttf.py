@@ -59,7 +59,7 @@ class BTTFParams:
     style_weight: float = Field(default=1e3, ge=0)
     style: bool = True
     progressive: bool = True
-    rate: float = Field(default=0.05, gt=0)
+    rate: float = Field(default=0.1, gt=0)
     beta2: float = Field(default=0.9, ge=0, lt=1)
     shell: bool = True
     enough: float = Field(default=0.05, ge=0)

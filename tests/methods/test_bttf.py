@@ -147,17 +147,6 @@ def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_l
         assert explanation.evaluations["target"] == len(explanation.trace["n"])
 
 
-def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_last_level(context):
-    short = {"steps": 2, "iterations": 6, "inversion": False, "rate": 0.01}
-    first = sorted(e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(_queries(), context))
-    results = BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)).run(_queries(), context)
-    levels = sorted(e.trace["n"] for e in results)
-    assert levels[0] == [1, 1, 1, 2, 2, 2]
-    assert levels[-1] in ([1, 2], [1, 2, 2, 2, 2, 2, 2])
-    for explanation in results:
-        assert explanation.evaluations["target"] == len(explanation.trace["n"])
-
-
 def test_neighbours_do_not_change_a_bit(context):
     first = [e.trace["goal_loss"][4] for e in BTTF(BTTFParams(**SHORT, enough=0)).run(_queries(), context)]
     method = BTTF(BTTFParams(**SHORT, enough=sum(sorted(first)[1:3]) / 2))
