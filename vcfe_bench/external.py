@@ -193,7 +193,7 @@ def _keep(
     planned = _plan(setup, chosen, [wishes[name] for name in indices])
     if not store.lines("plan"):
         store.append("plan", tasks=[task.id for task in planned.tasks], others=planned.others)
-    runner._record_skips(planned, store)
+    runner.record_skips(planned, store)
     done = {id for id, line in store.tasks().items() if line["status"] != "failed"}
     batches = planned.batches(done)
     observer.planned(planned, batches, len(done))
@@ -202,12 +202,12 @@ def _keep(
         outcomes = perform(setup, batch, lambda progress: None)
         if isinstance(batch.method, Files):
             outcomes = [dataclasses.replace(made, seconds=math.nan, peak_memory=math.nan) for made in outcomes]
-        observer.finished([runner._keep(setup, store, outcome) for outcome in outcomes])
+        observer.finished([runner.keep(setup, store, outcome) for outcome in outcomes])
 
 
 def _plan(setup: Setup, chosen: list[Original], wishes: list[Goal]) -> Plan:
     tasks = [
-        task for method in setup.methods for task in plan._tasks(setup, method, chosen, [[goal] for goal in wishes])
+        task for method in setup.methods for task in plan.tasks_of(setup, method, chosen, [[goal] for goal in wishes])
     ]
     taken = {original.index for original in chosen}
     others = (index for index in range(setup.dataset.size(setup.request.split)) if index not in taken)

@@ -178,11 +178,12 @@ def make(setup: Setup, survey: Survey) -> Plan:
             f"dataset '{setup.dataset.spec}' {f'{len(setup.classes)} classes' if setup.classes else 'values'}"
         )
     goals = setup.questions.goals([Asked(o.sample, o.output) for o in chosen], setup.request.seed)
-    tasks = tuple(task for method in setup.methods for task in _tasks(setup, method, chosen, goals))
+    tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
     return Plan(tasks, tuple(islice(candidates, len(chosen))), setup.methods)
 
 
-def _tasks(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
+def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
+    """The tasks of one method: every goal of every chosen original, in their order."""
     generator = setup.generator_for(method)
     common: dict[str, Any] = {
         "method": method.spec,

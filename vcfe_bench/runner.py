@@ -77,7 +77,7 @@ def generate(setup: Setup, store: Store, observer: Observer) -> None:
     if not store.lines("plan"):
         store.append("plan", tasks=ids, others=planned.others)
     done = {id for id, line in store.tasks().items() if line["status"] != "failed"}
-    _record_skips(planned, store)
+    record_skips(planned, store)
     batches = planned.batches(done)
     observer.planned(planned, batches, sum(id in done for id in ids))
     if not batches:
@@ -92,18 +92,19 @@ def generate(setup: Setup, store: Store, observer: Observer) -> None:
         return perform(setup, batch, report)
 
     for outcomes in serial.execute(work, batches, THREADS):
-        lines = [_keep(setup, store, outcome) for outcome in outcomes]
+        lines = [keep(setup, store, outcome) for outcome in outcomes]
         observer.finished(lines)
 
 
-def _record_skips(planned: Plan, store: Store) -> None:
+def record_skips(planned: Plan, store: Store) -> None:
+    """Enter tasks that cannot be asked, with their reason."""
     known = store.tasks()
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:
             store.append("task", **_line(Outcome(task, "skipped", task.skip)))
 
 
-def _keep(setup: Setup, store: Store, outcome: Outcome) -> dict[str, Any]:
+def keep(setup: Setup, store: Store, outcome: Outcome) -> dict[str, Any]:
     """Store an outcome and what the target says of the stored pixels; the journal's line."""
     task, found = outcome.task, {}
     if outcome.pixels is not None:

@@ -117,7 +117,7 @@ class BTTF(Method):
 
     Params = BTTFParams
     params: BTTFParams
-    width = 4
+    width = 2
     needs_generator = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},
