@@ -48,11 +48,11 @@ class BTTFParams:
     ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``, ``beta2``: AdamW's
     learning rate and decay of the second moment. ``inversion``, ``style``, ``progressive``: switch off for the
     ablations of section 4.3; without ``progressive`` every iteration of stage 2 takes N steps. ``enough``: goal loss at
-    which a video is done with n; a cross-entropy of 0.02 is a probability of 0.98, and at 0 every iteration is made.
+    which a video is done with n; a cross-entropy of 0.05 is a probability of 0.95, and at 0 every iteration is made.
     """
 
     steps: int = Field(default=6, ge=1)
-    iterations: int = Field(default=120, ge=1)
+    iterations: int = Field(default=80, ge=1)
     kc_mode: Literal["total", "per_n"] = "total"
     inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True
@@ -60,9 +60,9 @@ class BTTFParams:
     style: bool = True
     progressive: bool = True
     rate: float = Field(default=0.05, gt=0)
-    beta2: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
     shell: bool = True
-    enough: float = Field(default=0.02, ge=0)
+    enough: float = Field(default=0.05, ge=0)
 
     def schedule(self) -> list[tuple[int, int]]:
         """Stage 2: each number of denoising steps n, and the iterations that belong to it."""
