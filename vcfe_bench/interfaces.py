@@ -111,6 +111,21 @@ class Values:
     unit: str
 
 
+@dataclass(frozen=True)
+class Track:
+    """Where a dataset's tracker sees the object of a video; rows of frames in which it sees none are NaN.
+
+    Attributes:
+        path: centroid ``[T, 2]`` as (x, y), in pixels.
+        area: ``[T]``, in pixels.
+        boxes: ``[T, 4]`` (left, top, right, bottom), in pixels.
+    """
+
+    path: np.ndarray
+    area: np.ndarray
+    boxes: np.ndarray
+
+
 class Dataset(Plugin, ABC):
     """A set of labelled videos with two splits, addressed by position."""
 
@@ -130,6 +145,8 @@ class Dataset(Plugin, ABC):
     """Spec of the target that goes with the dataset when the user names none."""
     generator: str = ""
     """Spec of the generator that goes with the dataset when the user names none."""
+    faults: tuple[str, ...] = ()
+    """Names of what ``faulty_edit`` can do wrong."""
 
     @abstractmethod
     def size(self, split: Split) -> int:
@@ -165,6 +182,26 @@ class Dataset(Plugin, ABC):
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         """The same scene with the goal's label, ``[T, 3, H, W]``: the ceiling of every method.
+
+        Raises:
+            NotImplementedError: the dataset cannot render its scenes anew.
+        """
+        raise NotImplementedError
+
+    def track(self, sample: Sample, video: Tensor) -> Track | None:
+        """Where the object of ``sample`` is in ``video``, an edit of ``sample.video``; None where no frame shows it.
+
+        Frames are looked at one by one: unlike ``oracle``, a track does not judge how the object moves.
+
+        Raises:
+            NotImplementedError: the dataset has no object to track.
+        """
+        raise NotImplementedError
+
+    def faulty_edit(self, sample: Sample, goal: Goal, fault: str) -> Tensor:
+        """The true edit with one known fault, ``[T, 3, H, W]``: what a good metric should rank below the true edit.
+
+        ``fault`` is one of ``faults``.
 
         Raises:
             NotImplementedError: the dataset cannot render its scenes anew.
@@ -370,7 +407,7 @@ class Case:
     """Everything a sample metric may look at: an original, its stored counterfactual, and what the target said of both.
 
     ``before`` and ``after`` are raw outputs ``[K]`` of the target; ``artefacts`` are what the method gave beside the
-    video.
+    video. ``target`` is there for metrics that declare ``needs_target``.
     """
 
     dataset: Dataset
@@ -380,12 +417,15 @@ class Case:
     before: Tensor
     after: Tensor
     artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    target: Target | None = None
 
 
 class SampleMetric(Plugin, ABC):
     """A number per counterfactual, averaged over videos with a bootstrap interval."""
 
     card: Card
+    needs_target: ClassVar[bool] = False
+    """Whether ``score`` asks ``case.target`` again."""
 
     def unavailable(self, dataset: Dataset) -> str | None:
         """Why the metric cannot be computed here (missing weights, no oracle), or None."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vcfe_bench import goals, plan, plugins, records, seeds, statistics, video_io
 from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Card, Case, Dataset, Metric, PairMetric, Sample, SampleMetric, SetMetric
+from vcfe_bench.interfaces import Card, Case, Dataset, Metric, PairMetric, Sample, SampleMetric, SetMetric, Target
 from vcfe_bench.observer import Observer
 from vcfe_bench.store import Store
 
@@ -30,16 +30,19 @@ def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer:
     """Compute the metrics (default: all registered) that the store lacks, with ``fresh`` also those it has.
 
     Raises:
-        UsageError: an unknown metric, or the dataset's videos are no longer those of the run.
+        UsageError: an unknown metric, or the dataset's videos are no longer those of the run, or a metric of ``specs``
+            needs the run's target, which is not there any more.
     """
     names = list(specs or plugins.METRICS.names())
     up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
     if up_to_date and not fresh and set(names) <= {card["spec"] for card in records.cards(store)}:
         return
     metrics, cards = _load(names, dataset, must_work=specs is not None)
+    metrics, target = _with_target(store, metrics, cards, must_work=specs is not None)
     lines = [line for line in store.tasks().values() if line["status"] == "ok"]
     reader = _Reader(store, dataset)
-    _score_samples(store, reader, [m for m in metrics if isinstance(m, SampleMetric)], lines, observer, fresh)
+    of_samples = [m for m in metrics if isinstance(m, SampleMetric)]
+    _score_samples(store, reader, of_samples, target, lines, observer, fresh)
     _score_sets(store, reader, [m for m in metrics if isinstance(m, SetMetric)], lines, observer, cards)
     _score_pairs(store, [m for m in metrics if isinstance(m, PairMetric)], lines)
     _add_problems(cards, store)
@@ -107,6 +110,31 @@ def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Met
     return metrics, cards
 
 
+def _with_target(
+    store: Store, metrics: list[Metric], cards: list[Line], must_work: bool
+) -> tuple[list[Metric], Target | None]:
+    """The run's target, built where a metric needs it; without it, what is left, the others' cards telling why."""
+    needy = [metric for metric in metrics if isinstance(metric, SampleMetric) and metric.needs_target]
+    if not needy:
+        return metrics, None
+    try:
+        return metrics, _target(store)
+    except UsageError as error:
+        if must_work:
+            raise
+        for metric in needy:
+            next(card for card in cards if card["name"] == metric.card.name)["unavailable"] = str(error)
+        return [metric for metric in metrics if metric not in needy], None
+
+
+def _target(store: Store) -> Target:
+    planned = store.configuration["target"]
+    target = plugins.TARGETS.build(planned["spec"])
+    if target.fingerprint != planned["fingerprint"]:
+        raise UsageError(f"target '{target.spec}' is not the one that was run: its weights or preprocessing changed")
+    return target.eval().requires_grad_(False)
+
+
 def _describe(metric: Metric, reason: str | None) -> Line:
     card: Card = metric.card
     told = ("name", "question", "criterion", "direction", "unit", "source", "version", "min_samples")
@@ -153,7 +181,13 @@ class _Reader:
 
 
 def _score_samples(
-    store: Store, reader: _Reader, metrics: list[SampleMetric], lines: list[Line], observer: Observer, fresh: bool
+    store: Store,
+    reader: _Reader,
+    metrics: list[SampleMetric],
+    target: Target | None,
+    lines: list[Line],
+    observer: Observer,
+    fresh: bool,
 ) -> None:
     known = {(line["id"], name, version) for line in store.lines("score") for name, version in line["versions"].items()}
     work = []
@@ -170,6 +204,7 @@ def _score_samples(
             torch.tensor(line["before"]),
             torch.tensor(line["after"]),
             store.arrays("artefacts", line["id"]) or {},
+            target,
         )
         values, errors = {}, {}
         for metric in due:

@@ -20,9 +20,9 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Sample, Split, Target
+from vcfe_bench.interfaces import Sample, Split, Target, Track
 from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
-from vcfe_datasets.shape_tracker import Track, track
+from vcfe_datasets.shape_tracker import follow, track
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 CLASSES = ("up", "down", "left", "right")
@@ -90,6 +90,7 @@ class ShapeMoving(ShapeWorld):
     count = COUNT
     target = "m_swin"
     generator = "wan_shape_moving"
+    faults = ("teleports", "fades", "recoloured")
 
     def pixels(self, scene: Scene, label: int) -> np.ndarray:
         """The scene under a label, uint8 ``[T, 3, H, W]``."""
@@ -127,21 +128,45 @@ class ShapeMoving(ShapeWorld):
         return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
-        """Path, area and direction of ``sample``'s object in an edit of its video, or None (see ``shape_tracker``)."""
-        content = Scene(**sample.attributes)
-        return track(
-            video.clamp(0, 1).numpy() * 255,
-            background=np.array(BACKGROUNDS[content.background], float),
-            colour=np.array(COLOURS[content.colour], float),
-            slowest=min(SPEEDS),
-            fastest=max(SPEEDS),
-        )
+        found, _ = follow(_pixels(video), *_colours(Scene(**sample.attributes)))
+        return None if np.isnan(found.area).all() else found
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
-        found = self.track(sample, video)
+        found = track(_pixels(video), *_colours(Scene(**sample.attributes)), slowest=min(SPEEDS), fastest=max(SPEEDS))
         return None if found is None else found.direction
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         if not isinstance(goal, ClassGoal):
             raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
         return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.index)).float() / 255
+
+    def faulty_edit(self, sample: Sample, goal: Goal, fault: str) -> Tensor:
+        """In the middle third the object ``teleports`` aside by ``MARGIN`` and back; from first to last frame it
+        ``fades`` to a fifth of its opacity; from the middle on it is ``recoloured``."""
+        if not isinstance(goal, ClassGoal):
+            raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
+        content, frames = Scene(**sample.attributes), self.params.frames
+        centres, opacity = path(content, goal.index, frames), np.ones(frames)
+        colours = [content.colour] * 2
+        match fault:
+            case "teleports":
+                centres[frames // 3 : 2 * frames // 3] += MARGIN * DIRECTIONS[goal.index][::-1]
+            case "fades":
+                opacity = np.linspace(1, 0.2, frames)
+            case "recoloured":
+                colours[1] = next(colour for colour in COLOURS if colour != content.colour)
+            case _:
+                raise ValueError(f"the faults are {', '.join(self.faults)}, not {fault}")
+        video = blank(content.background, frames, self.params.size)
+        for half, colour in zip((slice(frames // 2), slice(frames // 2, frames)), colours, strict=True):
+            paint(video[half], content.shape, colour, centres[half], content.size, opacity=opacity[half])
+        return torch.from_numpy(video).float() / 255
+
+
+def _pixels(video: Tensor) -> np.ndarray:
+    return video.clamp(0, 1).numpy() * 255
+
+
+def _colours(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Background and object colour (RGB, 0–255)."""
+    return np.array(BACKGROUNDS[scene.background], float), np.array(COLOURS[scene.colour], float)

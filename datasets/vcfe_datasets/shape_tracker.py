@@ -1,8 +1,8 @@
 """The oracle of Shape-Moving: follow one object of known colour over a plain background, frame by frame.
 
-It reports a track only when a person would call the video one object moving one way: a single connected object, from
-first to last frame, of lasting colour and area, that moves steadily along one axis until it touches the border or the
-clip ends. Lengths are in pixels of a 64-pixel frame and are scaled to the real size.
+``follow`` says where the object is, ``track`` only when a person would call the video one object moving one way: a
+single connected object, from first to last frame, of lasting colour and area, that moves steadily along one axis until
+it touches the border or the clip ends. Lengths are in pixels of a 64-pixel frame and are scaled to the real size.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+
+from vcfe_bench import interfaces
 
 SOLID = 0.5
 """Opacity from which a pixel belongs to an object."""
@@ -35,12 +37,25 @@ TRAVEL = 8.0
 
 
 @dataclass(frozen=True)
-class Track:
-    """Path ``[T, 2]`` of the centroid (x, y) and area ``[T]``, in pixels; direction 0 up, 1 down, 2 left or 3 right."""
+class Track(interfaces.Track):
+    """A track without gaps, and the ``direction`` of its motion: 0 up, 1 down, 2 left or 3 right."""
 
-    path: np.ndarray
-    area: np.ndarray
     direction: int
+
+
+def follow(video: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[interfaces.Track, np.ndarray]:
+    """Where the object of ``colour`` over ``background`` (RGB, 0–255) is in each frame of ``video [T, 3, H, W]``.
+
+    With it comes, for each frame, the area of what looks like the object away from it, ``[T]`` in pixels. Rows of
+    frames without a solid object of that colour are NaN.
+    """
+    contrast = colour - background
+    offset = video - background[:, None, None]
+    alpha = np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)
+    tint = np.sqrt(((offset - alpha[:, None] * contrast[:, None, None]) ** 2).sum(1))
+    halo = round(2 * video.shape[2] / 64)
+    rows = np.array([_object(a, t, halo) for a, t in zip(alpha, tint, strict=True)])
+    return interfaces.Track(rows[:, :2], rows[:, 2], rows[:, 3:7]), rows[:, 7]
 
 
 def track(
@@ -53,19 +68,10 @@ def track(
     """
     frames, _, height, _ = video.shape
     pixel = height / 64
-    contrast = colour - background
-    offset = video - background[:, None, None]
-    alpha = np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)
-    tint = np.sqrt(((offset - alpha[:, None] * contrast[:, None, None]) ** 2).sum(1))
-
-    objects = [_object(a, t, round(2 * pixel)) for a, t in zip(alpha, tint, strict=True)]
-    found = [f for f in objects if f is not None]
-    if len(found) < frames:
+    found, stray = follow(video, background, colour)
+    path, area, boxes = found.path, found.area, found.boxes
+    if np.isnan(area).any():
         return None
-    path = np.array([f[0] for f in found])
-    area = np.array([f[1] for f in found])
-    boxes = np.array([f[2] for f in found])
-    stray = np.array([f[3] for f in found])
     if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (stray > STRAY * area[0]).any():
         return None
 
@@ -73,30 +79,28 @@ def track(
     if (np.hypot(*steps.T) > 2 * fastest * pixel / (frames - 1)).any():
         return None
     direction = _direction(path, boxes, height, slowest * pixel / (frames - 1), pixel)
-    return None if direction is None else Track(path, area, direction)
+    return None if direction is None else Track(path, area, boxes, direction)
 
 
-def _object(
-    alpha: np.ndarray, tint: np.ndarray, halo: int
-) -> tuple[np.ndarray, float, tuple[int, int, int, int], float] | None:
-    """Centroid, area, bounding box (left, top, right, bottom) and stray area of the only object of a frame."""
+def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> list[float]:
+    """The largest object of a frame: centroid (x, y), area, box (left, top, right, bottom), stray area; else NaN."""
     labels, count = ndimage.label(alpha > SOLID)
     if count == 0:
-        return None
+        return [np.nan] * 8
     sizes = np.bincount(labels.ravel())[1:]
     body = labels == 1 + sizes.argmax()
     near = ndimage.binary_dilation(body, iterations=halo)
     stray = float(np.where(near | (alpha < FAINT), 0, alpha).sum())
     core = ndimage.binary_erosion(body, border_value=1)
     if not core.any() or alpha[core].mean() < OPACITY or tint[core].mean() > TINT:
-        return None
+        return [np.nan] * 8
     weight = np.where(near, alpha.clip(0, 1), 0)
     weight[weight < FAINT] = 0
     area = float(weight.sum())
     rows, columns = weight.sum(1), weight.sum(0)
     centre = np.array([columns @ (np.arange(columns.size) + 0.5), rows @ (np.arange(rows.size) + 0.5)]) / area
     y, x = np.nonzero(body)
-    return centre, area, (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1), stray
+    return [*centre, area, x.min(), y.min(), x.max() + 1, y.max() + 1, stray]
 
 
 def _direction(path: np.ndarray, boxes: np.ndarray, side: int, slowest: float, pixel: float) -> int | None:

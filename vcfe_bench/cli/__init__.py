@@ -7,14 +7,19 @@ import sys
 import typer
 
 from vcfe_bench.cli.check import check
+from vcfe_bench.cli.check_plugin import check_plugin
 from vcfe_bench.cli.dataset import dataset_app
+from vcfe_bench.cli.doctor import doctor
 from vcfe_bench.cli.evaluate import evaluate_app
 from vcfe_bench.cli.figure import figure
 from vcfe_bench.cli.leaderboard import leaderboard
 from vcfe_bench.cli.list import list_plugins
+from vcfe_bench.cli.new import new_app
+from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import score
 from vcfe_bench.cli.train import train_app
+from vcfe_bench.cli.validate import validate_app
 from vcfe_bench.errors import UsageError
 
 app = typer.Typer(
@@ -34,10 +39,15 @@ app.command(
 app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
 app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)
 app.command(epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png")(figure)
+app.command(epilog="Example: vcfe-bench report runs/first --open")(report)
 app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
+app.command("check-plugin", epilog="Example: vcfe-bench check-plugin pgd")(check_plugin)
+app.command()(doctor)
+app.add_typer(new_app, name="new")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(validate_app, name="validate")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from vcfe_bench.errors import UsageError, nearest
 from vcfe_bench.records import RECORDS
+from vcfe_bench.report.words import asked, said
 from vcfe_bench.store import Store
 
 GAP = 2
@@ -41,7 +42,7 @@ def figure(store: Store, ids: Sequence[str], frames: int = 9, differences: bool 
     shown = np.linspace(0, len(original) - 1, min(frames, len(original))).round().astype(int)
     classes = store.configuration["classes"]
     first = chosen[0]
-    strips = [(f"original {first['sample']}, seen as {_said(first['prediction'], classes)}", _join(original[shown]))]
+    strips = [(f"original {first['sample']}, seen as {said(first['prediction'], classes)}", _join(original[shown]))]
     for record in chosen:
         video = store.video(record["video"]).numpy()
         strips.append((_title(record, classes), _join(video[shown])))
@@ -64,14 +65,8 @@ def _record(records: pd.DataFrame, id: str) -> Mapping[str, Any]:
 
 
 def _title(record: Mapping[str, Any], classes: Sequence[str]) -> str:
-    kind, _, value = record["goal"].partition("=")
-    goal = _said(int(value), classes) if kind == "class" else value
     scores = (f"{name} {record[name]:.2f}" for name in SHOWN if pd.notna(record.get(name)))
-    return ", ".join([f"{record['method']}, asked for {goal}", *scores])
-
-
-def _said(prediction: float, classes: Sequence[str]) -> str:
-    return classes[int(prediction)] if classes else f"{prediction:.1f}"
+    return ", ".join([f"{record['method']}, asked for {asked(record['goal'], classes)}", *scores])
 
 
 def _join(frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""Metrics that ask the run's target again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from vcfe_toys.models import Conv
+
+from tests.harness.toys import ask
+from vcfe_bench import runner
+from vcfe_bench.errors import UsageError
+from vcfe_bench.store import Store
+
+METRICS = ("toy_flip", "confidence_shuffled")
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    return runner.run(ask("toy_push", limit=3), tmp_path / "run", METRICS)
+
+
+def test_the_target_is_that_of_the_run(scored: Path) -> None:
+    """The toy target does not care for the order of the frames, so both confidences are the same."""
+    records = pd.read_parquet(scored / "records.parquet")
+    for row in records.to_dict("records"):
+        expected = torch.tensor(row["after"]).softmax(0)[int(row["goal"][-1])].item()
+        assert row["confidence_shuffled"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_another_target_is_refused_where_it_is_asked_for(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conv, "fingerprint", "other weights")
+    with pytest.raises(UsageError, match="target 'toy_conv' is not the one that was run"):
+        runner.rescore(scored, METRICS)
+    runner.rescore(scored, ("toy_flip",))
+
+
+def test_by_default_the_card_tells_why_a_column_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = runner.run(ask("toy_push", limit=2), tmp_path / "run", ("toy_flip",))
+    monkeypatch.setattr(Conv, "fingerprint", "other weights")
+    runner.rescore(out)
+    cards = {card["name"]: card for card in Store(out).json("metrics.json")}
+    assert "is not the one that was run" in cards["survives_blur"]["unavailable"]
+    assert cards["L1"]["unavailable"] is None
+    records = pd.read_parquet(out / "records.parquet")
+    assert records["survives_blur"].isna().all()
+    assert records["L1"].notna().all()

@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+
+from tests.metrics.conftest import noise
+from tests.metrics.test_validity import Knowing
+from vcfe_bench.goals import ClassGoal
+from vcfe_bench.interfaces import Case
+from vcfe_bench.metrics.composite import ValidShare
+from vcfe_datasets.shape_moving import ShapeMoving
+
+GOAL = 3
+
+
+class Believer(ShapeMoving):
+    """Shape-Moving whose oracle sees the goal in everything, so that the other demands have to decide."""
+
+    def oracle(self, sample, video):
+        return GOAL
+
+
+@pytest.fixture
+def judge():
+    """Scores an edit, made by a function of sample and true edit, of a video that goes elsewhere."""
+
+    def score(edit, dataset=None, flips=True):
+        dataset = dataset or Believer()
+        sample = dataset.sample("test", 0)
+        true = dataset.true_edit(sample, ClassGoal(GOAL))
+        after = torch.eye(4)[GOAL if flips else 0]
+        return ValidShare().score(Case(dataset, sample, ClassGoal(GOAL), edit(sample, true), torch.eye(4)[0], after))
+
+    return score
+
+
+@pytest.mark.parametrize("dataset", [ShapeMoving(), Believer()])
+def test_the_true_edit_is_valid_where_the_target_follows(judge, dataset):
+    assert judge(lambda sample, true: true, dataset) == 1
+    assert judge(lambda sample, true: true, dataset, flips=False) == 0
+
+
+def test_faint_noise_on_a_true_edit_is_forgiven(judge):
+    assert judge(lambda sample, true: (true + 0.01 * (noise(0, *true.shape) - 0.5)).clamp(0, 1)) == 1
+
+
+def test_what_does_not_mean_the_goal_is_not_valid(judge):
+    assert judge(lambda sample, true: sample.video, ShapeMoving()) == 0
+    assert judge(lambda sample, true: sample.video, Believer()) == 1
+
+
+@pytest.mark.parametrize("fault", ShapeMoving.faults)
+def test_a_broken_or_jumping_object_is_not_believable(judge, fault):
+    assert judge(lambda sample, true: Believer().faulty_edit(sample, ClassGoal(GOAL), fault)) == 0
+
+
+def test_what_is_far_from_the_original_is_not_close(judge):
+    def spoiled(sample, true):
+        video = (true + 0.1 * (noise(1, *true.shape) - 0.5)).clamp(0, 1)
+        video[0] = true[0]
+        return video
+
+    assert judge(spoiled) == 0
+
+
+def test_another_start_is_not_valid(judge):
+    def brighter(sample, true):
+        video = true.clone()
+        video[0] = (video[0] + 0.03).clamp(0, 1)
+        return video
+
+    assert judge(brighter) == 0
+
+
+def test_broken_outputs_and_videos_have_no_value(judge):
+    assert math.isnan(judge(lambda sample, true: true * math.nan))
+
+
+def test_it_needs_an_oracle_and_true_edits(silent):
+    assert ValidShare().unavailable(silent) == "the dataset has no true edits to compare with"
+    assert ValidShare().unavailable(Knowing(0)) == "the dataset has no true edits to compare with"
+    assert ValidShare().unavailable(ShapeMoving()) is None
+
+    class Mute(ShapeMoving):
+        oracle = type(silent).oracle
+
+    assert ValidShare().unavailable(Mute()) == "the dataset has no oracle"

@@ -1,0 +1,117 @@
+"""What the plots show, read from the drawing itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tests.harness.toys import ask, run
+from tests.report.worlds import HOSTILE, PUSH, lights
+from vcfe_bench import leaderboard, runner
+from vcfe_bench.report import gallery, plots
+from vcfe_bench.report.plots import Group
+from vcfe_bench.store import Store
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(path: Path) -> dict[str, Group]:
+    board = leaderboard.join([path])
+    (world,) = gallery.worlds([Store(path)])
+    methods = board.frame["method"].tolist()
+    return {group.title: group for group in plots.groups(world, board.frame, board.metrics, methods)}
+
+
+def elements(svg: str, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(SVG + tag))
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(element.itertext()) for element in elements(svg, "text")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lights(tmp_path_factory.mktemp("plots") / "run", PUSH, f"toy_push[label={HOSTILE}]", "toy_picky", limit=8)
+
+
+@pytest.fixture(scope="module")
+def groups(finished: Path) -> dict[str, Group]:
+    return drawn(finished)
+
+
+def test_every_rate_stands_against_every_distance(groups: dict[str, Group]) -> None:
+    titles = [plot.title for plot in groups["Validity against proximity"].plots]
+    assert titles == ["semantic_FR against change", "toy_FR against change"]
+    axes = texts(groups["Validity against proximity"].plots[0].svg)
+    assert {"change ↓", "semantic_FR ↑"} <= set(axes)
+
+
+def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[str, Group]) -> None:
+    (plot,) = groups["Distributions"].plots
+    records = Store(finished).table("records.parquet")
+    methods = records.loc[records["change"].notna(), "method"].unique()
+    ticks = [element for element in elements(plot.svg, "use") if "stroke: currentColor" in element.get("style", "")]
+    assert len(elements(plot.svg, "use")) - len(ticks) == records["change"].notna().sum()
+    assert [text for text in texts(plot.svg) if text.startswith(("toy", "true", "recon", "no"))] == [
+        method if len(method) <= plots.TICK else method[: plots.TICK - 1] + "…" for method in methods
+    ]
+
+
+def test_convergence_is_the_median_over_videos(finished: Path, groups: dict[str, Group]) -> None:
+    store = Store(finished)
+    ids = store.table("records.parquet").query("status == 'ok' and method == 'toy_push[rate=60.0,steps=2]'")["id"]
+    traces = np.array([(store.arrays("traces", id) or {})["loss"] for id in ids])
+    plot = groups["Convergence"].plots[0]
+    assert plot.title.endswith(": loss")
+    (line,) = [
+        e
+        for e in elements(plot.svg, "path")
+        if "stroke: var(--series-0)" in e.get("style", "") and "stroke-width: 1.5" in e.get("style", "")
+    ]
+    (_, first), (_, second) = (map(float, point) for point in re.findall(r"([\d.]+) ([\d.]+)", line.get("d", "")))
+    (band,) = [e for e in elements(plot.svg, "path") if e.get("id") and "stroke" not in e.get("style", "none")]
+    heights = [float(y) for _, y in re.findall(r"([\d.-]+) ([\d.-]+)", band.get("d", ""))]
+    low, middle, high = np.percentile(traces, (25, 50, 75), axis=0)
+    bottom, top = max(heights), min(heights)
+    scale = (high.max() - low.min()) / (bottom - top)
+    assert (second - first) * -scale == pytest.approx(middle[1] - middle[0], rel=1e-3)
+
+
+def test_confusion_counts_goals_met_of_goals_asked(finished: Path, groups: dict[str, Group]) -> None:
+    records = Store(finished).table("records.parquet").query("status == 'ok'")
+    plot = groups["From source to goal"].plots[0]
+    assert plot.title == "toy_push[rate=60.0,st…"
+    part = records[records["method"] == "toy_push[rate=60.0,steps=2]"]
+    counts = [f"{cell['met'].sum()}/{len(cell)}" for _, cell in part.groupby(["prediction", "goal"])]
+    assert sorted(text for text in texts(plot.svg) if "/" in text) == sorted(counts)
+    assert {"left", "middle", "right", "source", "goal"} <= set(texts(plot.svg))
+
+
+def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
+    path = runner.run(ask(dataset="toy_dimmer", limit=6), tmp_path / "run", ("toy_bias",))
+    groups = drawn(path)
+    (plot,) = groups["From source to goal"].plots
+    dots = [e for e in elements(plot.svg, "use") if "stroke: currentColor" not in e.get("style", "")]
+    assert len(dots) == (Store(path).table("records.parquet")["status"] == "ok").sum()
+    assert {"asked", "reached"} <= set(texts(plot.svg))
+
+
+def test_plots_follow_the_page_and_name_themselves(groups: dict[str, Group]) -> None:
+    for group in groups.values():
+        for plot in group.plots:
+            root = ElementTree.fromstring(plot.svg)
+            assert root.get("role") == "img"
+            assert root.get("aria-label")
+            assert not re.search(r"#000000|#fe00", plot.svg)
+            series = {int(k) for k in re.findall(r"var\(--series-(\d+)\)", plot.svg)}
+            assert series <= set(range(plots.COLOURS))
+
+
+def test_what_there_is_nothing_of_is_not_drawn(tmp_path: Path) -> None:
+    run(tmp_path / "run", "toy_picky", limit=2)
+    assert "Convergence" not in drawn(tmp_path / "run")

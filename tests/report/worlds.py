@@ -1,0 +1,39 @@
+"""Toy runs to be reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.harness.toys import METRICS, ask
+from vcfe_bench import runner
+from vcfe_bench.store import Store
+
+HOSTILE = "</script><script>alert('$1')</script>&<b onclick=alert(2)>"
+PUSH = "toy_push[rate=60,steps=2]"
+
+
+def lights(out: Path, *methods: str, limit: int = 6, **rest: object) -> Path:
+    return runner.run(ask(*methods, limit=limit, **rest), out, (*METRICS, "semantic_fr"))
+
+
+def with_boxes(run: Path, method: str) -> Path:
+    """Gives every record of a method a tube: a growing box, absent in the first frame."""
+    store = Store(run)
+    boxes = np.array([[[np.nan] * 4, *([2.0, 3.0, 4.0 + t, 5.0 + t] for t in range(4))]])
+    for id in store.table("records.parquet").query("method == @method and status == 'ok'")["id"]:
+        store.put_arrays("artefacts", id, {"tube_attributes": np.array(["bright <i>"]), "tube_boxes": boxes})
+    return run
+
+
+def grown(run: Path, count: int) -> Path:
+    """Copies the records of a run under new names until there are so many."""
+    store = Store(run)
+    records = store.table("records.parquet")
+    copies = pd.concat([records] * (count // len(records) + 1), ignore_index=True).head(count)
+    copies["id"] = [f"{place:020x}" for place in range(count)]
+    copies["video_sha256"] = [f"{place:064x}" if pd.notna(video) else None for place, video in copies["video"].items()]
+    store.put_table("records.parquet", copies)
+    return run

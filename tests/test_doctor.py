@@ -1,0 +1,40 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from vcfe_bench.cli import main
+from vcfe_bench.doctor import Part, examine
+from vcfe_bench.plugins import REGISTRIES
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[tuple[str, str], Part]:
+    return {(part.kind, part.name): part for part in examine()}
+
+
+def test_every_plugin_is_examined(parts: dict[tuple[str, str], Part]) -> None:
+    for registry in REGISTRIES.values():
+        assert registry.names() == [name for kind, name in parts if kind == registry.kind]
+
+
+def test_what_works_and_what_is_missing(parts: dict[tuple[str, str], Part]) -> None:
+    assert parts["version", "torch"].about == torch.__version__.partition("+")[0]
+    assert parts["target", "m_swin"].lack is None
+    assert parts["metric", "toy_flip"].lack is None
+    assert parts["metric", "toy_missing"].lack == "net.safetensors is missing"
+    assert "toy_broken' is broken: ModuleNotFoundError" in str(parts["method", "toy_broken"].lack)
+
+
+def test_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["vcfe-bench", "doctor"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["target", "m_swin", "works"] for line in lines)
+    assert any(line.endswith("net.safetensors is missing") for line in (line.strip() for line in lines))

@@ -1,0 +1,20 @@
+"""``vcfe-bench doctor``."""
+
+from __future__ import annotations
+
+
+def doctor() -> None:
+    """Print versions, devices, and which parts cannot run here because of what."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from vcfe_bench.doctor import examine
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("part", "name", ""):
+        table.add_column(title, overflow="fold")
+    for part in examine():
+        state = Text(part.about or "works") if part.lack is None else Text(part.lack, style="yellow")
+        table.add_row(part.kind, part.name, state)
+    Console().print(table)

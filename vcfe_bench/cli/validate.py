@@ -1,0 +1,48 @@
+"""``vcfe-bench validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option, Typer
+
+validate_app = Typer(help="Put the benchmark itself to the test.", no_args_is_help=True)
+
+
+@validate_app.callback()
+def _group() -> None:
+    """Put the benchmark itself to the test."""
+
+
+@validate_app.command(epilog="Example: vcfe-bench validate metrics --dataset shape_moving --limit 32 --out metrics.csv")
+def metrics(
+    dataset: Annotated[str, Option(help="Dataset spec; it has to render true edits.")],
+    out: Annotated[Path, Option(help="The csv file to write: one row per metric and kind of fake.")],
+    limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 32,
+) -> None:
+    """Which metrics tell a true edit from a fake (noise, blur, flicker, a wrong motion, another video)?"""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vcfe_bench.display import display
+    from vcfe_bench.errors import UsageError
+    from vcfe_bench.validation import validate
+
+    if not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
+    console = Console()
+    with display(console) as observer:
+        found = validate(dataset, limit, observer)
+    try:
+        found.to_csv(out, index=False)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
+    table = Table("metric", "AUROC at its worst", "against", "n", box=None)
+    worst = found.dropna(subset="auroc").sort_values("auroc").drop_duplicates("metric").sort_index()
+    for row in worst.to_dict("records"):
+        interval = escape(f"{row['auroc']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+        table.add_row(row["metric"], interval, escape(row["fake"]), str(row["n"]))
+    console.print(table)
+    console.print(f"wrote {out}", soft_wrap=True, highlight=False)

@@ -1,0 +1,91 @@
+"""Time: does the flip come from motion, and does the counterfactual start where the original does?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vcfe_bench import seeds
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.metrics.altered import flipped, outputs, survives
+from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.validity import probability
+
+
+def shuffled(case: Case) -> Tensor:
+    """The counterfactual's frames in a random order, ``[T, 3, H, W]``, the same one for every edit of the sample."""
+    generator = torch.Generator().manual_seed(seeds.derive("shuffled frames", case.sample.id))
+    return case.counterfactual[torch.randperm(len(case.counterfactual), generator=generator)]
+
+
+class _Shuffled(SampleMetric):
+    needs_target = True
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        return "a video of one frame has no order" if dataset.shape[0] < 2 else None
+
+
+class ShuffledConfidence(_Shuffled):
+    """Softmax probability of the goal's class for the counterfactual with its frames in a random order."""
+
+    card = Card(
+        name="confidence_shuffled",
+        question="How sure is the target of the goal's class once the frames are in a random order?",
+        criterion="spatiotemporal consistency",
+        direction=None,
+        unit="probability",
+        range=(0.0, 1.0),
+        source="shuffled-frame control of action recognition; one seeded order per video",
+        failure_modes="Shuffled videos are foreign to the target, which may be sure of anything: compare with the row "
+        "of true_edit. Where classes differ in looks, a good counterfactual keeps its confidence. NaN for goals about "
+        "values.",
+    )
+
+    def score(self, case: Case) -> float:
+        if pair(case) is None:
+            return math.nan
+        return probability(outputs(case, shuffled(case)[None])[0], case.goal)
+
+
+class ShuffledFlipLoss(_Shuffled):
+    """1 where the flip is gone once the frames are in a random order, else 0; NaN without a flip."""
+
+    card = Card(
+        name="flip_lost_shuffled",
+        question="How many flips depend on the order of the frames?",
+        criterion="spatiotemporal consistency",
+        direction=None,
+        unit="rate",
+        range=(0.0, 1.0),
+        source="shuffled-frame control of action recognition; one seeded order per video",
+        failure_modes="Over flipped videos only: read it beside FR and n. Near 1 for a purely temporal edit, and for a "
+        "fragile one; a pattern in single frames may stay. Where classes differ in looks, a good counterfactual keeps "
+        "its flip. Compare with the row of true_edit.",
+    )
+
+    def score(self, case: Case) -> float:
+        if pair(case) is None or not flipped(case):
+            return math.nan
+        return 1.0 - survives(case, shuffled(case)[None])
+
+
+class FirstFrameL1(SampleMetric):
+    """Mean absolute difference between the first frames of original and counterfactual."""
+
+    card = Card(
+        name="first_frame_L1",
+        question="Does the counterfactual start where the original does?",
+        criterion="spatiotemporal consistency",
+        direction="lower",
+        unit="fraction of the 8-bit range",
+        range=(0.0, 1.0),
+        source="definition; the first frame is what an image-to-video generator is given",
+        failure_modes="Zero for a method that does nothing, and for a video that jumps away from its first frame: read "
+        "it beside the other metrics of motion. Where the classes differ in the first frame it has to change.",
+    )
+
+    def score(self, case: Case) -> float:
+        videos = pair(case)
+        return math.nan if videos is None else float((videos[0][0].double() - videos[1][0].double()).abs().mean())

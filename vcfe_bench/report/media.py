@@ -1,0 +1,69 @@
+"""Videos for a browser: all frames in one PNG, which every browser draws pixel by pixel without a codec."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from vcfe_bench import video_io
+from vcfe_bench.errors import UsageError
+from vcfe_bench.store import Store
+
+FOLDER = "media"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of frames, row by row from the top left; ``file`` is relative to the report, sizes are in pixels."""
+
+    file: str
+    columns: int
+    frames: int
+    width: int
+    height: int
+
+
+class Media:
+    """The sheets of a report under ``media/``, named by content: a video is written once however often it is shown."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._sheets: dict[str, Sheet] = {}
+
+    def sheet(self, store: Store, video: str, sha256: str) -> Sheet:
+        """The sheet of a stored video.
+
+        Raises:
+            UsageError: the video is missing or damaged.
+        """
+        if sha256 not in self._sheets:
+            try:
+                pixels = store.video(video)
+            except OSError:
+                raise UsageError(f"{store.path}/videos/{video}{video_io.SUFFIX} is missing or damaged") from None
+            file = f"{FOLDER}/{sha256[:20]}.png"
+            (self.root / FOLDER).mkdir(parents=True, exist_ok=True)
+            image = tile(pixels)
+            Image.fromarray(image).save(self.root / file)
+            frames, _, height, width = pixels.shape
+            self._sheets[sha256] = Sheet(file, image.shape[1] // width, frames, width, height)
+        return self._sheets[sha256]
+
+
+def tile(pixels: Tensor) -> np.ndarray:
+    """The frames of a uint8 ``[T, 3, H, W]`` video in a near-square of whole frames, ``[rows H, columns W, 3]``.
+
+    Places beyond the last frame are black.
+    """
+    frames, _, height, width = pixels.shape
+    columns = math.ceil(math.sqrt(frames * height / width))
+    rows = math.ceil(frames / columns)
+    padded = np.zeros((rows * columns, 3, height, width), np.uint8)
+    padded[:frames] = pixels.numpy()
+    grid = padded.reshape(rows, columns, 3, height, width)
+    return grid.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)

@@ -1,0 +1,233 @@
+"""Plots of a report as inline SVG that follows the page: its font, its text colour, its colours of methods.
+
+Methods are told apart by colour and by marker; ``MARKERS`` and the page's ``--series-<k>`` are the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from vcfe_bench import goals
+from vcfe_bench.leaderboard import ARROWS, shown
+from vcfe_bench.report.gallery import World
+from vcfe_bench.report.words import asked
+
+SIZE = (3.6, 2.7)
+"""Of a plot, in inches."""
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
+"""Of the methods in turn: for matplotlib, and as a character."""
+COLOURS = 8
+"""Number of colours of methods, ``--series-0`` to ``--series-7`` of the style sheet."""
+TICK = 22
+"""Longest name of a method beside an axis."""
+QUARTILES = (25, 50, 75)
+SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
+SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing: its title, the SVG element."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Plots of one kind with a sentence on how to read them."""
+
+    title: str
+    reading: str
+    plots: tuple[Plot, ...]
+
+
+def groups(world: World, rows: pd.DataFrame, metrics: list[dict[str, Any]], methods: Sequence[str]) -> Iterator[Group]:
+    """All plots of a world, without the kinds for which there is nothing to draw.
+
+    ``rows`` is its part of ``Leaderboard.frame``; ``methods`` gives each method its place in the key.
+    """
+    places = {method: place for place, method in enumerate(methods)}
+    done = world.records[world.records["status"] == "ok"]
+    by_criterion = dict(shown(rows, metrics))
+    rates = [metric for metric in by_criterion.get("validity", []) if metric["unit"] == "rate"]
+    near = [metric for metric in by_criterion.get("proximity", []) if metric["direction"]]
+    spread = [m for found in by_criterion.values() for m in found if m["level"] == "sample" and m["unit"] != "rate"]
+    kinds = (
+        Group(
+            "Validity against proximity",
+            "A good explanation does what was asked and changes little. Lines are 95 % intervals over videos.",
+            tuple(_against(rows, y, x, places) for y in rates for x in near),
+        ),
+        Group(
+            "Distributions",
+            "One dot per video and goal; the bar holds the middle half, the line is the median.",
+            tuple(_distribution(done, metric, places) for metric in spread),
+        ),
+        Group(
+            "Convergence",
+            "Losses at work: the median over videos, and the middle half.",
+            tuple(_convergence(world, places)),
+        ),
+        Group(
+            "From source to goal",
+            "Rows: what the target says of the original. Columns: what was asked for. Cells: met of asked."
+            if world.classes
+            else "What the target says of the counterfactual against what was asked; on the line, just that.",
+            tuple(_confusion(done, method, world.classes) for method in places if (done["method"] == method).any())
+            if world.classes
+            else (_reached(done, places),),
+        ),
+    )
+    yield from (kind for kind in kinds if kind.plots)
+
+
+def _axes(title: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot(title=title)
+    axes.grid(color="#000000", alpha=0.12, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _colour(place: int) -> str:
+    """A stand-in for ``--series-<k>``, which matplotlib does not know."""
+    return f"#fe00{place % COLOURS:02x}"
+
+
+def _marker(place: int) -> str:
+    return MARKERS[place % len(MARKERS)][0]
+
+
+def _named(metric: Mapping[str, Any]) -> str:
+    return f"{metric['name']}{ARROWS[metric['direction']]}"
+
+
+def _tick(method: str) -> str:
+    return method if len(method) <= TICK else f"{method[: TICK - 1]}…"
+
+
+def _against(rows: pd.DataFrame, y: Mapping[str, Any], x: Mapping[str, Any], places: Mapping[str, int]) -> Plot:
+    title = f"{y['name']} against {x['name']}"
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _axes(title)
+        for _, row in rows.iterrows():
+            place = places[row["method"]]
+            at = [(row[m["name"]], row[f"{m['name']}_low"], row[f"{m['name']}_high"]) for m in (x, y)]
+            across, up = ([[max(value - low, 0)], [max(high - value, 0)]] for value, low, high in at)
+            axes.errorbar(
+                at[0][0], at[1][0], up, across, _marker(place), color=_colour(place), elinewidth=1, markersize=6
+            )
+        axes.set(xlabel=_named(x), ylabel=_named(y), ylim=(-0.05, 1.05))
+        return Plot(title, _svg(figure, title))
+
+
+def _distribution(done: pd.DataFrame, metric: Mapping[str, Any], places: Mapping[str, int]) -> Plot:
+    name = metric["name"]
+    values = {method: part for method in places if len(part := done.loc[done["method"] == method, name].dropna())}
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _axes(name, (SIZE[0], 0.8 + 0.32 * len(values)))
+        for line, (method, part) in enumerate(values.items()):
+            low, middle, high = np.percentile(part, QUARTILES)
+            colour = _colour(places[method])
+            axes.barh(line, high - low, 0.6, low, color=colour, alpha=0.25)
+            axes.vlines(middle, line - 0.3, line + 0.3, color=colour, linewidth=2)
+            aside = 0.2 * np.sin(np.arange(len(part)) * 2.4)
+            axes.scatter(part, line + aside, 7, colour, marker=_marker(places[method]), linewidths=0, alpha=0.8)
+        axes.set_yticks(range(len(values)), [_tick(method) for method in values])
+        axes.invert_yaxis()
+        axes.set_xlabel(", ".join(filter(None, (name, metric["unit"]))) + ARROWS[metric["direction"]])
+        return Plot(name, _svg(figure, f"Distribution of {name} by method"))
+
+
+def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
+    """One plot for each series of each method that is called a loss."""
+    series: dict[tuple[str, str], list[np.ndarray]] = {}
+    for store, record in world.done():
+        for name, values in (store.arrays("traces", record["id"]) or {}).items():
+            if "loss" in name and np.isfinite(values).any():
+                series.setdefault((record["method"], name), []).append(np.asarray(values, float))
+    for (method, name), runs in sorted(series.items(), key=lambda entry: places[entry[0][0]]):
+        padded = np.full((len(runs), max(map(len, runs))), np.nan)
+        for line, run in zip(padded, runs, strict=True):
+            line[: len(run)] = run
+        known = np.flatnonzero(np.isfinite(padded).any(axis=0))
+        low, middle, high = np.nanpercentile(padded[:, known], QUARTILES, axis=0)
+        title = f"{_tick(method)}: {name}"
+        with matplotlib.rc_context(SETTINGS):
+            figure, axes = _axes(title)
+            axes.fill_between(known + 1, low, high, color=_colour(places[method]), alpha=0.25, linewidth=0)
+            axes.plot(known + 1, middle, color=_colour(places[method]))
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+            axes.set(xlabel="iteration", ylabel=name)
+            yield Plot(title, _svg(figure, f"{name} of {method} by iteration"))
+
+
+def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
+    part = done[done["method"] == method]
+    goal = part["goal"].map(lambda text: asked(text, classes))
+    columns = [name for name in classes if name in set(goal)] + sorted(set(goal) - set(classes))
+    cells = part.assign(goal=goal).groupby(["prediction", "goal"])["met"].agg(["sum", "count"])
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _axes(_tick(method), (0.9 + 0.5 * max(len(columns), 3), 0.9 + 0.34 * len(classes)))
+        axes.grid(False)
+        for (source, wished), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
+            corner = (columns.index(wished), int(source))
+            axes.add_patch(Rectangle(corner, 1, 1, color=_colour(0), alpha=0.6 * met / count, linewidth=0))
+            axes.text(corner[0] + 0.5, corner[1] + 0.5, f"{met}/{count}", ha="center", va="center")
+        axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+        axes.set_yticks(np.arange(len(classes)) + 0.5, classes)
+        axes.set(xlim=(0, len(columns)), ylim=(len(classes), 0), xlabel="goal", ylabel="source")
+        return Plot(_tick(method), _svg(figure, f"Goals met by {method}, by source and goal"))
+
+
+def _reached(done: pd.DataFrame, places: Mapping[str, int]) -> Plot:
+    title = "reached against asked"
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _axes(title)
+        for method, place in places.items():
+            part = done[done["method"] == method]
+            pairs = [
+                (wished, after[0])
+                for text, after in zip(part["goal"], part["after"], strict=True)
+                if (wished := goals.goal_value(goals.parse(text))) is not None
+            ]
+            wanted, reached = np.array(pairs).reshape(-1, 2).T
+            axes.scatter(wanted, reached, 14, _colour(place), marker=_marker(place), linewidths=0, alpha=0.8)
+        low, high = axes.get_xlim()
+        axes.plot([low, high], [low, high], color="#000000", alpha=0.4, linewidth=1)
+        axes.set(xlabel="asked", ylabel="reached")
+        return Plot(title, _svg(figure, "Values that the target says, against values asked for, by method"))
+
+
+def _svg(figure: Figure, about: str) -> str:
+    """The figure as an element of an HTML page, ``about`` being its text for those who do not see it.
+
+    A page holds many: the names inside an element begin with a hash of it, so that none refers to another.
+    """
+    figure.savefig(buffer := StringIO(), format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    element = re.sub(r'<g id="[\w.]+">', "<g>", text[text.index("<svg") :])
+    element = re.sub(r'style="[^"]*"', lambda style: _themed(style[0]), element)
+    own = hashlib.sha256(element.encode()).hexdigest()[:8]
+    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", element)
+    return element.replace("<svg ", f'<svg role="img" aria-label="{escape(about)}" ', 1)
+
+
+def _themed(style: str) -> str:
+    style = re.sub(r"#fe00([0-9a-f]{2})", lambda found: f"var(--series-{int(found[1], 16)})", style)
+    return style.replace("#000000", "currentColor")
