@@ -26,6 +26,8 @@ METHOD_WIDTH = 32
 """Longer specs are folded."""
 TITLE_WIDTH = 12
 """Longer names of metrics are broken at their underscores."""
+ABREAST = 4
+"""Metrics side by side in a terminal of 80 columns."""
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 CALLS = "evaluations_"
 PARTS: Mapping[str, Mapping[str, float]] = {
@@ -171,7 +173,8 @@ def render(board: Leaderboard) -> RenderableType:
     parts: list[RenderableType] = []
     frame = board.frame
     for criterion, metrics in shown(frame, board.metrics):
-        parts.append(_section(criterion, frame, metrics))
+        for first in range(0, len(metrics), ABREAST):
+            parts.append(_section(criterion, frame, metrics[first : first + ABREAST]))
     parts.append(_cost(frame))
     parts += [Text(note, style="dim", overflow="fold") for note in notes(board)]
     return Group(*parts)

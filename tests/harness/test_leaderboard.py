@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -79,3 +80,16 @@ def test_the_same_records_give_the_same_table(finished: Path) -> None:
 
 def test_numbers_have_few_digits() -> None:
     assert [leaderboard.number(x) for x in (0.12345, 12.345, 1234.5, -3.0)] == ["0.123", "12.3", "1,234", "-3.000"]
+
+
+def test_many_metrics_of_one_criterion_stay_readable_in_80_columns() -> None:
+    names = [f"metric{letter}" for letter in "abcdefghi"]
+    card = {"criterion": "realism", "direction": "higher", "level": "sample", "unavailable": None, "problems": None}
+    row: dict = {"method": "a-method", "n": 8, "failed": 0, "skipped": 0, "seconds": 1.0, "peak_memory_mb": 1.0}
+    for name in names:
+        row |= {name: 0.5, f"{name}_low": 0.25, f"{name}_high": 0.75, f"{name}_n": 8}
+    frame = pd.DataFrame([{**row, "reasons": ""}])
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(leaderboard.render(leaderboard.Leaderboard(frame, [{"name": name, **card} for name in names])))
+    text = console.export_text()
+    assert all(f"{name} ↑" in text for name in names)
