@@ -39,6 +39,15 @@ def _queries(goals=(0, 1, 0, 1), seed: int = 0) -> list[Query]:
     ]
 
 
+class _SecondDraw(Query):
+    """A query whose first noise is the second of the query that it repeats."""
+
+    def generator(self, component: str = "") -> torch.Generator:
+        random = super().generator(component)
+        torch.randn(4, 3, 4, 4, generator=random)
+        return random
+
+
 SHORT = {"steps": 3, "iterations": 6, "inversion_iterations": 4}
 
 
@@ -71,12 +80,10 @@ def test_style_loss_ignores_shifts_and_sees_brightness():
 
 @pytest.mark.slow
 def test_goal_loss_falls_and_the_trace_is_complete(context):
-    params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2, "enough": 0})
+    params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2, "enough": 0, "patience": 0})
     for explanation in BTTF(params).run(_queries(), context):
         losses = [v for v in explanation.trace["goal_loss"] if v == v]
         assert len(losses) == 30
-        assert explanation.trace["n"] == [1] * 14 + [2] * 10 + [3] * 10
-        assert explanation.evaluations["generator"] == 2 * sum(explanation.trace["n"]) + 3
         assert explanation.trace["n"] == [1] * 14 + [2] * 10 + [3] * 10
         assert explanation.evaluations["generator"] == 2 * sum(explanation.trace["n"]) + 3
         assert {len(v) for v in explanation.trace.values()} == {34}
@@ -115,7 +122,7 @@ def test_the_first_iteration_is_one_adamw_step_on_equation_2(context):
 @pytest.mark.slow
 def test_the_shell_keeps_the_norm_of_the_noise(context):
     for shell in (True, False):
-        params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell, "enough": 0})
+        params = BTTFParams(**{**SHORT, "iterations": 20, "rate": 0.3, "shell": shell, "enough": 0, "patience": 0})
         for explanation in BTTF(params).run(_queries(), context):
             start, end = explanation.trace["noise_norm"][0], explanation.trace["noise_norm"][-1]
             assert (abs(end - start) < 0.02 * start) == shell
@@ -147,9 +154,35 @@ def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_l
         assert explanation.evaluations["target"] == len(explanation.trace["n"])
 
 
+def test_a_start_in_vain_is_drawn_anew_and_its_moments_are_forgotten(context):
+    short = {"steps": 1, "inversion": False, "enough": 0, "rate": 0.3}
+    results = BTTF(BTTFParams(**short, iterations=5, patience=2)).run(_queries(), context)
+    one_start = BTTF(BTTFParams(**short, iterations=5, patience=0)).run(_queries(), context)
+    from_second = BTTF(BTTFParams(**short, iterations=2, patience=0)).run(
+        [_SecondDraw(query.sample, query.goal, query.seed) for query in _queries()], context
+    )
+    for explanation, other, second in zip(results, one_start, from_second, strict=True):
+        assert explanation.trace["loss"][:2] == other.trace["loss"][:2]
+        assert explanation.trace["loss"][2] != other.trace["loss"][2]
+        assert explanation.trace["loss"][2:4] == pytest.approx(second.trace["loss"], rel=1e-4)
+
+
+def test_the_last_iteration_is_not_spent_on_a_new_start(context):
+    short = {"steps": 1, "inversion": False, "enough": 0, "iterations": 2}
+    videos = [
+        torch.stack([e.video for e in BTTF(BTTFParams(**short, patience=patience)).run(_queries(), context)])
+        for patience in (0, 2)
+    ]
+    assert torch.equal(*videos)
+
+
+def test_the_paper_begins_once():
+    assert BTTF.presets["paper"]["patience"] == 0
+
+
 def test_neighbours_do_not_change_a_bit(context):
     first = [e.trace["goal_loss"][4] for e in BTTF(BTTFParams(**SHORT, enough=0)).run(_queries(), context)]
-    method = BTTF(BTTFParams(**SHORT, enough=sum(sorted(first)[1:3]) / 2))
+    method = BTTF(BTTFParams(**SHORT, enough=sum(sorted(first)[1:3]) / 2, patience=2))
     results = method.run(_queries(), context)
     assert len({len(e.trace["n"]) for e in results}) > 1
     others = _queries(goals=(1, 1, 1, 0), seed=50)
