@@ -111,6 +111,8 @@ def resolve(request: Request) -> Setup:
             f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "
             f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
         )
+    if not dataset.size(request.split):
+        raise UsageError(f"dataset '{dataset.spec}' has no videos in its {request.split} split")
     asked = questions.read(request.goals, target.classes or dataset.classes, dataset.values)
     return Setup(request, methods, dataset, target, _generator(request, dataset), asked)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,6 +10,8 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
+
+from vcfe_bench import decoding
 
 SUFFIX = ".mkv"
 
@@ -32,18 +33,8 @@ def content_hash(pixels: Tensor) -> str:
 
 
 def write(path: Path, pixels: Tensor, fps: float) -> None:
-    """Store a uint8 ``[T, 3, H, W]`` video losslessly. ``bgr0`` is FFV1's only 8-bit RGB; frames carry checksums."""
-    frames = pixels.permute(0, 2, 3, 1).contiguous().numpy()
-    with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
-        rate = Fraction(fps).limit_denominator(1001)
-        stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slicecrc": "1", "slices": "1"})
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "bgr0"
-        stream.codec_context.thread_count = 1
-        reformatter = VideoReformatter()
-        for frame in frames:
-            packed = reformatter.reformat(av.VideoFrame.from_ndarray(frame, format="rgb24"), format="bgr0")
-            container.mux(stream.encode(packed))
-        container.mux(stream.encode(None))
+    """Store a uint8 ``[T, 3, H, W]`` video losslessly."""
+    decoding.write_lossless(path, pixels.permute(0, 2, 3, 1).contiguous().numpy(), fps)
 
 
 def read(path: Path) -> Tensor:

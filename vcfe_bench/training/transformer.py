@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ def encode_pool(
     model: WanModel, dataset: Dataset, size: int, folder: Path, log: Callable[[str], None]
 ) -> dict[str, Tensor]:
     """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept on disk."""
-    file = folder / f"latents-{dataset.spec}-{size}-{fingerprint(model.vae)[:12]}.pt"
+    name = hashlib.sha256(f"{dataset.spec}-{size}-{fingerprint(model.vae)}".encode()).hexdigest()[:12]
+    file = folder / f"latents-{name}.pt"
     if file.exists():
         return torch.load(file, weights_only=True)
     latents, conditions = [], []
