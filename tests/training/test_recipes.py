@@ -110,6 +110,25 @@ def test_an_adversary_attacks_every_clip(tmp_path):
     assert distance[0] < 0.1 * distance[1]
 
 
+def test_the_attack_grows(monkeypatch, tmp_path):
+    sizes = []
+    whole = target._attacked
+
+    def attacked(adversary, size, model, dataset, clips, seed):
+        full, part = (whole(adversary, share, model, dataset, clips, seed) for share in (1.0, size))
+        change, full_change = (
+            torch.stack([new - old for (new, _), (old, _) in zip(found, clips, strict=True)]) for found in (part, full)
+        )
+        torch.testing.assert_close(change, size * full_change)
+        sizes.append(size)
+        return part
+
+    monkeypatch.setattr(target, "_attacked", attacked)
+    recipe = TargetRecipe(steps=4, batch=2, adversary="pgd[steps=1]", ramp=0.75)
+    target.train(ShapeMoving(), tmp_path, recipe, _quiet)
+    assert sizes == pytest.approx([1 / 3, 2 / 3, 1, 1])
+
+
 def test_training_goes_on_from_given_weights(tmp_path):
     recipe = TargetRecipe(steps=2, batch=2)
     first = target.train(ShapeMoving(), tmp_path / "first", recipe, _quiet)

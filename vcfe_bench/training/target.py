@@ -26,8 +26,9 @@ class TargetRecipe:
     Linear layers start from Xavier's distribution: with torchvision's deviation of 0.02, made for wide networks, a
     narrow one stays at chance for thousands of steps, since motion only shows in products of features.
 
-    ``adversary``: spec of an attack; every clip is then attacked before the step (Madry et al. 2018). ``start``: a
-    safetensors file of the same network to begin with.
+    ``adversary``: spec of an attack; every clip is then attacked before the step (Madry et al. 2018). The perturbation
+    grows linearly to its full size over the first ``ramp`` of the steps: against the full one at once, a trained network
+    falls back to chance and stays there. ``start``: a safetensors file of the same network to begin with.
     """
 
     size: str = "mini"
@@ -38,6 +39,7 @@ class TargetRecipe:
     rate: float = 8e-4
     seed: int = 0
     adversary: str = ""
+    ramp: float = 0.4
     start: str = ""
 
 
@@ -82,7 +84,8 @@ def train(
         chosen = rng.integers(dataset.size("train"), size=recipe.batch)
         clips = [dataset.training_clip(int(index), rng) for index in chosen]
         if adversary:
-            clips = _attacked(adversary, model, dataset, clips, seeds.derive(recipe.seed, step))
+            size = min(1.0, (step + 1) / (recipe.ramp * recipe.steps))
+            clips = _attacked(adversary, size, model, dataset, clips, seeds.derive(recipe.seed, step))
         videos, labels = zip(*clips, strict=True)
         output = model(torch.stack(videos))
         if values is None:
@@ -102,8 +105,10 @@ def train(
 Clip = tuple[Tensor, int | float]
 
 
-def _attacked(adversary: Method, model: nn.Module, dataset: Dataset, clips: list[Clip], seed: int) -> list[Clip]:
-    """The clips with what ``adversary`` does to them so that ``model``, in evaluation mode, misses their labels."""
+def _attacked(
+    adversary: Method, size: float, model: nn.Module, dataset: Dataset, clips: list[Clip], seed: int
+) -> list[Clip]:
+    """The clips with ``size`` times what ``adversary`` does so that ``model``, in evaluation mode, misses their labels."""
     context = Context(dataset, _InTraining(model.eval()))
     queries = [
         Query(Sample(str(i), video, label, 1.0), AvoidGoal(int(label)), seeds.derive(seed, i))
@@ -111,4 +116,7 @@ def _attacked(adversary: Method, model: nn.Module, dataset: Dataset, clips: list
     ]
     explanations = adversary.answer(queries, context)
     model.train()
-    return [(e.video, q.sample.label) for e, q in zip(explanations, queries, strict=True)]
+    return [
+        (torch.lerp(video, explanation.video, size), label)
+        for explanation, (video, label) in zip(explanations, clips, strict=True)
+    ]
