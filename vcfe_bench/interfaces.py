@@ -7,10 +7,11 @@ dataset yields and what a store returns lies on the 8-bit grid ``k / 255``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from vcfe_bench.goals import Goal
 
 Split = Literal["train", "test"]
+T = TypeVar("T")
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -42,8 +44,26 @@ class Plugin:
         self.params = self.Params() if params is None else params
 
 
+class Remembers:
+    """Keeps what was found out about it as long as it lives, so that nothing is computed twice."""
+
+    @cached_property
+    def _found(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What ``find`` returned when it was first asked for under ``key``."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+    def shared(self, part: Callable[[Self], T]) -> T:
+        """``part`` of this, computed once for all who ask for it."""
+        return self.once(part, lambda: part(self))
+
+
 @dataclass(frozen=True)
-class Sample:
+class Sample(Remembers):
     """One video of a dataset.
 
     Attributes:
@@ -126,6 +146,10 @@ class Track:
     boxes: np.ndarray
 
 
+AttributeValue = str | bool | float | None
+"""A category, whether something is there, a measured number, or None for what cannot be told."""
+
+
 class Dataset(Plugin, ABC):
     """A set of labelled videos with two splits, addressed by position."""
 
@@ -147,6 +171,14 @@ class Dataset(Plugin, ABC):
     """Spec of the generator that goes with the dataset when the user names none."""
     faults: tuple[str, ...] = ()
     """Names of what ``faulty_edit`` can do wrong."""
+    cause: tuple[str, ...] = ()
+    """Which of ``attributes_of`` make the label."""
+    identity: tuple[str, ...] = ()
+    """Which of ``attributes_of`` make the object that object: no goal asks for another one."""
+    shortcut: tuple[str, ...] = ()
+    """Which of ``attributes_of`` go with the label in training without making it."""
+    others: tuple[str, ...] = ()
+    """Specs of targets of other architectures than ``target``'s, trained independently of it."""
 
     @abstractmethod
     def size(self, split: Split) -> int:
@@ -198,6 +230,25 @@ class Dataset(Plugin, ABC):
         """
         raise NotImplementedError
 
+    def attributes_of(self, sample: Sample, video: Tensor) -> Mapping[str, AttributeValue] | None:
+        """What the content of ``video``, an edit of ``sample.video``, is like; None where there is nothing to measure.
+
+        The names are the same for all videos. A number is in units of the least difference that counts as a change;
+        None stands for what cannot be told.
+
+        Raises:
+            NotImplementedError: the dataset cannot measure attributes.
+        """
+        raise NotImplementedError
+
+    def shortcut_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        """The sample with the shortcut that goes with the goal, and the cause as it was, ``[T, 3, H, W]``.
+
+        Raises:
+            NotImplementedError: the dataset has no shortcut, or cannot render its scenes anew.
+        """
+        raise NotImplementedError
+
     def faulty_edit(self, sample: Sample, goal: Goal, fault: str) -> Tensor:
         """The true edit with one known fault, ``[T, 3, H, W]``: what a good metric should rank below the true edit.
 
@@ -217,6 +268,8 @@ class Target(Plugin, nn.Module, ABC):
     """
 
     classes: tuple[str, ...] = ()
+    clip: tuple[int, int, int] | None = None
+    """``(T, H, W)`` of the videos that the target is made for; None where any will do."""
 
     def __init__(self, params: Any = None) -> None:
         nn.Module.__init__(self)
@@ -403,11 +456,21 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Case:
+class Footage(Remembers):
+    """A video of what ``sample`` shows, as it is or edited."""
+
+    dataset: Dataset
+    sample: Sample
+    video: Tensor
+
+
+@dataclass(frozen=True)
+class Case(Remembers):
     """Everything a sample metric may look at: an original, its stored counterfactual, and what the target said of both.
 
     ``before`` and ``after`` are raw outputs ``[K]`` of the target; ``artefacts`` are what the method gave beside the
-    video. ``target`` is there for metrics that declare ``needs_target``.
+    video. ``target`` and ``generator`` are there for metrics that declare ``needs_target`` and ``needs_generator``,
+    ``others`` holds the targets that a metric names in ``other_targets``, by spec.
     """
 
     dataset: Dataset
@@ -418,6 +481,32 @@ class Case:
     after: Tensor
     artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
     target: Target | None = None
+    generator: Generator | None = None
+    others: Mapping[str, Target] = field(default_factory=dict)
+
+    @cached_property
+    def edited(self) -> Footage:
+        """The counterfactual."""
+        return Footage(self.dataset, self.sample, self.counterfactual)
+
+    @property
+    def original(self) -> Footage:
+        """The sample's own video, the same object for all counterfactuals of the sample."""
+        return self.sample.once(
+            ("original", self.dataset), lambda: Footage(self.dataset, self.sample, self.sample.video)
+        )
+
+    @property
+    def ideal(self) -> Footage:
+        """The true edit, the same object for all counterfactuals of the sample with this goal.
+
+        Raises:
+            NotImplementedError: the dataset cannot render its scenes anew.
+        """
+        return self.sample.once(
+            ("ideal", self.dataset, str(self.goal)),
+            lambda: Footage(self.dataset, self.sample, self.dataset.true_edit(self.sample, self.goal)),
+        )
 
 
 class SampleMetric(Plugin, ABC):
@@ -426,6 +515,16 @@ class SampleMetric(Plugin, ABC):
     card: Card
     needs_target: ClassVar[bool] = False
     """Whether ``score`` asks ``case.target`` again."""
+    needs_generator: ClassVar[bool] = False
+    """Whether ``score`` asks ``case.generator``."""
+
+    def other_targets(self, dataset: Dataset) -> Sequence[str]:
+        """Specs of the targets beside the run's that ``score`` asks."""
+        return ()
+
+    def curves(self, case: Case) -> Mapping[str, np.ndarray]:
+        """The curves ``[n]`` behind the value, by name, to be kept beside it."""
+        return {}
 
     def unavailable(self, dataset: Dataset) -> str | None:
         """Why the metric cannot be computed here (missing weights, no oracle), or None."""
@@ -450,9 +549,17 @@ class SetMetric(Plugin, ABC):
     def network(self) -> str:
         """Name of the feature network and its preprocessing; metrics of one network share one pass."""
 
-    @abstractmethod
+    def features_of(self, footage: Footage) -> np.ndarray:
+        """Features ``[n, D]`` of a video of a dataset: ``features``, unless the metric needs to know what is filmed."""
+        return self.features(footage.video)
+
     def features(self, video: Tensor) -> np.ndarray:
-        """Features ``[n, D]`` of one ``[T, 3, H, W]`` video (n = 1, or one row per frame)."""
+        """Features ``[n, D]`` of one ``[T, 3, H, W]`` video (n = 1, or one row per frame).
+
+        Raises:
+            NotImplementedError: the metric needs to know what is filmed.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Exit, Option, echo
 
+from vcfe_bench.cli import target as flags
+
 
 def run(
     methods: Annotated[str, Option(help="Methods, separated by commas, parameters in brackets.")],
@@ -20,7 +22,10 @@ def run(
             "For regressors, one: a drawn value; all: one below and one above; or a value to reach."
         ),
     ] = "one",
-    target: Annotated[str | None, Option(help="The classifier to explain; by default the dataset's own.")] = None,
+    target: Annotated[
+        str | None,
+        Option(help="The classifier to explain, or package.module:name of your own; by default the dataset's."),
+    ] = None,
     generator: Annotated[str | None, Option(help="The video generator, or none; by default the dataset's own.")] = None,
     preset: Annotated[str | None, Option(help="A named set of parameters, for all methods that have it.")] = None,
     seed: Annotated[int, Option(help="Base seed of all randomness.")] = 0,
@@ -28,6 +33,11 @@ def run(
     out: Annotated[
         Path | None, Option(help="The run's directory; by default runs/<dataset>-<hash of the configuration>.")
     ] = None,
+    weights: flags.Weights = None,
+    classes: flags.Classes = None,
+    clip: flags.Clip = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
 ) -> None:
     """Make counterfactuals, score them, print the leaderboard. The same command again goes on where it stopped."""
     from rich.console import Console
@@ -37,7 +47,8 @@ def run(
     from vcfe_bench.request import Request
 
     console = Console()
-    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset, seed)  # type: ignore[arg-type]
+    spec = flags.target_spec(target, weights, classes, clip, mean, std)
+    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed)  # type: ignore[arg-type]
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with display(console) as observer:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from vcfe_bench.cli import target as flags
+
 
 def score(
     directory: Annotated[Path | None, Argument(metavar="[DIR]", help="The directory of a run.")] = None,
@@ -17,11 +19,18 @@ def score(
         Path | None, Option(help="csv with the columns name and goal: a class, a value, or the text of a goal.")
     ] = None,
     dataset: Annotated[str | None, Option(help="The dataset of the originals.")] = None,
-    target: Annotated[str | None, Option(help="The target; by default the dataset's own.")] = None,
+    target: Annotated[
+        str | None, Option(help="The target, or package.module:name of your own; by default the dataset's.")
+    ] = None,
     method: Annotated[
         str | None, Option(help="The row's name; by default that of the counterfactuals' folder.")
     ] = None,
     out: Annotated[Path | None, Option(help="The new run's directory.")] = None,
+    weights: flags.Weights = None,
+    classes: flags.Classes = None,
+    clip: flags.Clip = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
 ) -> None:
     """Score the stored counterfactuals of a run anew, or videos that another program made.
 
@@ -35,7 +44,8 @@ def score(
 
     console = Console()
     chosen = None if metrics is None else tuple(specs.split(metrics))
-    given = (originals, counterfactuals, goals, dataset, target, method, out)
+    spec = flags.target_spec(target, weights, classes, clip, mean, std)
+    given = (originals, counterfactuals, goals, dataset, spec, method, out)
     if directory is not None:
         if given != (None,) * len(given):
             raise UsageError("either score a run again, or score given videos into --out, not both")
@@ -46,6 +56,6 @@ def score(
             raise UsageError("name a run, or --originals, --counterfactuals, --goals, --dataset and --out")
         name = method or counterfactuals.resolve().name
         with display(console) as observer:
-            asked = external.Given(originals, counterfactuals, goals, dataset, name, target)
+            asked = external.Given(originals, counterfactuals, goals, dataset, name, spec)
             directory = external.score(asked, out, chosen, observer)
     console.print(leaderboard.render(leaderboard.load(directory)))

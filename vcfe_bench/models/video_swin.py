@@ -108,6 +108,7 @@ class MSwin(FeatureTarget):
     Params = MSwinParams
     params: MSwinParams
     classes = ("up", "down", "left", "right")
+    clip = (17, 64, 64)
 
     def __init__(self, params: MSwinParams | None = None) -> None:
         super().__init__(params)

@@ -27,8 +27,8 @@ class TargetRecipe:
     narrow one stays at chance for thousands of steps, since motion only shows in products of features.
 
     ``adversary``: spec of an attack; every clip is then attacked before the step (Madry et al. 2018). The perturbation
-    grows linearly to its full size over the first ``ramp`` of the steps: against the full one at once, a trained network
-    falls back to chance and stays there. ``start``: a safetensors file of the same network to begin with.
+    grows linearly to its full size over the first ``ramp`` of the steps: against the full one at once, a trained
+    network falls back to chance and stays there. ``start``: a safetensors file of the same network to begin with.
     """
 
     size: str = "mini"
@@ -108,7 +108,7 @@ Clip = tuple[Tensor, int | float]
 def _attacked(
     adversary: Method, size: float, model: nn.Module, dataset: Dataset, clips: list[Clip], seed: int
 ) -> list[Clip]:
-    """The clips with ``size`` times what ``adversary`` does so that ``model``, in evaluation mode, misses their labels."""
+    """The clips with ``size`` times what ``adversary`` does to make ``model`` in evaluation mode miss their labels."""
     context = Context(dataset, _InTraining(model.eval()))
     queries = [
         Query(Sample(str(i), video, label, 1.0), AvoidGoal(int(label)), seeds.derive(seed, i))

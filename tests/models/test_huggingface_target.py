@@ -1,0 +1,80 @@
+"""Video classifiers of transformers, small and untrained, from directories as ``save_pretrained`` writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from vcfe_bench.errors import UsageError
+from vcfe_bench.models.huggingface_target import HuggingFaceParams, HuggingFaceTarget
+
+SMALL: dict[str, Any] = {
+    "image_size": 32,
+    "num_frames": 4,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "id2label": {0: "up", 1: "down", 2: "still"},
+}
+SQUARE = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+FAMILIES = {
+    "VideoMAE": ("VideoMAE", {"patch_size": 16, "tubelet_size": 2}),
+    "Timesformer": ("VideoMAE", {"patch_size": 16}),
+    "Vivit": ("Vivit", {"tubelet_size": [2, 16, 16]}),
+}
+"""Whose image processor goes with a family, and the arguments of its configuration."""
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family = request.param
+    processor, arguments = FAMILIES[family]
+    path = tmp_path_factory.mktemp(family)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**SMALL, **arguments)
+    getattr(transformers, f"{family}ForVideoClassification")(config).save_pretrained(path)
+    getattr(transformers, f"{processor}ImageProcessor")(**SQUARE).save_pretrained(path)
+    return path
+
+
+def videos() -> Tensor:
+    pixels = torch.randint(0, 256, (2, 4, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    return pixels.float() / 255
+
+
+def test_it_says_what_the_family_says_through_its_image_processor(folder: Path) -> None:
+    """Frames go the way of the family's documentation: 8-bit arrays through the image processor."""
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    network = transformers.AutoModelForVideoClassification.from_pretrained(folder).eval()
+    frames = [list((255 * video).byte().permute(0, 2, 3, 1).numpy()) for video in videos()]
+    clips = torch.stack([torch.as_tensor(np.array(processor(f)["pixel_values"])).reshape(4, 3, 32, 32) for f in frames])
+    target = HuggingFaceTarget(HuggingFaceParams(str(folder)))
+    with torch.no_grad():
+        torch.testing.assert_close(target(videos()), network(clips).logits, rtol=1e-4, atol=1e-5)
+    assert target.classes == ("up", "down", "still")
+    assert target.clip == (4, 32, 32)
+
+
+def test_the_gradient_reaches_every_frame(folder: Path) -> None:
+    video = videos().requires_grad_()
+    output = HuggingFaceTarget(HuggingFaceParams(str(folder)))(video)
+    (gradient,) = torch.autograd.grad(output[:, 0].sum(), video)
+    assert (gradient.abs().amax(dim=(2, 3, 4)) > 0).all()
+
+
+@pytest.mark.parametrize(("path", "message"), [("", "name a directory or an id"), ("empty", "empty cannot be loaded")])
+def test_what_is_wrong_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    with pytest.raises(UsageError, match=message) as caught:
+        HuggingFaceTarget(HuggingFaceParams(path))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,202 @@
+"""One video, explained from Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from tests.real_clips import CARPHONE, clip
+from vcfe_bench import explain, plugins, video_io
+from vcfe_bench.errors import UsageError
+from vcfe_bench.explain import Wish
+from vcfe_bench.one_video import OneVideo, OneVideoParams
+from vcfe_bench.store import Store
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames, 16×12, a second and a half long, the left third of the middle square brighter than the rest."""
+    path = tmp_path_factory.mktemp("film") / "dusk.mkv"
+    pixels = torch.randint(0, 100, (12, 3, 12, 16), generator=torch.Generator().manual_seed(0))
+    pixels[..., 2:6] += 40
+    video_io.write(path, pixels.byte(), 8)
+    return path
+
+
+def ask(film: Path, out: Path, **wish: Any) -> explain.Explained:
+    return explain.video(film, **{"target": "toy_conv", "method": "toy_push", "frames": 5, "size": 12, **wish}, out=out)
+
+
+@pytest.fixture(scope="module")
+def found(film: Path, tmp_path_factory: pytest.TempPathFactory) -> explain.Explained:
+    return ask(film, tmp_path_factory.mktemp("found") / "out", to="right", method="toy_push[rate=60,steps=8]")
+
+
+def test_the_target_is_made_to_say_something_else(found: explain.Explained) -> None:
+    target = plugins.TARGETS.build("toy_conv")
+    assert found.met
+    assert next(iter(found.before.classes)) == "left"
+    assert next(iter(found.after.classes)) == "right"
+    said = target(found.video[None])[0].detach().softmax(0)
+    assert found.after.classes["right"] == pytest.approx(float(said[2]))
+    assert sum(found.after.classes.values()) == pytest.approx(1)
+
+
+def test_the_folder_holds_what_people_look_at(found: explain.Explained) -> None:
+    counterfactual = video_io.read(found.folder / explain.COUNTERFACTUAL)
+    original = video_io.read(found.folder / explain.ORIGINAL)
+    assert torch.equal(video_io.dequantise(counterfactual), found.video)
+    assert original.shape == counterfactual.shape == (5, 3, 12, 12)
+    assert video_io.read(found.folder / explain.SIDE_BY_SIDE).shape == (5, 3, 12, 44)
+    with Image.open(found.folder / explain.STRIP) as strip:
+        assert strip.width > 1000
+        assert len(strip.convert("L").getcolors()) > 50
+    scores = json.loads((found.folder / explain.SCORES).read_text(), parse_constant=pytest.fail)
+    assert scores["met"] is True
+    assert scores["goal"] == "right"
+    assert scores["after"] == found.after.classes
+    l1 = float((counterfactual.double() - original.double()).abs().mean() / 255)
+    assert scores["scores"]["L1"] == pytest.approx(l1, rel=1e-6)
+    assert scores["scores"]["FR"] == 1
+
+
+def test_it_is_a_run_like_any_other(found: explain.Explained) -> None:
+    store = Store(found.folder)
+    record = store.table("records.parquet").iloc[0]
+    assert (record["goal"], record["status"], record["met"]) == ("class=2", "ok", True)
+    assert math.isnan(record["label"])
+    assert torch.equal(video_io.dequantise(store.video(record["video"])), found.video)
+
+
+def test_the_same_wish_is_answered_from_the_folder(film: Path, tmp_path: Path) -> None:
+    first = ask(film, tmp_path / "out", to=1)
+    journal = Store(first.folder).lines("task")
+    second = ask(film, tmp_path / "out", to="middle")
+    assert Store(first.folder).lines("task") == journal
+    assert torch.equal(first.video, second.video)
+    with pytest.raises(UsageError, match="holds another run"):
+        ask(film, tmp_path / "out", to="right")
+
+
+def test_seeds_decide_what_is_drawn(film: Path, tmp_path: Path) -> None:
+    videos = [ask(film, tmp_path / str(k), to="right", seed=seed).video for k, seed in enumerate((0, 0, 1))]
+    assert torch.equal(videos[0], videos[1])
+    assert not torch.equal(videos[0], videos[2])
+
+
+def test_a_regressor_is_brought_to_a_value(film: Path, tmp_path: Path) -> None:
+    found = ask(
+        film,
+        tmp_path / "out",
+        target="toy_meter",
+        method="toy_push[noise=0,rate=0.3,steps=20]",
+        value=55,
+        tolerance=2.5,
+    )
+    assert found.met
+    assert abs(found.after.value - 55) <= 2.5
+    assert found.after.value == pytest.approx(100 * float(found.video.mean()), rel=1e-5)
+    assert found.scores["MAE"] == pytest.approx(abs(found.after.value - 55), rel=1e-5)
+
+
+def test_beside_a_generator_stands_what_it_alone_does(film: Path, tmp_path: Path) -> None:
+    found = ask(film, tmp_path / "out", to="right", method="toy_half", generator="toy_blocks")
+    table = pd.read_csv(found.folder / "leaderboard.csv")
+    assert table["method"].tolist() == ["toy_half", "reconstruction"]
+    assert not found.met
+
+
+def test_a_generator_stretches_the_clip_to_what_it_can_make(film: Path) -> None:
+    class Shy:
+        clip = (6, 11, 11)
+        spec = "shy"
+
+    limits = plugins.GENERATORS.build("toy_blocks")
+    wish = Wish(film, "shy", "toy_half", to=1)
+    assert explain._clip(wish, Shy(), None) == (6, 11)
+    assert explain._clip(wish, Shy(), limits) == (9, 12)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({}, r"say with --to which class to reach; now the target says left 0\.\d+, "),
+        ({"to": "rihgt"}, r"the target knows no class 'rihgt'; did you mean 'right'\?"),
+        ({"to": 3}, "the target knows no class '3'; there are: left, middle, right"),
+        ({"to": "left"}, "the target already says what is asked for: left"),
+        ({"value": 3.0}, "the target knows classes, no values"),
+        ({"target": "toy_meter", "to": "left"}, "the target gives a value, no class"),
+        ({"target": "toy_meter", "value": 55.0}, r"with --value and --tolerance; now the target says \d"),
+        ({"target": "toy_meter", "value": 55.0, "tolerance": 0.0}, "--tolerance must be positive, not 0"),
+        ({"to": "right", "frames": None}, "'toy_conv' does not say which clips it wants: give --frames and --size"),
+        ({"to": "right", "frames": 1}, "has two frames or more and a side, not 1 frames of 12x12"),
+        ({"to": "right", "method": "toy_half"}, "needs a generator: name one with --generator"),
+        ({"to": "right", "method": "toy_half", "generator": "toy_blocks", "frames": 6}, "makes 4k\\+1 frames"),
+        ({"to": "right", "method": "toy_picky"}, "'toy_picky' skipped: not before dawn"),
+        ({"to": "right", "method": "toy_psuh"}, "unknown method 'toy_psuh'; did you mean 'toy_push'"),
+    ],
+)
+def test_what_is_wrong_is_told(film: Path, tmp_path: Path, wish: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ask(film, tmp_path / "out", **wish)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot read .*: No such file"), (b"", "the file is empty"), (b"no video", "cannot be used: not readable")],
+)
+def test_a_file_that_is_no_video_is_told_of(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "clip.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        ask(path, tmp_path / "out", to="right")
+
+
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
+    video_io.write(tmp_path / "one.mkv", torch.zeros(1, 3, 12, 12, dtype=torch.uint8), 8)
+    with pytest.raises(UsageError, match="has one frame only"):
+        OneVideo(OneVideoParams(str(tmp_path / "one.mkv")))
+
+
+def test_frames_are_spread_over_the_video_and_keep_its_speed(tmp_path: Path) -> None:
+    pixels = torch.arange(0, 210, 10).byte().view(21, 1, 1, 1).expand(21, 3, 8, 8)
+    video_io.write(tmp_path / "ramp.mkv", pixels, 10)
+    sample = OneVideo(OneVideoParams(str(tmp_path / "ramp.mkv"), 6, 8)).sample("test", 0)
+    assert (255 * sample.video[:, 0, 0, 0]).round().tolist() == [0, 40, 80, 120, 160, 200]
+    assert sample.fps == pytest.approx(2.5)
+
+
+@pytest.mark.slow
+def test_a_real_clip_flips_to_the_class_that_was_asked_for(tmp_path: Path) -> None:
+    found = explain.video(clip(CARPHONE), "i3d_kinetics400", to="driving car", method="pgd", out=tmp_path / "out")
+    assert next(iter(found.before.classes)) == "shaking head"
+    assert next(iter(found.after.classes)) == "driving car"
+    assert found.met
+    assert 0 < found.scores["L1"] < 0.02
+    assert found.scores["SSIM"] > 0.8
+
+
+@pytest.mark.slow
+def test_bttf_explains_a_video_with_the_embedded_generator(tmp_path: Path) -> None:
+    video = plugins.DATASETS.build("shape_moving").sample("test", 0)
+    video_io.write(tmp_path / "shape.mkv", video_io.quantise(video.video), video.fps)
+    names = plugins.TARGETS.build("m_swin").classes
+    found = explain.video(
+        tmp_path / "shape.mkv",
+        "m_swin",
+        to=names[(int(video.label) + 1) % 4],
+        method="bttf[iterations=2,steps=2]",
+        generator="wan_shape_moving",
+        frames=17,
+        size=64,
+        out=tmp_path / "out",
+    )
+    assert found.video.shape == (17, 3, 64, 64)

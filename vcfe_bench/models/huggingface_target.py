@@ -1,0 +1,52 @@
+"""Video classifiers of Hugging Face's ``transformers`` as targets: VideoMAE, TimeSformer, ViViT and their kin."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from vcfe_bench.errors import UsageError
+from vcfe_bench.models.clip_target import ClipTarget
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class HuggingFaceParams:
+    """``path``: a directory that ``save_pretrained`` wrote, or the id of a repository on the hub."""
+
+    path: str = ""
+
+
+class HuggingFaceTarget(ClipTarget):
+    """A video classifier of ``transformers``, by directory or id.
+
+    Sizes, normalisation and class names are those stored beside the weights. No code of the repository is run.
+    """
+
+    Params = HuggingFaceParams
+    params: HuggingFaceParams
+
+    def __init__(self, params: HuggingFaceParams | None = None) -> None:
+        from transformers import AutoModelForVideoClassification, AutoVideoProcessor
+
+        params = params or HuggingFaceParams()
+        if not params.path:
+            raise UsageError("name a directory or an id: huggingface[path=MCG-NJU/videomae-base-finetuned-kinetics]")
+        try:
+            network = AutoModelForVideoClassification.from_pretrained(params.path, dtype=torch.float32)
+            processor = AutoVideoProcessor.from_pretrained(params.path)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(f"{params.path} cannot be loaded as a video classifier: {reason}") from error
+        config = network.config
+        classes = tuple(config.id2label[index] for index in range(config.num_labels)) if config.num_labels > 1 else ()
+        side = processor.size.get("shortest_edge") or processor.size["height"]
+        frames = getattr(config, "num_frames", None) or config.frames_per_clip
+        super().__init__(params, network, (frames, side, side), classes, processor.to_json_string())
+        self.processor, self.input = processor, str(network.main_input_name)
+
+    def preprocess(self, video: Tensor) -> Tensor:
+        return self.processor(list(255 * video), return_tensors="pt")[self.input]
+
+    def decide(self, clip: Tensor) -> Tensor:
+        return self.network(**{self.input: clip}).logits
