@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torchmetrics.functional as F
@@ -121,6 +122,7 @@ def test_a_target_that_reads_motion():
     result = evaluate_target(_Shift(), ShapeMoving(), _Reverse(), limit=40, robust_limit=8)
     assert result == {
         "accuracy": 1.0,
+        "calibration_error": pytest.approx(0, abs=1e-3),
         "accuracy_n": 40,
         "robust_accuracy": 0.0,
         "robust_accuracy_n": 8,
@@ -152,6 +154,31 @@ def test_no_more_videos_are_counted_than_there_are():
     assert result["accuracy_n"] == result["robust_accuracy_n"] == 8
     assert result["accuracy"] == result["robust_accuracy"] == 0.25
     assert evaluate_generator(_Perfect(), _Shift(), _Few(), limit=100, steps=1, noises=1)["n"] == 8
+
+
+def test_a_target_of_one_confidence_is_miscalibrated_by_its_distance_from_the_accuracy():
+    result = evaluate_target(_Up(), ShapeMoving(), _Reverse(), limit=20, robust_limit=4)
+    assert result["calibration_error"] == pytest.approx(np.e / (np.e + 3) - result["accuracy"])
+
+
+class _Hesitant(_Shift):
+    """Right, but sometimes hardly so."""
+
+    fingerprint = "hesitant"
+
+    def forward(self, video):
+        return super().forward(video) * video.mean(dim=(1, 2, 3, 4))[:, None] / 10
+
+
+def test_calibration_error_by_its_definition():
+    samples = [ShapeMoving().sample("test", index) for index in range(40)]
+    said = _Hesitant()(torch.stack([s.video for s in samples])).double().softmax(1).numpy()
+    right = said.argmax(1) == np.array([s.label for s in samples])
+    bins = (said.max(1) * 15).astype(int)
+    expected = sum(abs(said.max(1)[bins == b].sum() - right[bins == b].sum()) for b in set(bins)) / 40
+    assert len(set(bins)) > 2
+    result = evaluate_target(_Hesitant(), ShapeMoving(), _Reverse(), limit=40, robust_limit=4)
+    assert result["calibration_error"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_method_that_needs_a_generator_is_no_attack(monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 import itertools
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -276,3 +277,60 @@ def test_pairs_that_are_not_finite_are_left_out_and_undefined_draws_do_not_count
     )
     assert (slope.low, slope.value, slope.high) == (2.0, 2.0, 2.0)
     assert pairs_interval([math.nan], [1.0], mean_error).n == 0
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_the_order_of_values_changes_no_bit(data):
+    rows = data.draw(
+        st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9), st.sampled_from("abcde")), min_size=3, max_size=9)
+    )
+    order = data.draw(st.permutations(rows))
+    statistics = (
+        lambda first, second, names: mean_interval(first, names),
+        paired_difference,
+        lambda first, second, names: pairs_interval(first, second, mean_error, names),
+    )
+    with patch("vcfe_bench.statistics.RESAMPLES", 49):
+        for statistic in statistics:
+            np.testing.assert_equal(statistic(*zip(*order, strict=True)), statistic(*zip(*rows, strict=True)))
+
+
+def test_the_order_of_videos_and_of_shards_changes_no_bit_of_a_distance():
+    rng = np.random.default_rng(0)
+    sides = [list(rng.normal(size=(12, 3, 8)).astype(np.float32)) for _ in range(2)]
+    names = [f"video {i // 2}" for i in range(12)]
+
+    def found(order) -> object:
+        return distance_interval(*([part[i] for i in order] for part in sides), mean_gap, [names[i] for i in order])
+
+    for order in (range(11, -1, -1), [*range(0, 12, 2), *range(1, 12, 2)], rng.permutation(12)):
+        assert found(order) == found(range(12))
+
+
+def test_many_videos_are_left_out_in_groups():
+    originals, counterfactuals = videos(0, 100), videos(1, 100, shift=5.0)
+    calls = []
+
+    def counted(a, b) -> float:
+        calls.append(len(a))
+        return mean_gap(a, b)
+
+    estimate = distance_interval(originals, counterfactuals, counted)
+    assert sorted(calls) == [97] * 20 + [98] * 20 + [100]
+    gaps = np.concatenate(counterfactuals)[:, 0] - np.concatenate(originals)[:, 0]
+    assert estimate.high - estimate.low == pytest.approx(2 * 2.02 * gaps.std() / 10, rel=0.3)
+    assert estimate.clusters == 100
+
+
+def test_an_interval_ends_where_the_distance_does_if_it_is_told():
+    originals = videos(0, 5)
+    noisy = [x + 0.1 * y for x, y in zip(originals, videos(1, 5), strict=True)]
+    free = distance_interval(originals, noisy, mean_gap)
+    assert free.low < 0
+    assert distance_interval(originals, noisy, mean_gap, lowest=0.0).low == 0
+
+
+def test_the_floor_does_not_depend_on_the_order_of_videos():
+    pool = videos(0, 20)
+    np.testing.assert_array_equal(real_against_real(pool[::-1], mean_gap), real_against_real(pool, mean_gap))

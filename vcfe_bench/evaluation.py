@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vcfe_bench import seeds
 from vcfe_bench.diffusion import denoise
@@ -18,13 +19,17 @@ from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sa
 from vcfe_bench.metrics.regression import r2, rmse
 
 BATCH = 16
+BINS = 15
+"""Bins of confidence, equally wide, of the expected calibration error."""
 
 
 def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> dict[str, Any]:
-    """Accuracy on ``limit`` test videos, robust accuracy on ``robust_limit`` (Table 1 of the BTTF paper), and controls.
+    """Accuracy and calibration on ``limit`` test videos, robust accuracy on ``robust_limit``, and controls.
 
-    A video counts as robust when the target is right on it and ``attack`` does not make it say something else. The
-    controls are what the dataset measures of its targets by itself.
+    Accuracy and robust accuracy are those of Table 1 of the BTTF paper: a video counts as robust when the target is
+    right on it and ``attack`` does not make it say something else. ``calibration_error`` is the expected calibration
+    error (arXiv 1706.04599, equation 3): how far confidence is from the share of right answers in each of ``BINS`` bins
+    of confidence, averaged over videos. The controls are what the dataset measures of its targets by itself.
 
     A regressor is measured by its errors on ``limit`` test videos: ``mae`` and ``rmse`` in the dataset's unit, and the
     coefficient of determination ``r2``; nothing attacks it.
@@ -38,11 +43,13 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
     if reason:
         raise UsageError(f"'{attack.spec}' cannot attack here: {reason}")
     limit, robust_limit = (min(n, dataset.size("test")) for n in (limit, robust_limit))
-    right = kept = 0
+    outputs, truth = [], []
     for samples in _batches(dataset, limit):
         with torch.no_grad():
-            predicted = target(_videos(samples)).argmax(1).tolist()
-        right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
+            outputs.append(target(_videos(samples)))
+        truth += [int(sample.label) for sample in samples]
+    said, true = torch.cat(outputs).double().softmax(dim=1), torch.tensor(truth)
+    kept = 0
     for samples in _batches(dataset, robust_limit, attack.width):
         queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
         videos = torch.stack([e.video for e in attack.answer(queries, Context(dataset, target))])
@@ -51,7 +58,8 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         labels = torch.tensor([s.label for s in samples])
         kept += int(((before == labels) & (after == labels)).sum())
     return {
-        "accuracy": right / limit,
+        "accuracy": float((said.argmax(1) == true).double().mean()),
+        "calibration_error": float(multiclass_calibration_error(said, true, said.shape[1], BINS)),
         "accuracy_n": limit,
         "robust_accuracy": kept / robust_limit,
         "robust_accuracy_n": robust_limit,

@@ -30,8 +30,10 @@ ABREAST = 4
 """Metrics side by side in a terminal of 80 columns."""
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 CALLS = "evaluations_"
+RECONSTRUCTION = "reconstruction"
+"""The reference that is the generator's floor."""
 PARTS: Mapping[str, Mapping[str, float]] = {
-    "set": {"low": math.nan, "high": math.nan, "floor": math.nan, "floor_n": math.nan},
+    "set": {"low": math.nan, "high": math.nan, "floor": math.nan, "floor_n": math.nan, RECONSTRUCTION: math.nan},
     "pair": {"low": math.nan, "high": math.nan, "n": 0},
 }
 """What stands beside the value of a metric over a whole set, by its level; and what does where there is no value."""
@@ -44,13 +46,15 @@ class Leaderboard:
 
     ``frame`` has one row per method: ``method, n, failed, skipped``, for each sample metric its mean with ``_low``,
     ``_high`` (95 % interval over videos) and ``_n``, for each set metric its value with ``_low``, ``_high``, ``_floor``
-    (real against real) and ``_floor_n``, for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the
-    costs and ``reasons``. ``metrics`` are the cards, ``missing`` the number of planned tasks that have not run.
+    (real against real), ``_floor_n`` and ``_reconstruction`` (the generator's D(E(x)) of as many of the same videos),
+    for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the costs and ``reasons``. ``metrics`` are
+    the cards, ``missing`` the number of planned tasks that have not run.
 
     A table of several runs (``join``) has more: before ``method`` the columns ``dataset, split, target, generator,
-    goals, videos, code, seed, runs`` of ``pooling.Row``, and for each sample metric with a direction its ``_group``
-    (methods that share a letter cannot be told apart) and ``_best`` (significantly better than every other method), by
-    the tests of ``comparison.ranks`` among rows that are equal in ``by``. ``notes`` say what is odd about the runs.
+    goals, videos, code, seed, among, runs`` and, where it divides, ``target_right`` of ``pooling.Row``, and for each
+    sample metric with a direction its ``_group`` (methods that share a letter cannot be told apart) and ``_best``
+    (significantly better than every other method), by the tests of ``comparison.ranks`` among rows that are equal in
+    ``by``. ``notes`` say what is odd about the runs.
     """
 
     frame: pd.DataFrame
@@ -74,20 +78,25 @@ def load(path: Path) -> Leaderboard:
     return Leaderboard(build(records, sets, metrics, order), metrics, planned - len(records))
 
 
-def join(paths: Sequence[Path], by: Sequence[str] = ("dataset", "target"), sort: str | None = None) -> Leaderboard:
+def join(
+    paths: Sequence[Path],
+    by: Sequence[str] = ("dataset", "target"),
+    sort: str | None = None,
+    among: str = pooling.ALL,
+) -> Leaderboard:
     """One table of several runs: other methods, other seeds, other machines. ``.frame`` is a plain DataFrame.
 
     Rows that are equal in ``by`` (names among ``pooling.DIVISIONS``) stand together and are compared; references are
-    shown but not compared. ``sort`` is a column, the better end of a metric first; by default
-    rows stand as in the runs.
+    shown but not compared. ``sort`` is a column, the better end of a metric first; by default rows stand as in the
+    runs. ``among``, one of ``pooling.CHOICES``, says which counterfactuals the table rests on.
 
     Raises:
         UsageError: as ``pooling.read``, or no such column.
     """
-    pool = pooling.read(paths, by)
+    pool = pooling.read(paths, by, among)
     metrics = sorted(pool.metrics, key=_place)
     rows = [{**row.context, **_row(row.method, row.records, row.sets, metrics)} for row in pool.rows]
-    frame = pd.DataFrame(rows)
+    frame = _with_reconstruction(pd.DataFrame(rows), metrics)
     sections = frame.groupby(list(by), sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     for metric in metrics:
         if metric["level"] == "sample" and metric["direction"] and not metric["unavailable"]:
@@ -125,7 +134,19 @@ def write(store: Store) -> Leaderboard:
 
 def build(records: pd.DataFrame, sets: pd.DataFrame, metrics: list[dict[str, Any]], order: list[str]) -> pd.DataFrame:
     """The table of ``Leaderboard.frame``, rows in ``order``."""
-    return pd.DataFrame([_row(method, records[records["method"] == method], sets, metrics) for method in order])
+    rows = [_row(method, records[records["method"] == method], sets, metrics) for method in order]
+    return _with_reconstruction(pd.DataFrame(rows), metrics)
+
+
+def _with_reconstruction(frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> pd.DataFrame:
+    """The table with the generator's floor of each set metric: the row of D(E(x)) over as many of the same videos."""
+    same = [name for name in (*pooling.DIVISIONS, pooling.AMONG, "n") if name in frame]
+    floors = frame[frame["method"] == RECONSTRUCTION].drop_duplicates(same).set_index(same)
+    places = pd.MultiIndex.from_frame(frame[same]) if len(same) > 1 else pd.Index(frame["n"])
+    for metric in metrics:
+        if metric["level"] == "set":
+            frame[f"{metric['name']}_{RECONSTRUCTION}"] = floors[metric["name"]].reindex(places).to_numpy(float)
+    return frame
 
 
 def _row(method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: list[dict[str, Any]]) -> dict[str, Any]:
@@ -216,8 +237,10 @@ def cell(row: pd.Series, metric: Mapping[str, Any]) -> Text:
     if metric["level"] != "set" and row[f"{name}_n"] != row["n"]:
         cell.append(f" n={row[f'{name}_n']:.0f}", style="yellow")
     if metric["level"] == "set":
-        floor = row[f"{name}_floor"]
+        floor, reconstruction = row[f"{name}_floor"], row[f"{name}_{RECONSTRUCTION}"]
         cell.append(f" floor {'-' if math.isnan(floor) else number(floor)}", style="dim")
+        if row["method"] not in REFERENCES and not math.isnan(reconstruction):
+            cell.append(f", D(E(x)) {number(reconstruction)}", style="dim")
     return cell
 
 
@@ -250,7 +273,10 @@ def number(value: float) -> str:
 def notes(board: Leaderboard) -> Iterator[str]:
     """What a reader has to know about the numbers of a table."""
     frame = board.frame
-    yield "[low, high]: 95 % interval over videos. floor: real videos against other real videos at the same n."
+    yield (
+        "[low, high]: 95 % interval over videos. floor: real videos against other real videos at the same n. D(E(x)): "
+        "originals against their own reconstructions by the generator, at the same n."
+    )
     if board.missing:
         yield f"{board.missing} planned tasks have not run yet: run the same command again."
     for _, row in frame.iterrows():
@@ -261,6 +287,10 @@ def notes(board: Leaderboard) -> Iterator[str]:
             yield f"{metric['name']} is empty: {metric['unavailable']}"
         elif metric["problems"]:
             yield f"{metric['name']} {metric['problems']}"
-        elif metric["level"] == "set" and frame["n"].max() < metric["min_samples"]:
-            wanted = f"{metric['min_samples']:,} samples"
-            yield f"{metric['name']} is biased at this n (its card asks for {wanted}): read it against its floor only."
+        elif metric["level"] == "set" and (fewest := frame.loc[frame[metric["name"]].notna(), "n"].min()) < (
+            wanted := metric["min_samples"]
+        ):
+            yield (
+                f"{metric['name']} is biased at this n: {fewest:,} videos are fewer than the {wanted:,} from which on "
+                "the covariance of its features has full rank. Read it against its floor only."
+            )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,25 @@ from torch import Tensor
 
 from vcfe_bench import goals, plan, plugins, records, seeds, statistics, video_io
 from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Card, Case, Dataset, Metric, PairMetric, Sample, SampleMetric, SetMetric, Target
+from vcfe_bench.interfaces import (
+    Card,
+    Case,
+    Dataset,
+    Footage,
+    Generator,
+    Metric,
+    PairMetric,
+    Sample,
+    SampleMetric,
+    SetMetric,
+    Target,
+)
 from vcfe_bench.observer import Observer
 from vcfe_bench.store import Store
 
 SETS, METRICS = "sets.parquet", "metrics.json"
+CURVES = "curves"
+"""Folder of the curves behind values, ``<record id>.npz``."""
 SET_COLUMNS = ["method", "metric", "version", "n", "value", "low", "high", "floor", "floor_n", "reason"]
 Line = dict[str, Any]
 
@@ -38,11 +53,11 @@ def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer:
     if up_to_date and not fresh and set(names) <= {card["spec"] for card in records.cards(store)}:
         return
     metrics, cards = _load(names, dataset, must_work=specs is not None)
-    metrics, target = _with_target(store, metrics, cards, must_work=specs is not None)
+    metrics, networks = _with_networks(store, dataset, metrics, cards, must_work=specs is not None)
     lines = [line for line in store.tasks().values() if line["status"] == "ok"]
     reader = _Reader(store, dataset)
     of_samples = [m for m in metrics if isinstance(m, SampleMetric)]
-    _score_samples(store, reader, of_samples, target, lines, observer, fresh)
+    _score_samples(store, reader, of_samples, networks, lines, observer, fresh)
     _score_sets(store, reader, [m for m in metrics if isinstance(m, SetMetric)], lines, observer, cards)
     _score_pairs(store, [m for m in metrics if isinstance(m, PairMetric)], lines)
     _add_problems(cards, store)
@@ -110,21 +125,42 @@ def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Met
     return metrics, cards
 
 
-def _with_target(
-    store: Store, metrics: list[Metric], cards: list[Line], must_work: bool
-) -> tuple[list[Metric], Target | None]:
-    """The run's target, built where a metric needs it; without it, what is left, the others' cards telling why."""
-    needy = [metric for metric in metrics if isinstance(metric, SampleMetric) and metric.needs_target]
-    if not needy:
-        return metrics, None
-    try:
-        return metrics, _target(store)
-    except UsageError as error:
-        if must_work:
-            raise
-        for metric in needy:
-            next(card for card in cards if card["name"] == metric.card.name)["unavailable"] = str(error)
-        return [metric for metric in metrics if metric not in needy], None
+class _Missing(UsageError):
+    """The run lacks what a metric asks for: the metric has no values, whoever named it."""
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What metrics may ask again: target and generator of the run, and other targets by spec."""
+
+    target: Target | None = None
+    generator: Generator | None = None
+    others: Mapping[str, Target] = field(default_factory=dict)
+
+
+def _with_networks(
+    store: Store, dataset: Dataset, metrics: list[Metric], cards: list[Line], must_work: bool
+) -> tuple[list[Metric], _Networks]:
+    """The networks that metrics ask; without one, what is left of the metrics, the others' cards telling why."""
+    target, generator = cache(partial(_target, store)), cache(partial(_generator, store))
+    others = cache(partial(_others, store, dataset))
+    left: list[Metric] = []
+    networks = _Networks()
+    for metric in metrics:
+        if isinstance(metric, SampleMetric):
+            try:
+                networks = _Networks(
+                    target() if metric.needs_target else networks.target,
+                    generator() if metric.needs_generator else networks.generator,
+                    {**networks.others, **others(tuple(metric.other_targets(dataset)))},
+                )
+            except UsageError as error:
+                if must_work and not isinstance(error, _Missing):
+                    raise
+                next(card for card in cards if card["name"] == metric.card.name)["unavailable"] = str(error)
+                continue
+        left.append(metric)
+    return left, networks
 
 
 def _target(store: Store) -> Target:
@@ -133,6 +169,33 @@ def _target(store: Store) -> Target:
     if target.fingerprint != planned["fingerprint"]:
         raise UsageError(f"target '{target.spec}' is not the one that was run: its weights or preprocessing changed")
     return target.eval().requires_grad_(False)
+
+
+def _generator(store: Store) -> Generator:
+    planned = store.configuration["generator"]
+    if planned is None:
+        raise _Missing("the run has no generator")
+    generator = plugins.GENERATORS.build(planned["spec"])
+    if generator.fingerprint != planned["fingerprint"]:
+        raise UsageError(f"generator '{generator.spec}' is not the one that was run: its weights or settings changed")
+    return generator
+
+
+def _others(store: Store, dataset: Dataset, specs: tuple[str, ...]) -> dict[str, Target]:
+    """Targets by spec, but for the one that was explained."""
+    found = {spec: plugins.TARGETS.build(spec) for spec in specs}
+    for target in found.values():
+        if target.classes != dataset.classes:
+            raise UsageError(
+                f"target '{target.spec}' knows the classes {', '.join(target.classes) or 'none'}; "
+                f"dataset '{dataset.spec}' has {', '.join(dataset.classes) or 'none'}"
+            )
+        target.eval().requires_grad_(False)
+    explained = store.configuration["target"]["fingerprint"]
+    left = {spec: target for spec, target in found.items() if target.fingerprint != explained}
+    if specs and not left:
+        raise _Missing("no target is named but the one that was explained")
+    return left
 
 
 def _describe(metric: Metric, reason: str | None) -> Line:
@@ -166,8 +229,12 @@ class _Reader:
         original = self.originals.get(index)
         return original.sha256 if original else video_io.content_hash(video_io.quantise(self.sample(index).video))
 
-    def original(self, index: int) -> Tensor:
-        return self.sample(index).video
+    def original(self, index: int) -> Footage:
+        sample = self.sample(index)
+        return Footage(self.dataset, sample, sample.video)
+
+    def edited(self, line: Line) -> Footage:
+        return Footage(self.dataset, self.sample(line["index"]), self.counterfactual(line))
 
     def counterfactual(self, line: Line) -> Tensor:
         try:
@@ -184,7 +251,7 @@ def _score_samples(
     store: Store,
     reader: _Reader,
     metrics: list[SampleMetric],
-    target: Target | None,
+    networks: _Networks,
     lines: list[Line],
     observer: Observer,
     fresh: bool,
@@ -204,15 +271,20 @@ def _score_samples(
             torch.tensor(line["before"]),
             torch.tensor(line["after"]),
             store.arrays("artefacts", line["id"]) or {},
-            target,
+            networks.target,
+            networks.generator,
+            networks.others,
         )
-        values, errors = {}, {}
+        values, errors, curves = {}, {}, store.arrays(CURVES, line["id"]) or {}
         for metric in due:
             try:
                 values[metric.card.name] = float(metric.score(case))
+                curves |= metric.curves(case)
             except Exception as error:
                 values[metric.card.name] = float("nan")
                 errors[metric.card.name] = plugins.describe(error)
+        if curves:
+            store.put_arrays(CURVES, line["id"], curves)
         versions = {metric.card.name: metric.card.version for metric in due}
         store.append("score", id=line["id"], values=values, versions=versions, errors=errors)
         observer.scored(count, len(work), "videos compared")
@@ -268,9 +340,9 @@ def _by_method(lines: list[Line]) -> dict[str, list[Line]]:
 
 def _see(features: _Features, reader: _Reader, lines: list[Line], others: Sequence[int], observer: Observer) -> None:
     """Show the network every video it has not seen: counterfactuals, their originals, and the others of the floor."""
-    videos: dict[str, Callable[[], Tensor]] = {}
-    for line in lines:
-        videos[line["video_sha256"]] = partial(reader.counterfactual, line)
+    videos: dict[str, Callable[[], Footage]] = {}
+    for line in sorted(lines, key=lambda line: line["index"]):
+        videos[line["video_sha256"]] = partial(reader.edited, line)
         videos[reader.hash(line["index"])] = partial(reader.original, line["index"])
     for index in others:
         videos[reader.hash(index)] = partial(reader.original, index)
@@ -284,7 +356,8 @@ def _distance(
 ) -> Line:
     """Distance between the counterfactuals of a method and their originals, with its interval."""
     try:
-        estimate = statistics.distance_interval(originals, counterfactuals, metric.distance, samples)
+        lowest = metric.card.range[0]
+        estimate = statistics.distance_interval(originals, counterfactuals, metric.distance, samples, lowest)
     except Exception as error:
         return _nothing(len(samples), plugins.describe(error))
     return {"n": len(samples), "value": estimate.value, "low": estimate.low, "high": estimate.high, "reason": ""}
@@ -346,10 +419,10 @@ class _Features:
         arrays = self.store.arrays(self.folder, sha256[:32])
         return None if arrays is None else arrays["features"]
 
-    def add(self, sha256: str, video: Callable[[], Tensor]) -> None:
+    def add(self, sha256: str, footage: Callable[[], Footage]) -> None:
         features = self.kept(sha256)
         if features is None:
-            features = self.metric.features(video())
+            features = self.metric.features_of(footage())
             self.store.put_arrays(self.folder, sha256[:32], {"features": features})
         self.memory[sha256] = features
 

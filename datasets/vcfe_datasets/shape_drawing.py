@@ -17,6 +17,8 @@ COLOURS = {
     "magenta": (220, 60, 210),
     "cyan": (50, 210, 220),
 }
+AREAS = {"disc": np.pi, "square": 4.0, "triangle": 2.0, "diamond": 2.0}
+"""Area of each shape whose bounding box is ``[-1, 1]²``."""
 BACKGROUNDS = {"black": (20, 20, 28), "white": (235, 235, 230), "slate": (70, 80, 100), "sand": (190, 170, 130)}
 
 

@@ -11,7 +11,7 @@ it touches it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 
 import numpy as np
@@ -20,9 +20,10 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Sample, Split, Target, Track
+from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target, Track
+from vcfe_datasets import shape_tracker
 from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
-from vcfe_datasets.shape_tracker import follow, track
+from vcfe_datasets.shape_tracker import colours, follow, measure, track
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 CLASSES = ("up", "down", "left", "right")
@@ -91,6 +92,8 @@ class ShapeMoving(ShapeWorld):
     target = "m_swin"
     generator = "wan_shape_moving"
     faults = ("teleports", "fades", "recoloured")
+    cause = ("direction",)
+    identity = ("shape", "colour", "size")
 
     def pixels(self, scene: Scene, label: int) -> np.ndarray:
         """The scene under a label, uint8 ``[T, 3, H, W]``."""
@@ -132,8 +135,19 @@ class ShapeMoving(ShapeWorld):
         return None if np.isnan(found.area).all() else found
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
-        found = track(_pixels(video), *_colours(Scene(**sample.attributes)), slowest=min(SPEEDS), fastest=max(SPEEDS))
+        found = _follow_steadily(_pixels(video), Scene(**sample.attributes))
         return None if found is None else found.direction
+
+    def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
+        """``direction`` and ``colour``, None where there is not one only, and what ``shape_tracker`` measures."""
+        content, pixels = Scene(**sample.attributes), _pixels(video)
+        seen = colours(pixels, content.background)
+        measured = measure(pixels, content.background, seen[0]) if seen else None
+        if measured is None:
+            return None
+        found = _follow_steadily(pixels, replace(content, colour=seen[0]))
+        direction = None if found is None else CLASSES[found.direction]
+        return {"direction": direction, "colour": seen[0] if len(set(seen)) == 1 else None, **measured}
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         if not isinstance(goal, ClassGoal):
@@ -161,6 +175,11 @@ class ShapeMoving(ShapeWorld):
         for half, colour in zip((slice(frames // 2), slice(frames // 2, frames)), colours, strict=True):
             paint(video[half], content.shape, colour, centres[half], content.size, opacity=opacity[half])
         return torch.from_numpy(video).float() / 255
+
+
+def _follow_steadily(pixels: np.ndarray, scene: Scene) -> shape_tracker.Track | None:
+    """The scene's object in ``pixels [T, 3, H, W]`` (0–255), where it moves as objects of this dataset do."""
+    return track(pixels, *_colours(scene), slowest=min(SPEEDS), fastest=max(SPEEDS))
 
 
 def _pixels(video: Tensor) -> np.ndarray:

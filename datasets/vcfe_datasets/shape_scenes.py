@@ -24,8 +24,8 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Sample, Split
-from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
+from vcfe_bench.interfaces import AttributeValue, Sample, Split
+from vcfe_datasets.shape_drawing import AREAS, BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shape_moving import DIRECTIONS
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
@@ -61,8 +61,6 @@ CONTRAST = 40.0
 """Difference (of 255) from the background above which a pixel belongs to an object."""
 FAINT = 0.2
 """Opacity below which a pixel does not count for an object's area and place."""
-AREAS = {"disc": np.pi, "square": 4.0, "triangle": 2.0, "diamond": 2.0}
-"""Area of each shape of size 1."""
 SMALLEST = 2.0 * min(SIZES) ** 2
 """Area of the smallest object."""
 VARIANTS = {"translating": 4, "turning": 2}
@@ -335,6 +333,7 @@ class ShapeScenes(ShapeWorld):
     attributes: tuple[str, ...] = ATTRIBUTES
     """Names of all attributes."""
     class_attributes = CLASS_ATTRIBUTES
+    cause = RING
 
     def pixels(self, scene: Scene) -> np.ndarray:
         """The scene's video, uint8 ``[T, 3, H, W]``."""
@@ -367,6 +366,14 @@ class ShapeScenes(ShapeWorld):
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
         found = self.recognise(sample, video)
         return None if found is None else label(item.look for item in found)
+
+    def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
+        """Which attributes the objects have, and the number of ``objects``."""
+        found = self.recognise(sample, video)
+        if found is None:
+            return None
+        present = set(itertools.chain.from_iterable(item.look for item in found))
+        return {**{name: name in present for name in ATTRIBUTES}, "objects": float(len(found))}
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         """The nearest scene of the goal's class (see ``nearest``)."""

@@ -22,11 +22,11 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Sample, Split, Target
+from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target
 from vcfe_datasets import shape_moving
 from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shape_moving import CLASSES, MARGIN, OPPOSITE, path
-from vcfe_datasets.shape_tracker import track
+from vcfe_datasets.shape_tracker import LEAST, measure, track
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 OBJECT_COLOURS = ("red", "green", "blue")
@@ -113,6 +113,9 @@ class ShapeShortcut(ShapeWorld):
     params: ShapeShortcutParams
     classes = CLASSES
     count = COUNT
+    cause = ("object_direction",)
+    shortcut = ("distractor_direction",)
+    identity = ("object_shape", "object_size", "distractor_shape", "distractor_size")
 
     def pixels(self, scene: Scene, label: int, distractor: int) -> np.ndarray:
         """The scene with the object moving towards ``label`` and the distractor towards ``distractor``, uint8
@@ -164,12 +167,21 @@ class ShapeShortcut(ShapeWorld):
 
         None where a thing is gone or does not move as one object would (see ``shape_tracker``).
         """
-        content = Scene.of(sample)
-        pixels = video.clamp(0, 1).numpy() * 255
-        return (
-            _direction(pixels, content.object, content.distractor, OBJECT_SPEEDS),
-            _direction(pixels, content.distractor, content.object, DISTRACTOR_SPEEDS),
-        )
+        (thing, alone), (other, without) = _apart(sample, video)
+        return _direction(thing, alone, OBJECT_SPEEDS), _direction(other, without, DISTRACTOR_SPEEDS)
+
+    def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
+        """``<thing>_direction`` and what ``shape_tracker`` measures of ``object`` and ``distractor``, each followed by
+        its own colour; None for all of a thing that is gone."""
+        found: dict[str, AttributeValue] = {}
+        names = ("object", "distractor")
+        for name, direction, (thing, alone) in zip(
+            names, self.directions(sample, video), _apart(sample, video), strict=True
+        ):
+            measured = measure(alone, thing.background, thing.colour) or dict.fromkeys(("shape", *LEAST))
+            found[f"{name}_direction"] = None if direction is None else CLASSES[direction]
+            found.update({f"{name}_{part}": value for part, value in measured.items()})
+        return None if all(value is None for value in found.values()) else found
 
     def moved(self, sample: Sample, video: Tensor) -> Literal["object", "distractor", "both", "neither"]:
         """Which of the two goes another way in ``video`` than in ``sample.video``; one that is lost does not count."""
@@ -207,17 +219,23 @@ def _class(goal: Goal) -> int:
     return goal.index
 
 
-def _direction(
-    pixels: np.ndarray, wanted: shape_moving.Scene, other: shape_moving.Scene, speeds: tuple[float, ...]
-) -> int | None:
-    """Direction of ``wanted`` in ``pixels [T, 3, H, W]`` (0–255), after what looks more like ``other`` is wiped out."""
-    background = np.array(BACKGROUNDS[wanted.background], float)
-    colour = np.array(COLOURS[wanted.colour], float)
-    foreign = _distance(pixels, background, np.array(COLOURS[other.colour], float)) < _distance(
-        pixels, background, colour
-    )
-    alone = np.where(foreign[:, None], background[:, None, None], pixels)
-    found = track(alone, background, colour, slowest=min(speeds), fastest=max(speeds))
+def _apart(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene, np.ndarray]]:
+    """Object and distractor, each with the video ``[T, 3, H, W]`` (0–255) in which what looks more like the other is
+    wiped out."""
+    content, pixels = Scene.of(sample), video.clamp(0, 1).numpy() * 255
+    background = np.array(BACKGROUNDS[content.object.background], float)
+    things = (content.object, content.distractor)
+    first, second = (_distance(pixels, background, np.array(COLOURS[thing.colour], float)) for thing in things)
+    return [
+        (thing, np.where(foreign[:, None], background[:, None, None], pixels))
+        for thing, foreign in zip(things, (second < first, first < second), strict=True)
+    ]
+
+
+def _direction(thing: shape_moving.Scene, alone: np.ndarray, speeds: tuple[float, ...]) -> int | None:
+    """Direction of a thing in a video in which it is ``alone``."""
+    colours = np.array(BACKGROUNDS[thing.background], float), np.array(COLOURS[thing.colour], float)
+    found = track(alone, *colours, slowest=min(speeds), fastest=max(speeds))
     return None if found is None else found.direction
 
 

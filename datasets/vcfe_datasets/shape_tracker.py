@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from vcfe_bench import interfaces
+from vcfe_datasets.shape_drawing import AREAS, BACKGROUNDS, COLOURS, SHAPES, blank, paint
 
 SOLID = 0.5
 """Opacity from which a pixel belongs to an object."""
@@ -34,6 +35,13 @@ TOUCH = 1.75
 """Distance from the border at which the object counts as arrived."""
 TRAVEL = 8.0
 """Shortest way that counts as motion."""
+CONTRAST = 40.0
+"""Difference (of 255) from the background above which a pixel belongs to an object of whatever colour."""
+LEAST = {"size": 0.5, "speed": 3.0, "x": 2.0, "y": 2.0}
+"""Least difference that counts as a change of what is measured, about half of that between two values of a scene."""
+FASTER = 0.8
+"""Quantile of the steps that the object surely takes while it moves: it may stand at the border for two thirds of a
+clip, and a jump takes few steps."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +90,74 @@ def track(
     return None if direction is None else Track(path, area, boxes, direction)
 
 
+def colours(video: np.ndarray, background: str) -> list[str]:
+    """Nearest colour of the palette to the largest object of each frame ``[T, 3, H, W]`` (0–255) that shows one."""
+    back = np.array(BACKGROUNDS[background], float)
+    palette = np.array(list(COLOURS.values()), float)
+    found = []
+    for frame in video:
+        body = _largest((abs(frame - back[:, None, None]) > CONTRAST).any(axis=0))
+        core = ndimage.binary_erosion(body, border_value=1)
+        if core.any():
+            distances = np.linalg.norm(palette - frame[:, core].mean(axis=1), axis=1)
+            found.append(list(COLOURS)[int(distances.argmin())])
+    return found
+
+
+def measure(video: np.ndarray, background: str, colour: str) -> dict[str, str | float | None] | None:
+    """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object of ``colour`` in ``video`` (0–255).
+
+    Numbers are in units of ``LEAST``. The shape is None where it changes, the speed where the object is gone for a
+    while. Returns None where no frame shows the object.
+    """
+    found, _ = follow(video, np.array(BACKGROUNDS[background], float), np.array(COLOURS[colour], float))
+    seen = np.flatnonzero(~np.isnan(found.area))
+    if not len(seen):
+        return None
+    unit = 64 / video.shape[-1]
+    looks = {
+        _shape(video[i], background, colour, found.path[i] * unit, found.area[i] * unit**2)
+        for i in (seen[0], seen[len(seen) // 2], seen[-1])
+    }
+    shape = looks.pop()
+    steps = np.linalg.norm(np.diff(found.path, axis=0), axis=1)
+    moving = steps[~(steps < np.quantile(steps, FASTER) / 2)]
+    measured = {
+        "size": np.sqrt(np.nanmedian(found.area) / AREAS[shape]) * unit,
+        "speed": np.median(moving) * (len(video) - 1) * unit,
+        "x": found.path[seen[0], 0] * unit,
+        "y": found.path[seen[0], 1] * unit,
+    }
+    return {
+        "shape": None if looks else shape,
+        **{name: None if np.isnan(value) else float(value / LEAST[name]) for name, value in measured.items()},
+    }
+
+
+def _shape(frame: np.ndarray, background: str, colour: str, centre: np.ndarray, area: float) -> str:
+    """The shape with that centroid and area which, drawn, is nearest to ``frame [3, H, W]``. Lengths in 1/64."""
+
+    def mismatch(shape: str) -> float:
+        size = np.sqrt(area / AREAS[shape])
+        middle = centre - (0, size / 3 if shape == "triangle" else 0)
+        drawn = blank(background, 1, frame.shape[-1])
+        paint(drawn, shape, colour, middle[None], size)
+        return ((drawn[0] - frame) ** 2).sum()
+
+    return min(SHAPES, key=mismatch)
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part of a mask; all False where there is none."""
+    labels, count = ndimage.label(mask)
+    return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count else mask
+
+
 def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> list[float]:
     """The largest object of a frame: centroid (x, y), area, box (left, top, right, bottom), stray area; else NaN."""
-    labels, count = ndimage.label(alpha > SOLID)
-    if count == 0:
+    body = _largest(alpha > SOLID)
+    if not body.any():
         return [np.nan] * 8
-    sizes = np.bincount(labels.ravel())[1:]
-    body = labels == 1 + sizes.argmax()
     near = ndimage.binary_dilation(body, iterations=halo)
     stray = float(np.where(near | (alpha < FAINT), 0, alpha).sum())
     core = ndimage.binary_erosion(body, border_value=1)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.datasets.shape_faults import vanishes
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
-from vcfe_datasets.shape_moving import Scene, ShapeMoving, ShapeMovingParams, path, scene
+from vcfe_datasets.shape_moving import CLASSES, COUNT, Scene, ShapeMoving, ShapeMovingParams, path, scene
+from vcfe_datasets.shape_scenes import ShapeScenes
+from vcfe_datasets.shape_shortcut import ShapeShortcut
+from vcfe_datasets.shape_tracker import LEAST
 
 INDICES = range(6)
 
@@ -80,3 +85,80 @@ def test_what_cannot_be_rendered_is_refused(dataset):
         dataset.faulty_edit(sample, ClassGoal(1), "melts")
     with pytest.raises(NotImplementedError):
         dataset.faulty_edit(sample, ValueGoal(1.0, 1.0), "fades")
+
+
+def _close(found: dict, expected: dict) -> bool:
+    """Whether all categories are equal, and all numbers (in 1/64) nearer than the least difference that counts."""
+    return all(
+        found[name] == value if isinstance(value, str) else abs(found[name] - value / LEAST[name]) < 0.6
+        for name, value in expected.items()
+    )
+
+
+@given(st.integers(0, COUNT - 1), st.integers(0, 3))
+@settings(deadline=None, max_examples=30)
+def test_attributes_are_those_of_the_scene(number, label):
+    """A triangle's centroid is a third of its size below the centre of its box."""
+    dataset, content = ShapeMoving(), scene(number)
+    video = torch.from_numpy(dataset.pixels(content, label)).float() / 255
+    found = dataset.attributes_of(Sample("x", video, label, 16.0, vars(content)), video)
+    low = content.size / 3 if content.shape == "triangle" else 0
+    expected = {**vars(content), "y": content.y + low, "direction": CLASSES[label]}
+    del expected["background"]
+    assert _close(found, expected)
+    assert found.keys() == expected.keys()
+
+
+def test_attributes_of_a_larger_form_are_the_same():
+    dataset = ShapeMoving(ShapeMovingParams(frames=33, size=128))
+    for index in range(4):
+        sample = dataset.sample("test", index)
+        small = ShapeMoving().sample("test", index)
+        found, other = dataset.attributes_of(sample, sample.video), ShapeMoving().attributes_of(small, small.video)
+        assert all(found[n] == v if isinstance(v, str) else abs(found[n] - v) < 0.6 for n, v in other.items())
+
+
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [
+        ("teleports", {"direction"}),
+        ("fades", {"direction", "speed"}),
+        ("recoloured", {"direction", "colour", "speed"}),
+    ],
+)
+def test_faults_lose_what_they_break(fault, lost):
+    dataset = ShapeMoving()
+    for index in range(4):
+        sample = dataset.sample("test", index)
+        before = dataset.attributes_of(sample, sample.video)
+        found = dataset.attributes_of(sample, dataset.faulty_edit(sample, ClassGoal(3 - index), fault))
+        assert {name for name, value in found.items() if value is None} >= lost
+        assert found["shape"] == before["shape"]
+
+
+def test_nothing_to_see_has_no_attributes():
+    sample = ShapeMoving().sample("test", 0)
+    assert ShapeMoving().attributes_of(sample, sample.video[:, :, :1, :1].expand_as(sample.video)) is None
+
+
+def test_object_and_distractor_have_attributes_of_their_own():
+    dataset = ShapeShortcut()
+    for index in range(8):
+        sample = dataset.sample("test", index)
+        found = dataset.attributes_of(sample, sample.video)
+        for name in ("object", "distractor"):
+            own = {part.removeprefix(f"{name}_"): value for part, value in found.items() if part.startswith(name)}
+            thing = sample.attributes[name]
+            assert _close(own, {part: thing[part] for part in ("shape", "size", "speed")})
+        assert found["object_direction"] == CLASSES[sample.label]
+        assert found["distractor_direction"] == CLASSES[sample.attributes["distractor_direction"]]
+
+
+def test_attributes_of_scenes_are_those_of_their_objects():
+    dataset = ShapeScenes()
+    for index in range(8):
+        sample = dataset.sample("test", index)
+        found = dataset.attributes_of(sample, sample.video)
+        assert found.pop("objects") == len(sample.attributes["objects"])
+        assert [name for name, there in found.items() if there] == sample.attributes["attributes"]
+        assert dataset.attributes_of(sample, 1 - sample.video) is None

@@ -187,9 +187,118 @@ def test_methods_are_compared_but_references_are_not(runs: dict[str, Path]) -> N
     assert not frame["toy_FR_best"].loc[["true_edit", "reconstruction", "no_edit"]].any()
 
 
+@pytest.fixture
+def flips(runs: dict[str, Path], tmp_path: Path) -> list[Path]:
+    """The runs ``push`` and ``half``, as if they had met their goals on four and on three of the six videos."""
+    met = {"push": {"light-0", "light-1", "light-2", "light-3"}, "half": {"light-2", "light-3", "light-4"}}
+    for name, samples in met.items():
+        path = Path(shutil.copytree(runs[name], tmp_path / name))
+        records = pd.read_parquet(path / "records.parquet")
+        mine = records["method"] == f"toy_{name}"
+        records.loc[mine, "met"] = records.loc[mine, "sample"].isin(samples)
+        records.to_parquet(path / "records.parquet")
+    return [tmp_path / name for name in met]
+
+
+def records_of(path: Path, method: str, samples: set[str]) -> pd.DataFrame:
+    records = pd.read_parquet(path / "records.parquet")
+    return records[(records["method"] == method) & records["sample"].isin(samples)]
+
+
+def test_averages_over_what_each_method_flipped(flips: list[Path]) -> None:
+    board = leaderboard.join(flips, among="flipped")
+    frame = board.frame.set_index("method")
+    push = records_of(flips[0], "toy_push", {"light-0", "light-1", "light-2", "light-3"})
+    half = records_of(flips[1], "toy_half", {"light-2", "light-3", "light-4"})
+    assert frame.loc["toy_push", ["n", "change"]].tolist() == pytest.approx([4, push["change"].mean()])
+    assert frame.loc["toy_half", ["n", "change"]].tolist() == pytest.approx([3, half["change"].mean()])
+    assert frame.loc["toy_push", "change_n"] == 3, "one of the four could not be measured"
+    assert frame.loc["no_edit", "n"] == 0
+    assert frame.loc["toy_picky", "skipped"] == 6, "what did not run stays to be seen"
+    assert (frame["among"] == "flipped").all()
+    assert any(note.startswith("Only counterfactuals that meet their goal") for note in board.notes)
+
+
+def test_averages_over_what_all_methods_flipped(flips: list[Path]) -> None:
+    board = leaderboard.join(flips, among="flipped_by_all")
+    frame = board.frame.set_index("method")
+    methods = ["toy_push", "toy_half", "true_edit", "reconstruction", "no_edit"]
+    assert frame.loc[methods, "n"].tolist() == [2] * 5, "a method without results does not empty the table"
+    for method, path in (("toy_push", flips[0]), ("toy_half", flips[1]), ("no_edit", flips[0])):
+        expected = records_of(path, method, {"light-2", "light-3"})["change"].mean()
+        assert frame.loc[method, "change"] == pytest.approx(expected)
+    assert any(
+        note.endswith("only the 2 questions whose goal was met by all of toy_push, toy_half.") for note in board.notes
+    )
+
+
+def test_a_question_is_flipped_if_it_is_with_every_seed(flips: list[Path], runs: dict[str, Path]) -> None:
+    answers: dict[tuple[str, str], list[bool]] = {}
+    for path in (flips[0], runs["seed"]):
+        for _, record in pd.read_parquet(path / "records.parquet").query("method == 'toy_push'").iterrows():
+            answers.setdefault((record["sample"], record["goal"]), []).append(record["met"])
+    assert any(len(set(met)) == 2 for met in answers.values()), "or the test shows nothing"
+    frame = leaderboard.join([flips[0], runs["seed"]], among="flipped_by_all").frame.set_index("method")
+    expected = sum(len(met) for met in answers.values() if all(met))
+    assert frame.loc[["toy_push", "no_edit"], "n"].tolist() == [expected] * 2
+
+
+def test_distances_over_a_part_are_of_that_part_and_have_no_floor_of_the_whole(flips: list[Path]) -> None:
+    frame = leaderboard.join(flips, among="flipped_by_all").frame.set_index("method")
+    row = frame.loc["toy_push"]
+    store = Store(flips[0])
+    records = records_of(flips[0], "toy_push", {"light-2", "light-3"})
+    sides = [
+        np.mean([store.video(name).double().mean(dim=(0, 2, 3)).numpy() / 255 for name in records[column]], axis=0)
+        for column in ("original", "video")
+    ]
+    assert row["spread(mean)"] == pytest.approx(np.abs(sides[0] - sides[1]).sum(), abs=1e-5)
+    assert np.isnan(row["spread(mean)_floor"])
+    assert row["spread(mean)_reconstruction"] == frame.loc["reconstruction", "spread(mean)"], "of the same two videos"
+
+
+def test_rows_are_divided_by_whether_the_target_was_right(copy: Path) -> None:
+    records = pd.read_parquet(copy / "records.parquet")
+    records.loc[records["sample"].isin(["light-0", "light-3"]), "prediction"] = 1
+    records.to_parquet(copy / "records.parquet")
+    frame = leaderboard.join([copy], by=["target_right"]).frame
+    records = records.query("method == 'toy_half'")
+    right = ~records["sample"].isin(["light-0", "light-3"])
+    assert 0 < right.sum() < len(right)
+    for word, mine in (("yes", records[right]), ("no", records[~right])):
+        row = frame[(frame["method"] == "toy_half") & (frame["target_right"] == word)].iloc[0]
+        assert row["n"] == len(mine)
+        assert row["change"] == pytest.approx(mine["change"].mean())
+
+
+def test_values_have_no_right_and_wrong(tmp_path: Path) -> None:
+    out = runner.run(ask(dataset="toy_dimmer", limit=3), tmp_path / "run", ("toy_bias",))
+    with pytest.raises(UsageError, match="labels of toy_dimmer are values"):
+        leaderboard.join([out], by=["target_right"])
+
+
+def test_the_reconstruction_is_a_floor_at_the_same_number_of_videos(runs: dict[str, Path]) -> None:
+    frame = leaderboard.join([runs["push"], runs["more"]]).frame
+    recon = frame[frame["method"] == "reconstruction"].set_index("videos")["spread(mean)"]
+    assert recon.nunique() == 2
+    push = frame[frame["method"] == "toy_push"].set_index("videos")["spread(mean)_reconstruction"]
+    assert push.to_dict() == recon.to_dict()
+    picky = frame[frame["method"] == "toy_picky"].iloc[0]
+    assert np.isnan(picky["spread(mean)_reconstruction"]), "it has no videos"
+
+
+def test_the_order_of_runs_changes_no_number(runs: dict[str, Path]) -> None:
+    one, other = (
+        leaderboard.join(paths).frame for paths in ([runs["push"], runs["seed"]], [runs["seed"], runs["push"]])
+    )
+    measured = [name for name in one if name not in ("runs", "seconds", "peak_memory_mb")]
+    pd.testing.assert_frame_equal(one[measured], other[measured], check_exact=True)
+
+
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
+        ({"among": "fliped"}, "among 'fliped'; did you mean 'flipped'"),
         ({"by": ["datset"]}, "cannot be divided by 'datset'; did you mean 'dataset'"),
         ({"sort": "chang"}, "no column 'chang' to sort by; did you mean 'change'"),
     ],

@@ -67,6 +67,7 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
         "toy_picky: 0 failed, 8 skipped: wants to go right (",
         "change failed on",
         "biased at this n",
+        "D(E(x)) 0.",
     ):
         assert expected in text
     assert "missing(net) ↓" not in text, "empty columns are a note, not a column"
@@ -76,6 +77,14 @@ def test_the_same_records_give_the_same_table(finished: Path) -> None:
     before = (finished / "leaderboard.csv").read_bytes()
     leaderboard.write(leaderboard.Store(finished))
     assert (finished / "leaderboard.csv").read_bytes() == before
+
+
+def test_the_warning_of_few_videos_names_the_fewest_and_the_rank(finished: Path) -> None:
+    board = leaderboard.load(finished)
+    (warning,) = (note for note in leaderboard.notes(board) if "biased at this n" in note)
+    assert warning.startswith("spread(mean) is biased at this n: 7 videos are fewer than the 50 ")
+    enough = leaderboard.Leaderboard(board.frame, [{**card, "min_samples": 7} for card in board.metrics])
+    assert not any("biased" in note for note in leaderboard.notes(enough))
 
 
 def test_numbers_have_few_digits() -> None:

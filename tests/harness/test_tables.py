@@ -144,6 +144,17 @@ def test_the_suffix_tells_the_format(
     assert "toy_fragile" in out.read_text()
 
 
+def test_a_table_of_some_counterfactuals_says_which(
+    runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "leaderboard", str(runs[0]), "--among", "flipped_by_all", "--format", "md") == 0
+    text = capsys.readouterr().out
+    assert text == tables.markdown(leaderboard.join(runs[:1], among="flipped_by_all"))
+    assert "questions whose goal was met by all of" in text
+    assert call(monkeypatch, "leaderboard", str(runs[0]), "--by", "target_right") == 0
+    assert "target_right yes" in capsys.readouterr().out
+
+
 def test_formats_are_printed(
     runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

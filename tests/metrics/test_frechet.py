@@ -89,7 +89,8 @@ def test_no_covariance_no_distance(a, b):
 def test_distance_of_features_per_video():
     a, b = samples(0, 6, 4), samples(1, 6, 4)
     metric = FVDI3D()
-    assert metric.distance(list(a.reshape(2, 3, 4)), list(b.reshape(3, 2, 4))) == frechet_distance(a, b)
+    value = metric.distance(list(a.reshape(2, 3, 4)), list(b.reshape(3, 2, 4)))
+    assert value == pytest.approx(frechet_distance(a, b), rel=1e-12)
     assert math.isnan(metric.distance([a[:1]], [b]))
     assert math.isnan(metric.distance([], [b]))
     assert math.isnan(metric.distance([a, np.full((1, 4), np.nan)], [b]))
@@ -177,3 +178,20 @@ def test_inception_without_weights_is_a_reason_in_one_line(tmp_path, monkeypatch
     reason = FIDInception().unavailable(silent)
     assert "i.pth is missing" in reason
     assert "\n" not in reason
+
+
+def test_repeating_videos_does_not_make_more_of_them():
+    """A distance between repeated samples keeps the bias of the few."""
+    a, b = np.random.default_rng(0).normal(size=(2, 20, 30))
+    few = frechet_distance(a, b)
+    assert frechet_distance(np.tile(a, (20, 1)), np.tile(b, (20, 1))) == pytest.approx(few, rel=0.06)
+    assert frechet_distance(*np.random.default_rng(0).normal(size=(2, 400, 30))) < 0.2 * few
+
+
+def test_the_bias_falls_with_the_number_of_videos_and_pairs_hide_it():
+    rng = np.random.default_rng(0)
+    floors = [frechet_distance(*rng.normal(size=(2, n, 40))) for n in (10, 40, 160, 640)]
+    assert floors == sorted(floors, reverse=True)
+    assert floors[0] > 8 * floors[-1]
+    originals = rng.normal(size=(40, 40))
+    assert frechet_distance(originals, originals + 0.3 * rng.normal(size=(40, 40))) < 0.25 * floors[1]

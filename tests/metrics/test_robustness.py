@@ -8,8 +8,16 @@ import torch
 from tests.metrics.conftest import noise
 from tests.metrics.targets import Bright, Columns, OnGrid, Trend
 from vcfe_bench.goals import ClassGoal
+from vcfe_bench.interfaces import Constraints, Generator
 from vcfe_bench.metrics.altered import survives
-from vcfe_bench.metrics.robustness import SurvivesBlur, SurvivesH264, SurvivesShift, h264, shifts
+from vcfe_bench.metrics.robustness import (
+    SurvivesBlur,
+    SurvivesH264,
+    SurvivesReconstruction,
+    SurvivesShift,
+    h264,
+    shifts,
+)
 from vcfe_datasets.shape_moving import ShapeMoving
 
 YES = torch.tensor([-5.0, 5.0])
@@ -90,6 +98,52 @@ def test_only_flips_can_survive(asked, metric):
     assert math.isnan(metric.score(asked(Bright(), WHITE, after=YES.flip(0))))
     assert math.isnan(metric.score(asked(Bright(), WHITE, after=YES * math.nan)))
     assert math.isnan(metric.score(asked(Bright(), WHITE * math.nan)))
+
+
+class Thirds(Generator):
+    """Keeps a third of the brightness, or three times of it."""
+
+    constraints = Constraints(1, 1)
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def encode(self, video):
+        return video.transpose(1, 2)
+
+    def decode(self, latent):
+        return self.factor * latent.transpose(1, 2)
+
+    def condition(self, first_frame, shape):
+        return None
+
+    def velocity(self, latent, sigma, condition):
+        return latent
+
+    def sigmas(self, steps, start=1.0):
+        return [0.0]
+
+    def latent_shape(self, shape):
+        return 3, *shape
+
+    @property
+    def fingerprint(self):
+        return "thirds"
+
+
+def test_a_flip_survives_a_generator_that_keeps_what_it_rests_on(asked):
+    grey = 0.7 * WHITE
+    for video, factor, survives_it in ((grey, 1.0, 1), (grey, 1 / 3, 0), (0.6 * WHITE, 3.0, 1)):
+        case = replace(asked(Bright(), video), generator=Thirds(factor))
+        assert SurvivesReconstruction().score(case) == survives_it
+    with pytest.raises(ValueError, match="needs the generator"):
+        SurvivesReconstruction().score(asked(Bright(), grey))
+
+
+def test_the_target_sees_the_reconstruction_on_the_8_bit_grid(asked):
+    case = replace(asked(OnGrid(), noise(3, 5, 3, 32, 32)), generator=Thirds(1.01))
+    assert SurvivesReconstruction().score(case) == 1
 
 
 def test_compression_needs_even_sides(silent_of):

@@ -22,7 +22,7 @@ def target(
     attack: Annotated[str, Option(help="Spec of the attack for robust accuracy.")] = "pgd[random_start=true]",
     robust_limit: Annotated[int, Option(help="Number of test videos that are attacked.", min=1)] = 200,
 ) -> None:
-    """Accuracy, robust accuracy and the dataset's own controls."""
+    """Accuracy, calibration, robust accuracy and the dataset's own controls."""
     from vcfe_bench.evaluation import evaluate_target
     from vcfe_bench.plugins import DATASETS, METHODS, TARGETS
 

@@ -20,6 +20,14 @@ class Format(StrEnum):
     html = "html"
 
 
+class Among(StrEnum):
+    """Which counterfactuals a table rests on."""
+
+    all = "all"
+    flipped = "flipped"
+    flipped_by_all = "flipped_by_all"
+
+
 SUFFIXES = {".txt": Format.rich, ".md": Format.md, ".csv": Format.csv, ".parquet": Format.parquet}
 SUFFIXES |= {".tex": Format.latex, ".html": Format.html}
 BY = "dataset,target"
@@ -32,10 +40,16 @@ def leaderboard(
     by: Annotated[
         str,
         Option(
-            help="One table per value of these: dataset, split, target, generator, goals, videos, seed. Methods are "
-            "compared within a table."
+            help="One table per value of these: dataset, split, target, generator, goals, videos, seed, target_right "
+            "(whether the target was right on the original). Methods are compared within a table."
         ),
     ] = BY,
+    among: Annotated[
+        Among,
+        Option(
+            help="Which counterfactuals count: all, those that meet their goal, or questions that every method flipped."
+        ),
+    ] = Among.all,
     format: Annotated[
         Format | None, Option(help="By default that of the suffix of --out, or rich. csv and parquet hold all columns.")
     ] = None,
@@ -58,11 +72,11 @@ def leaderboard(
     chosen = format or _by_suffix(out)
     if chosen is Format.parquet and out is None:
         raise UsageError("parquet is no text: name a file with --out")
-    if len(directories) == 1 and (by, sort, chosen) == (BY, None, Format.rich):
+    if len(directories) == 1 and (by, among, sort, chosen) == (BY, Among.all, None, Format.rich):
         board = leaderboard.load(directories[0])
         drawn = leaderboard.render(board)
     else:
-        board = leaderboard.join(directories, specs.split(by), sort)
+        board = leaderboard.join(directories, specs.split(by), sort, among.value)
         drawn = tables.render(board)
     if out is None and chosen is Format.rich:
         Console().print(drawn)

@@ -27,6 +27,10 @@ def outputs(case: Case, videos: Tensor) -> Tensor:
 
 
 def survives(case: Case, videos: Tensor) -> float:
-    """1 where all altered videos ``[n, T, 3, H, W]`` meet the goal, else 0; NaN where an output is not finite."""
-    found = outputs(case, videos)
+    """``kept`` of what the target says of altered videos ``[n, T, 3, H, W]``."""
+    return kept(case, outputs(case, videos))
+
+
+def kept(case: Case, found: Tensor) -> float:
+    """1 where all raw outputs ``[n, K]`` meet the goal, else 0; NaN where one is not finite."""
     return float(case.goal.met(found).all()) if torch.isfinite(found).all() else float("nan")

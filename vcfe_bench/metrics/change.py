@@ -64,7 +64,7 @@ class FineInSpace(SampleMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = change(case)
+        found = case.shared(change)
         return math.nan if found is None else fine_share(found, (2, 3))
 
 
@@ -84,7 +84,7 @@ class FineInTime(SampleMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = change(case)
+        found = case.shared(change)
         return math.nan if found is None else fine_share(found, (0,))
 
 
@@ -104,7 +104,7 @@ class ChangedPixels(SampleMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = touched(case)
+        found = case.shared(touched)
         return math.nan if found is None else float(found.double().mean())
 
 
@@ -124,5 +124,5 @@ class ChangedFrames(SampleMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = touched(case)
+        found = case.shared(touched)
         return math.nan if found is None else float((found.double().mean(dim=(1, 2)) > TOUCHED).double().mean())

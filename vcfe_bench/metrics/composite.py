@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
 from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.motion import Permanence, Roughness
+from vcfe_bench.metrics.motion import Roughness, permanence, roughness
 from vcfe_bench.metrics.pair import pair
-from vcfe_bench.metrics.proximity import SSIM
-from vcfe_bench.metrics.temporal import FirstFrameL1
+from vcfe_bench.metrics.proximity import SSIM, ssim
+from vcfe_bench.metrics.temporal import first_frame_l1
 from vcfe_bench.metrics.validity import FlipRate, SemanticFlipRate
 
 CLOSE = 0.9
@@ -29,12 +28,11 @@ def demands(case: Case) -> Iterator[bool]:
     """What has to hold, one after the other, the cheap ones first. A path with gaps has no roughness, and fails."""
     yield FlipRate().score(case) == 1
     yield SemanticFlipRate().score(case) == 1
-    ideal = replace(case, counterfactual=case.dataset.true_edit(case.sample, case.goal))
-    yield FirstFrameL1().score(case) <= FirstFrameL1().score(ideal) + START
+    yield first_frame_l1(case.edited) <= first_frame_l1(case.ideal) + START
     if Roughness().unavailable(case.dataset) is None:
-        bound = Roughness().score(ideal) + ROUGHER
-        yield Permanence().score(case) == 1 if math.isnan(bound) else Roughness().score(case) <= bound
-    yield SSIM().score(case) >= CLOSE * SSIM().score(ideal)
+        bound = roughness(case.ideal) + ROUGHER
+        yield permanence(case.edited) == 1 if math.isnan(bound) else roughness(case.edited) <= bound
+    yield case.edited.shared(ssim) >= CLOSE * case.ideal.shared(ssim)
 
 
 class ValidShare(SampleMetric):

@@ -7,19 +7,11 @@ other set. Read one only beside the real-against-real distance at the same numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.linalg
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from vcfe_bench.interfaces import Card, SetMetric
-from vcfe_bench.metrics.network import BATCH, NetworkMetric
-from vcfe_bench.metrics.pair import checked
-from vcfe_bench.models import feature_networks
-from vcfe_bench.models import i3d as i3d_network
+from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -49,9 +41,11 @@ def _gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > root.shape[1] else root
 
 
-class _FrechetMetric(NetworkMetric, SetMetric):
-    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
-        """``frechet_distance`` of the rows of both sets; NaN where a set has fewer than two rows or NaN among them."""
+class Frechet(SetMetric):
+    """The Fréchet distance of all rows of both sets."""
+
+    def distance(self, originals: Features, counterfactuals: Features) -> float:
+        """``frechet_distance``; NaN where a set has fewer than two rows or NaN among them."""
         if not originals or not counterfactuals:
             return float("nan")
         sets = [np.concatenate(features) for features in (originals, counterfactuals)]
@@ -60,15 +54,7 @@ class _FrechetMetric(NetworkMetric, SetMetric):
         return frechet_distance(*sets)
 
 
-class _FrameFrechetMetric(_FrechetMetric):
-    @torch.inference_mode()
-    def features(self, video: Tensor) -> np.ndarray:
-        """One row per frame ``[T, D]``, float32; NaN where the video is not finite."""
-        network = self.build()
-        return torch.cat([network(frames) for frames in checked(video).float().split(BATCH)]).numpy()
-
-
-class FIDInception(_FrameFrechetMetric):
+class FIDInception(Frechet, InceptionFrames):
     """Canonical Fréchet inception distance over frames, as pytorch-fid computes it."""
 
     card = Card(
@@ -85,20 +71,9 @@ class FIDInception(_FrameFrechetMetric):
         min_samples=2049,
     )
 
-    @property
-    def network(self) -> str:
-        return f"inception-pool3-{feature_networks.INCEPTION.sha256[:8]}"
 
-    def build(self) -> nn.Module:
-        return feature_networks.inception()
-
-
-class FIDStVGG(_FrameFrechetMetric):
-    """The same distance in shift-tolerant VGG16 features: the stand-in without a network.
-
-    Features: output of the last of 13 convolutions and its ReLU, averaged over the plane, 512 numbers; frames at their
-    own size.
-    """
+class FIDStVGG(Frechet, StVGGFrames):
+    """The same distance in shift-tolerant VGG16 features: the stand-in without a network; frames at their own size."""
 
     card = Card(
         name="FID(st-vgg)",
@@ -115,23 +90,10 @@ class FIDStVGG(_FrameFrechetMetric):
         min_samples=513,
     )
 
-    min_side = feature_networks.PooledVGG.MIN_SIDE
 
-    @property
-    def network(self) -> str:
-        return f"st-vgg-relu5_3-mean-{feature_networks.ST_VGG.sha256[:8]}"
+class FVDI3D(Frechet, I3DClips):
+    """Fréchet video distance: Kinetics-400 logits of I3D, one clip per video with all its frames."""
 
-    def build(self) -> nn.Module:
-        return feature_networks.st_vgg()
-
-
-class FVDI3D(_FrechetMetric):
-    """Fréchet video distance: Kinetics-400 logits of I3D, one clip per video with all its frames.
-
-    Frames: short side to 224 (bilinear, no antialiasing), centre crop, [-1, 1]. The logits are averaged over time.
-    """
-
-    SIDE = 224
     card = Card(
         name="FVD(i3d)",
         question="Do the counterfactuals move and look like originals, to a network for actions?",
@@ -147,27 +109,3 @@ class FVDI3D(_FrechetMetric):
         "are not comparable. Small frames are enlarged.",
         min_samples=401,
     )
-
-    min_frames = i3d_network.MIN_FRAMES
-
-    @property
-    def network(self) -> str:
-        return f"i3d-224-crop-logits-{i3d_network.WEIGHTS.sha256[:8]}"
-
-    def build(self) -> nn.Module:
-        return i3d_network.i3d()
-
-    @torch.inference_mode()
-    def features(self, video: Tensor) -> np.ndarray:
-        """Logits ``[1, 400]``, float32; NaN where the video is not finite."""
-        return self.build()(self.clip(video)).numpy()
-
-    @classmethod
-    def clip(cls, video: Tensor) -> Tensor:
-        """The network's input ``[1, 3, T, 224, 224]`` for a video ``[T, 3, H, W]``."""
-        frames = checked(video).float()
-        height, width = (max(cls.SIDE, round(side * cls.SIDE / min(frames.shape[2:]))) for side in frames.shape[2:])
-        frames = F.interpolate(frames, (height, width), mode="bilinear", align_corners=False)
-        top, left = (height - cls.SIDE) // 2, (width - cls.SIDE) // 2
-        crop = frames[:, :, top : top + cls.SIDE, left : left + cls.SIDE]
-        return (2 * crop - 1).transpose(0, 1)[None]

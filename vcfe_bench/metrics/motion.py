@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric, Track
+from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric, Track
 from vcfe_bench.metrics.pair import pair
 
 MARGIN = 2
@@ -16,9 +16,21 @@ STILL = 0.1
 SOURCE = "tracker of the dataset"
 
 
-def track(case: Case) -> Track | None:
-    """The object in the counterfactual; None where no frame shows it."""
-    return case.dataset.track(case.sample, case.counterfactual)
+def track(footage: Footage) -> Track | None:
+    """The sample's object in a video; None where no frame shows it."""
+    return footage.dataset.track(footage.sample, footage.video)
+
+
+def permanence(footage: Footage) -> float:
+    """Share of the frames in which the tracker finds the object."""
+    found = footage.shared(track)
+    return 0.0 if found is None else float((~np.isnan(found.area)).mean())
+
+
+def roughness(footage: Footage) -> float:
+    """``unsteadiness`` of order 2; NaN where no frame shows the object."""
+    found = footage.shared(track)
+    return math.nan if found is None else unsteadiness(found, 2)
 
 
 def unsteadiness(found: Track, order: int) -> float:
@@ -63,10 +75,7 @@ class Permanence(_MotionMetric):
     )
 
     def score(self, case: Case) -> float:
-        if pair(case) is None:
-            return math.nan
-        found = track(case)
-        return 0.0 if found is None else float((~np.isnan(found.area)).mean())
+        return math.nan if pair(case) is None else permanence(case.edited)
 
 
 class ChangeOnObject(_MotionMetric):
@@ -90,7 +99,7 @@ class ChangeOnObject(_MotionMetric):
         if videos is None:
             return math.nan
         size = (abs(videos[1] - videos[0])).double().sum(dim=1).numpy()
-        before, after = case.dataset.track(case.sample, case.sample.video), track(case)
+        before, after = case.original.shared(track), case.edited.shared(track)
         if before is None or not size.any():
             return math.nan
         on_object = inside(before, *size.shape[1:])
@@ -116,8 +125,7 @@ class Roughness(_MotionMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = None if pair(case) is None else track(case)
-        return math.nan if found is None else unsteadiness(found, 2)
+        return math.nan if pair(case) is None else roughness(case.edited)
 
 
 class Jerk(_MotionMetric):
@@ -135,5 +143,5 @@ class Jerk(_MotionMetric):
     )
 
     def score(self, case: Case) -> float:
-        found = None if pair(case) is None else track(case)
+        found = None if pair(case) is None else case.edited.shared(track)
         return math.nan if found is None else unsteadiness(found, 3)

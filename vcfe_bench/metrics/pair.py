@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vcfe_bench.interfaces import Case
+from vcfe_bench.interfaces import Case, Footage
 
 
 def checked(video: Tensor) -> Tensor:
@@ -27,7 +27,12 @@ def pair(case: Case) -> tuple[Tensor, Tensor] | None:
     Raises:
         ValueError: the shapes differ, or as ``checked``.
     """
-    original, counterfactual = checked(case.sample.video).float(), checked(case.counterfactual).float()
+    return case.edited.shared(with_original)
+
+
+def with_original(footage: Footage) -> tuple[Tensor, Tensor] | None:
+    """``pair`` of a video that is not that of a case."""
+    original, counterfactual = checked(footage.sample.video).float(), checked(footage.video).float()
     if original.shape != counterfactual.shape:
         raise ValueError(f"the original is {list(original.shape)}, the counterfactual {list(counterfactual.shape)}")
     finite = torch.isfinite(original).all() and torch.isfinite(counterfactual).all()

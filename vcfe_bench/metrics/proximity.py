@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
+from vcfe_bench.metrics.pair import pair, with_original
 
 WINDOW = 11
 """Side of the Gaussian window of SSIM: σ 1.5, cut at 3.5 σ."""
@@ -57,11 +57,16 @@ class SSIM(SampleMetric):
         return f"frames need sides of {WINDOW} pixels or more, the dataset's have {side}" if side < WINDOW else None
 
     def score(self, case: Case) -> float:
-        videos = pair(case)
-        if videos is None:
-            return float("nan")
-        frames = zip(*(video.double().numpy() for video in videos), strict=True)
-        return float(np.mean([_ssim(original, counterfactual) for original, counterfactual in frames]))
+        return case.edited.shared(ssim)
+
+
+def ssim(footage: Footage) -> float:
+    """Mean SSIM of the frames of a video to those of its sample's own; NaN if a value is not finite."""
+    videos = footage.shared(with_original)
+    if videos is None:
+        return float("nan")
+    frames = zip(*(video.double().numpy() for video in videos), strict=True)
+    return float(np.mean([_ssim(original, other) for original, other in frames]))
 
 
 def _ssim(first: np.ndarray, second: np.ndarray) -> float:

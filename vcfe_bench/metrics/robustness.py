@@ -138,3 +138,26 @@ class SurvivesBlur(_Survival):
 
     def alter(self, case: Case) -> Tensor:
         return gaussian_blur(case.counterfactual, [7, 7], [SIGMA, SIGMA])[None]
+
+
+class SurvivesReconstruction(_Survival):
+    """The flip survives the run's own generator: the counterfactual encoded and decoded again."""
+
+    needs_generator = True
+    card = Card(
+        name="survives_reconstruction",
+        question="How many flips are still there after a round trip through the generator's autoencoder?",
+        criterion="validity",
+        direction="higher",
+        unit="rate",
+        range=(0.0, 1.0),
+        source="definition; D(E(x')) of the run's generator",
+        failure_modes=f"{_FAILURES} What the same generator made is near what it can make, and survives more easily "
+        "than what came from elsewhere. Generators differ: rates of runs with different ones are not comparable.",
+    )
+
+    @torch.no_grad()
+    def alter(self, case: Case) -> Tensor:
+        if case.generator is None:
+            raise ValueError("the metric needs the generator, and the case has none")
+        return case.generator.decode(case.generator.encode(case.counterfactual[None])).clamp(0, 1)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vcfe_bench import seeds
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.altered import flipped, outputs, survives
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
+from vcfe_bench.metrics.altered import flipped, kept, outputs
+from vcfe_bench.metrics.pair import pair, with_original
 from vcfe_bench.metrics.validity import probability
 
 
@@ -18,6 +18,11 @@ def shuffled(case: Case) -> Tensor:
     """The counterfactual's frames in a random order, ``[T, 3, H, W]``, the same one for every edit of the sample."""
     generator = torch.Generator().manual_seed(seeds.derive("shuffled frames", case.sample.id))
     return case.counterfactual[torch.randperm(len(case.counterfactual), generator=generator)]
+
+
+def shuffled_output(case: Case) -> Tensor:
+    """Raw output ``[1, K]`` of the target for the shuffled counterfactual."""
+    return outputs(case, shuffled(case)[None])
 
 
 class _Shuffled(SampleMetric):
@@ -46,7 +51,7 @@ class ShuffledConfidence(_Shuffled):
     def score(self, case: Case) -> float:
         if pair(case) is None:
             return math.nan
-        return probability(outputs(case, shuffled(case)[None])[0], case.goal)
+        return probability(case.shared(shuffled_output)[0], case.goal)
 
 
 class ShuffledFlipLoss(_Shuffled):
@@ -68,7 +73,7 @@ class ShuffledFlipLoss(_Shuffled):
     def score(self, case: Case) -> float:
         if pair(case) is None or not flipped(case):
             return math.nan
-        return 1.0 - survives(case, shuffled(case)[None])
+        return 1.0 - kept(case, case.shared(shuffled_output))
 
 
 class FirstFrameL1(SampleMetric):
@@ -87,5 +92,10 @@ class FirstFrameL1(SampleMetric):
     )
 
     def score(self, case: Case) -> float:
-        videos = pair(case)
-        return math.nan if videos is None else float((videos[0][0].double() - videos[1][0].double()).abs().mean())
+        return first_frame_l1(case.edited)
+
+
+def first_frame_l1(footage: Footage) -> float:
+    """Mean absolute difference between the first frames of a video and of its sample's own; NaN if it is not finite."""
+    videos = footage.shared(with_original)
+    return math.nan if videos is None else float((videos[0][0].double() - videos[1][0].double()).abs().mean())

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vcfe_bench.goals import Both, ClassGoal, Confidence, Goal
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
 
 
 def goal_class(goal: Goal) -> int | None:
@@ -25,6 +25,11 @@ def probability(output: Tensor, goal: Goal) -> float:
     """Softmax probability that the raw output ``[K]`` gives to the goal's class; NaN for goals about values."""
     index = goal_class(goal)
     return float("nan") if index is None else float(output.double().softmax(dim=0)[index])
+
+
+def shown(footage: Footage) -> int | float | None:
+    """The label that the content of a video has, by the dataset's oracle."""
+    return footage.dataset.oracle(footage.sample, footage.video)
 
 
 class FlipRate(SampleMetric):
@@ -72,7 +77,7 @@ class SemanticFlipRate(SampleMetric):
     def score(self, case: Case) -> float:
         if not torch.isfinite(case.counterfactual).all():
             return float("nan")
-        label = case.dataset.oracle(case.sample, case.counterfactual)
+        label = case.edited.shared(shown)
         if label is None:
             return 0.0
         if case.dataset.classes:

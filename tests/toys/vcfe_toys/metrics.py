@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.interfaces import Card, Case, Dataset, PairMetric, SampleMetric, SetMetric
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class NetworksParams:
+    """Specs of other targets."""
+
+    targets: tuple[str, ...] = ()
 
 
 class Flip(SampleMetric):
@@ -28,6 +36,24 @@ class Change(SampleMetric):
         if case.sample.id == "light-2":
             raise ValueError("too dark")
         return float((case.sample.video - case.counterfactual).abs().mean())
+
+
+class Networks(SampleMetric):
+    """How many networks there are to ask: target, generator and the other targets named, ``before`` as a curve."""
+
+    Params = NetworksParams
+    params: NetworksParams
+    card = Card("networks", "How many?", "validity", None, "", (0, 9), "", "")
+    needs_target = needs_generator = True
+
+    def other_targets(self, dataset: Dataset) -> tuple[str, ...]:
+        return self.params.targets
+
+    def score(self, case: Case) -> float:
+        return float((case.target is not None) + (case.generator is not None) + len(case.others))
+
+    def curves(self, case: Case) -> dict[str, np.ndarray]:
+        return {"before": case.before.numpy()}
 
 
 class Spread(SetMetric):

