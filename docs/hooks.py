@@ -1,0 +1,176 @@
+"""What the site takes from the code while it is built: parameters, cards, commands.
+
+In a page, a line ``<!-- parameters: bttf -->`` becomes the table of a method's parameters; ``<!-- methods -->``,
+``<!-- datasets -->`` and ``<!-- metrics -->`` become tables of what this distribution registers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from pydantic import TypeAdapter
+from typer.cli import get_docs_for_click
+
+from vcfe_bench import specs
+from vcfe_bench.cli import app
+from vcfe_bench.errors import UsageError
+from vcfe_bench.interfaces import Card, Metric, PairMetric, SampleMetric
+from vcfe_bench.plugins import DATASETS, METHODS, METRICS, Listing, Registry
+from vcfe_bench.weights import ZOO
+
+OURS = "vcfe-bench"
+"""The distribution whose plug-ins the site describes."""
+MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
+BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
+"""Bounds of a number in a JSON schema."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages whose text stands elsewhere, and put all pages of a folder where the navigation says ``/*``."""
+    for path, text in _elsewhere(Path(config.config_file_path).parent):
+        if files.get_file_from_path(path) is None:
+            files.append(File.generated(config, path, content=text))
+    config.nav = _expanded(config.nav or [], sorted(file.src_uri for file in files.documentation_pages()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put tables where their markers are."""
+    described = functools.partial(datasets, [file.src_uri for file in files])
+    tables: dict[str, Callable[..., str]] = {
+        "parameters": parameters,
+        "methods": methods,
+        "datasets": described,
+        "metrics": metrics,
+    }
+    return MARKER.sub(lambda match: tables[match[1]](*filter(None, [match[2]])), markdown)
+
+
+def parameters(method: str) -> str:
+    """The parameters of a method: default, values, and what its presets set instead."""
+    cls = METHODS.load(method)
+    properties: Mapping[str, Any] = TypeAdapter(cls.Params).json_schema()["properties"]
+    presets = {name: values for name, values in cls.presets.items() if values}
+    rows = [
+        [
+            f"`{name}`",
+            f"`{specs.format_value(about['default'])}`",
+            _values(about),
+            *(f"`{specs.format_value(preset[name])}`" if name in preset else "" for preset in presets.values()),
+        ]
+        for name, about in properties.items()
+    ]
+    table = _table(["parameter", "default", "values", *(f"`--preset {name}`" for name in presets)], rows)
+    own = (base.__dict__.get("__doc__") for base in reversed(cls.Params.__mro__) if dataclasses.is_dataclass(base))
+    return "\n\n".join([table, *(_plain(text) for text in own if text)])
+
+
+def methods() -> str:
+    """All methods with their first lines."""
+    return _table(["method", ""], ([f"`{each.name}`", _plain(each.summary)] for each in ours(METHODS)))
+
+
+def datasets(pages: Container[str]) -> str:
+    """All datasets with their first lines and parameters, linked to their pages."""
+    rows = (
+        [
+            f"[`{each.name}`]({page})" if (page := f"datasets/{each.name}.md") in pages else f"`{each.name}`",
+            _plain(each.summary),
+            ", ".join(f"`{name}={value}`" for name, value in each.parameters.items()),
+        ]
+        for each in ours(DATASETS)
+    )
+    return _table(["dataset", "", "parameters"], rows)
+
+
+def metrics() -> str:
+    """The cards of all metrics, by criterion."""
+    found: list[tuple[str, Metric]] = [(each.name, METRICS.build(each.name)) for each in ours(METRICS)]
+    found.sort(key=lambda pair: pair[1].card.criterion)
+    sections = []
+    for criterion, group in itertools.groupby(found, key=lambda pair: pair[1].card.criterion):
+        sections.append(f"## {criterion.capitalize()}")
+        sections += [_card(name, metric) for name, metric in group]
+    return "\n\n".join(sections)
+
+
+def commands() -> str:
+    """What ``--help`` says of every command."""
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name=OURS, title="Commands")
+    return re.sub(r"^Example: (.*)$", r"**Example**: `\1`", text, flags=re.MULTILINE)
+
+
+def ours(registry: Registry[Any]) -> list[Listing]:
+    """What this distribution registers of a kind."""
+    return [listing for listing in registry.listings() if listing.distribution == OURS]
+
+
+def _elsewhere(root: Path) -> Iterator[tuple[str, str]]:
+    """Path and text of pages that are written elsewhere: cards, commands, files of the project's root."""
+    for listing in ours(DATASETS):
+        try:
+            yield f"datasets/{listing.name}.md", DATASETS.build(listing.name).card()
+        except UsageError:
+            continue  # it needs files of the user's; its page is written by hand
+    for card in (*ZOO.glob("*.md"), *ZOO.glob("*/README.md")):
+        yield f"models/{card.stem if card.parent == ZOO else card.parent.name}.md", card.read_text(encoding="utf-8")
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        yield name.lower(), (root / name).read_text(encoding="utf-8")
+    yield "commands.md", commands()
+
+
+def _expanded(nav: Sequence[Any], paths: Sequence[str]) -> list[Any]:
+    expanded: list[Any] = []
+    for entry in nav:
+        if isinstance(entry, str) and entry.endswith("/*"):
+            expanded += [path for path in paths if path.startswith(entry[:-1])]
+        elif isinstance(entry, dict):
+            expanded.append({key: _expanded(v, paths) if isinstance(v, list) else v for key, v in entry.items()})
+        else:
+            expanded.append(entry)
+    return expanded
+
+
+def _values(about: Mapping[str, Any]) -> str:
+    if "enum" in about:
+        return ", ".join(f"`{value}`" for value in about["enum"])
+    kind = {"array": "list", "boolean": "`true`, `false`", "string": "text"}.get(about["type"], about["type"])
+    return ", ".join([kind, *(text.format(f"{about[key]:g}") for key, text in BOUNDS.items() if key in about)])
+
+
+def _card(name: str, metric: Metric) -> str:
+    card: Card = metric.card
+    level = {SampleMetric: "each video", PairMetric: "all values"}
+    of = next((text for kind, text in level.items() if isinstance(metric, kind)), "the set of videos")
+    low, high = (f"{end:g}".replace("inf", "∞") for end in card.range)
+    facts = {
+        "better": {"higher": "higher ↑", "lower": "lower ↓", None: "neither"}[card.direction],
+        "values": f"{low} to {high}{f', {card.unit}' if card.unit else ''}",
+        "fewest videos": str(card.min_samples) if card.min_samples > 1 else "",
+        "fails": card.failure_modes,
+        "source": card.source,
+    }
+    rows = ([key, _plain(value)] for key, value in facts.items() if value)
+    table = _table(["metric", f"`{name}`, version {card.version}, of {of}"], rows)
+    return f"### {card.name}\n\n{card.question}\n\n{table}"
+
+
+def _plain(text: str) -> str:
+    """Text of a docstring as Markdown."""
+    return re.sub(r"\s+", " ", text.replace("``", "`")).strip()
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

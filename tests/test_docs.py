@@ -1,0 +1,221 @@
+"""What the documentation says is so: its commands parse, its tables are the code's, every method has its page."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+
+from tests.harness.test_cli import call
+from vcfe_bench.cli import app
+from vcfe_bench.goals import ClassGoal
+from vcfe_bench.plugins import DATASETS, GENERATORS, METHODS, METRICS, TARGETS
+
+yaml = pytest.importorskip("yaml", reason="the extra 'docs' is not installed")
+pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SECTIONS = ["Idea", "Algorithm", "Parameters", "Cost", "Known failures"]
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    """``docs/hooks.py``, as MkDocs loads it."""
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec
+    assert spec.loader
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def documented() -> Iterator[Any]:
+    """Every call of ``vcfe-bench`` in a block of shell commands that is not shortened with ``…``."""
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for words in re.findall(r"vcfe-bench ([a-z][^…]*?)(?: && |$)", block.replace("\\\n", " "), re.MULTILINE):
+                yield pytest.param(words, id=f"{page.stem}: {words}")
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands that do something, by the words that call them."""
+    if not hasattr(command, "commands"):
+        yield words, command
+        return
+    for name, below in command.commands.items():
+        yield from commands(below, (*words, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def parse(text: str) -> None:
+    """Parse the arguments of ``vcfe-bench``, without doing what they say; an error is raised."""
+    given = shlex.split(re.sub(r'"\$\(.*\)"', "0123456789abcdef0123", text))
+    words = next(words for words in COMMANDS if tuple(given[: len(words)]) == words)
+    COMMANDS[words].make_context(" ".join(words), given[len(words) :])
+
+
+@pytest.mark.parametrize("words", list(documented()))
+def test_a_documented_command_is_one(words: str) -> None:
+    parse(words)
+
+
+def test_what_is_no_command_does_not_pass() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        parse("run --methods pgd --dataset shape_moving --videos 3")
+    with pytest.raises(StopIteration):
+        parse("walk --methods pgd")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_an_example(words: tuple[str, ...]) -> None:
+    epilog = COMMANDS[words].epilog or ""
+    examples = re.findall(r"(?:Example|Or): vcfe-bench (.*?)(?=  Or: |$)", epilog)
+    assert examples
+    for example in examples:
+        assert tuple(shlex.split(example)[: len(words)]) == words
+        parse(example)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete(shell: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("vcfe-bench")],
+        env={
+            "_VCFE_BENCH_COMPLETE": f"complete_{shell}",
+            "COMP_WORDS": "vcfe-bench lea",
+            "COMP_CWORD": "1",
+            "_TYPER_COMPLETE_ARGS": "vcfe-bench lea",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert "leaderboard" in done.stdout
+    assert "check-plugin" not in done.stdout
+
+
+def page_of(method: str) -> Path:
+    """The page that begins with the method's name, alone or beside its relatives."""
+    (page,) = (
+        page
+        for page in (ROOT / "docs" / "methods").glob("*.md")
+        if page.stem != "index" and f"`{method}`" in page.read_text(encoding="utf-8").split("##")[0]
+    )
+    return page
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_a_method_has_a_page(method: str, hooks: ModuleType) -> None:
+    if method not in {listing.name for listing in hooks.ours(METHODS)}:
+        pytest.skip("of another distribution")
+    text = page_of(method).read_text(encoding="utf-8")
+    assert [title for title in re.findall(r"^## (.*)$", text, re.MULTILINE) if title in SECTIONS] == SECTIONS
+    tables = re.findall(hooks.MARKER, text)
+    own = METHODS.load(method).Params
+    assert not dataclasses.fields(own) or own in {METHODS.load(name).Params for _, name in tables}
+
+
+def test_a_method_that_runs_on_the_embedded_networks_has_a_strip(hooks: ModuleType) -> None:
+    data = DATASETS.build("shape_moving")
+    target, generator = TARGETS.build(data.target), GENERATORS.build(data.generator)
+    runs = [
+        listing.name
+        for listing in hooks.ours(METHODS)
+        if METHODS.build(listing.name).supports(data, target, generator, ClassGoal(0)) is None
+    ]
+    assert "bttf" in runs
+    missing = [name for name in runs if f"images/{name}.png)" not in page_of(name).read_text(encoding="utf-8")]
+    assert missing == []
+
+
+def test_the_table_of_parameters_is_the_codes(hooks: ModuleType) -> None:
+    lines = hooks.parameters("pgd").splitlines()
+    assert lines[0] == "| parameter | default | values |"
+    assert "| `epsilon` | `20.0` | number, > 0 |" in lines
+    assert "| `size` | `per_voxel` | `per_voxel`, `absolute` |" in lines
+    for method in ("bttf", "cg_video_mid"):
+        header, _, *rows = hooks.parameters(method).split("\n\n")[0].splitlines()
+        cls = METHODS.load(method)
+        assert [row.split("`")[1] for row in rows] == [field.name for field in dataclasses.fields(cls.Params)]
+        assert ("`--preset paper`" in header) == ("paper" in cls.presets)
+        for row in rows:
+            name, default, *_ = re.findall(r"`([^`]*)`", row)
+            assert METHODS.build(f"{method}[{name}={default}]").spec == method
+            if row.endswith("`"):
+                paper = METHODS.build(method, "paper")
+                assert METHODS.build(f"{method}[{name}={row.split('`')[-2]}]", "paper").params == paper.params
+
+
+def test_every_card_is_there(hooks: ModuleType) -> None:
+    text = hooks.metrics()
+    for listing in hooks.ours(METRICS):
+        card = METRICS.build(listing.name).card
+        section = text.split(f"### {card.name}\n")[1].split("### ")[0]
+        assert f"`{listing.name}`, version {card.version}" in section
+        assert card.question in section
+        assert ("↑" in section, "↓" in section) == (card.direction == "higher", card.direction == "lower")
+
+
+def test_every_command_is_there(hooks: ModuleType) -> None:
+    text = hooks.commands()
+    for words, command in COMMANDS.items():
+        section = text.split(f"`vcfe-bench {' '.join(words)}`\n")[1].split("\n#")[0]
+        options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        assert {option for option in options if f"`{option}" not in section} == set()
+
+
+def test_a_marker_becomes_a_table_and_a_wrong_one_is_an_error(hooks: ModuleType) -> None:
+    text = hooks.on_page_markdown("before\n\n<!-- parameters: pgd -->\n\nafter", None, None, [])
+    assert text == f"before\n\n{hooks.parameters('pgd')}\n\nafter"
+    with pytest.raises(KeyError):
+        hooks.on_page_markdown("<!-- parametres: pgd -->", None, None, [])
+    with pytest.raises(Exception, match="unknown method 'pdg'"):
+        hooks.on_page_markdown("<!-- parameters: pdg -->", None, None, [])
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert citation["title"] == project["name"]
+
+
+def shell_of_ci() -> tuple[str, str]:
+    """The commands of the step for GitHub Actions, and of the hook before a commit."""
+    step, hook = (yaml.safe_load(block) for block in blocks(ROOT / "docs" / "ci.md", "yaml"))
+    return step[0]["run"], hook["repos"][0]["hooks"][0]["entry"]
+
+
+def test_the_step_for_actions_is_of_known_commands() -> None:
+    calls = re.findall(r"^vcfe-bench (.*)$", shell_of_ci()[0], re.MULTILINE)
+    assert len(calls) == 2
+    for words in calls:
+        parse(words)
+
+
+def test_the_hook_before_a_commit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, _, script = shlex.split(shell_of_ci()[1].replace("my_method", "pgd"))
+    run, check = (shlex.split(call)[1:] for call in script.split(" && ")[1:])
+    assert call(monkeypatch, *run) == 0
+    assert call(monkeypatch, *check) == 2
+    assert call(monkeypatch, *check, "--update") == 0
+    assert call(monkeypatch, *check) == 0

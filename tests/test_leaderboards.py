@@ -1,0 +1,59 @@
+"""The committed tables: those of papers are named with their source, ours say where they are from and can be remade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from vcfe_bench import baseline, gate, runner
+from vcfe_bench.request import REFERENCES, Request, short_hash
+
+TABLES = Path(__file__).parents[1] / "leaderboards"
+OURS = sorted(TABLES.glob("*.csv"))
+CHEAP = {"pgd", *REFERENCES}
+"""Methods that answer a question in less than a second."""
+
+
+def test_every_published_table_has_its_source() -> None:
+    sources = (TABLES / "paper" / "README.md").read_text(encoding="utf-8")
+    published = sorted((TABLES / "paper").glob("*.csv"))
+    assert published
+    for path in published:
+        assert f"| `{path.name}` |" in sources
+        assert len(pd.read_csv(path))
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_a_table_of_ours_says_where_it_comes_from(path: Path) -> None:
+    about = baseline.read(path).about
+    assert about["configuration_hash"] == short_hash(about["configuration"])
+    assert set(about["configuration"]["methods"]) == set(about["methods"])
+    assert about["vcfe_bench"]
+    assert about["revision"]
+    columns = set(pd.read_csv(path).columns)
+    assert {card["name"] for card in about["metrics"]} <= columns
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [path for path in OURS if set(baseline.read(path).about["methods"]) <= CHEAP], ids=lambda path: path.stem
+)
+def test_a_cheap_table_comes_out_again(path: Path, tmp_path: Path) -> None:
+    committed = baseline.read(path)
+    asked = committed.about["configuration"]
+    request = Request(
+        tuple(asked["methods"]),
+        asked["dataset"],
+        asked["split"],
+        asked["limit"],
+        asked["goals"],
+        asked["target"]["spec"],
+        asked["generator"]["spec"],
+        seed=asked["seed"],
+    )
+    metrics = tuple(card["spec"] for card in committed.about["metrics"])
+    again = baseline.of_run(runner.run(request, tmp_path / "run", metrics))
+    assert [str(finding) for finding in gate.check(again, committed, {}) if finding.failing] == []
+    assert again.frame["method"].tolist() == committed.about["methods"]
