@@ -92,7 +92,7 @@ class Registry(Generic[P]):
         name, given = specs.parse(spec)
         cls = self.load(name)
         presets: Mapping[str, Mapping[str, Any]] = getattr(cls, "presets", {})
-        params = self._params(cls, name, {**presets.get(preset or "", {}), **given})
+        params = self.parameters(cls, name, {**presets.get(preset or "", {}), **given})
         try:
             plugin = cls(params)
         except UsageError:
@@ -112,7 +112,12 @@ class Registry(Generic[P]):
             raise TypeError(f"{entry.value} is not a {' or '.join(base.__name__ for base in self.bases)}")
         return cls  # type: ignore[return-value]
 
-    def _params(self, cls: type[P], name: str, values: Mapping[str, Any]) -> Any:
+    def parameters(self, cls: type[P], name: str, values: Mapping[str, Any]) -> Any:
+        """``Params`` of the plug-in called ``name``, filled from ``values``.
+
+        Raises:
+            UsageError: unknown parameter or bad value.
+        """
         known = [field.name for field in dataclasses.fields(cls.Params)]
         for key in values:
             if key not in known:

@@ -11,10 +11,12 @@ from vcfe_bench.cli.check_plugin import check_plugin
 from vcfe_bench.cli.dataset import dataset_app
 from vcfe_bench.cli.doctor import doctor
 from vcfe_bench.cli.evaluate import evaluate_app
+from vcfe_bench.cli.explain import explain
 from vcfe_bench.cli.figure import figure
 from vcfe_bench.cli.leaderboard import leaderboard
 from vcfe_bench.cli.list import list_plugins
 from vcfe_bench.cli.new import new_app
+from vcfe_bench.cli.plan import plan
 from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import score
@@ -32,17 +34,25 @@ app.command(
     epilog="Example: vcfe-bench run --methods 'bttf[steps=15],pgd' --dataset shape_moving --limit 16 --out runs/first"
 )(run)
 app.command(
+    epilog="Example: vcfe-bench plan --methods bttf --preset paper --dataset shape_moving "
+    "--generator 'wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers]' --shape 33x448x448"
+)(plan)
+app.command(
     epilog="Example: vcfe-bench score runs/first  "
     "Or: vcfe-bench score --originals videos --counterfactuals theirs --goals goals.csv --dataset shape_moving "
     "--out runs/theirs"
 )(score)
+app.command(
+    epilog="Example: vcfe-bench explain clip.mp4 --target i3d_kinetics400 --to 'driving car' --method pgd "
+    "--out runs/clip"
+)(explain)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
 app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)
 app.command(epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png")(figure)
 app.command(epilog="Example: vcfe-bench report runs/first --open")(report)
 app.command("list", epilog="Example: vcfe-bench list methods")(list_plugins)
 app.command("check-plugin", epilog="Example: vcfe-bench check-plugin pgd")(check_plugin)
-app.command()(doctor)
+app.command(epilog="Example: vcfe-bench doctor")(doctor)
 app.add_typer(new_app, name="new")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(train_app, name="train")

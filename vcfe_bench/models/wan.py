@@ -1,42 +1,43 @@
-"""Wan image-to-video models as generators: one class for the embedded small model and for the published ones.
+"""Wan image-to-video models as generators: one class for the embedded small model and for Wan2.1-I2V-14B.
 
 Facts follow diffusers' ``WanImageToVideoPipeline``; its ``__call__`` cannot be used because it runs without gradients.
+The families of Wan2.2 differ in a few lines each: ``wan_experts`` and ``wan_ti2v``.
 """
 
 from __future__ import annotations
 
 import copy
 import gc
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from diffusers.pipelines.wan.pipeline_wan_i2v import prompt_clean
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from vcfe_bench.interfaces import Constraints, Generator
-from vcfe_bench.weights import fingerprint
+from vcfe_bench.errors import UsageError
+from vcfe_bench.interfaces import Constraints
+from vcfe_bench.models import latent_video
+from vcfe_bench.models.latent_video import PROMPT_FILE, LatentVideoGenerator, LatentVideoParams
 
-PROMPT = "This is a synthetic video"
-"""The fixed class-agnostic prompt of the BTTF paper (section 4.1)."""
-PROMPT_FILE = "prompt_embeds.safetensors"
 TEXT_TOKENS = 512
 
 
-def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool = False) -> Tensor:
+def decode_unclamped(
+    vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool = False, offload: bool = False
+) -> Tensor:
     """``vae.decode`` without its final clamp to [-1, 1], whose gradient is zero on saturated pixels.
 
     ``latent`` is ``[B, C, t, h, w]``, not normalised; the result is ``[B, 3, T, H, W]``. With ``checkpointed`` only the
-    latent frames and the causal convolutions' caches are kept for the backward pass, so that its peak memory is that of
-    one latent frame.
+    latent frames and the causal convolutions' caches are kept for the backward pass (with ``offload`` in the CPU's
+    memory); the rest of its memory is that of one latent frame.
     """
     hidden = vae.post_quant_conv(latent)
     cache: list = [None] * vae._cached_conv_counts["decoder"]
@@ -50,7 +51,8 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool =
 
         chunk = hidden[:, :, index : index + 1]
         if checkpointed:
-            frame, *cache = checkpoint(step, chunk, *cache, use_reentrant=False)
+            run = latent_video.offloaded if offload else latent_video.recomputed
+            frame, *cache = run(step, chunk, *cache)
         else:
             frame, *cache = step(chunk, *cache)
         frames.append(frame)
@@ -58,8 +60,7 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool =
     return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])
 
 
-@dataclass(frozen=True)
-class WanCondition:
+class WanCondition(NamedTuple):
     """What the transformer sees beside the noisy latent.
 
     ``latent`` is ``[B, 4 + C, t, h, w]``: the mask of given frames, then the encoded zero-padded first frame. ``image``
@@ -72,6 +73,10 @@ class WanCondition:
 
 class WanModel:
     """The networks of a Wan2.1-I2V model and the arithmetic between them, trainable or frozen."""
+
+    lora_loader: ClassVar[Any] = WanLoraLoaderMixin
+    adapted = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj", "ffn.net.0.proj", "ffn.net.2")
+    """The linear layers that low-rank adapters change."""
 
     def __init__(
         self,
@@ -86,17 +91,45 @@ class WanModel:
         self.prompt = prompt
         self.image_encoder = image_encoder
         self.image_processor = image_processor
+        self.device = vae.device
+        self.offload = False
+        """Whether what decoding keeps for the backward pass goes to the CPU's memory."""
         shape = (1, -1, 1, 1, 1)
         self.mean = torch.tensor(vae.config["latents_mean"], device=vae.device).view(shape)
         self.scale = 1 / torch.tensor(vae.config["latents_std"], device=vae.device).view(shape)
 
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks by the name of their folder."""
+        found = {"vae": self.vae, "transformer": self.transformer, "image_encoder": self.image_encoder}
+        return {name: network for name, network in found.items() if network is not None}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """The tensors beside the networks that decide the output."""
+        return {"mean": self.mean, "scale": self.scale, "prompt": self.prompt}
+
+    def bounds(self, network: str) -> tuple[float, float]:
+        """The noise levels that a transformer answers for."""
+        return 0.0, 1.0
+
     def save(self, directory: Path) -> None:
-        """Write a pipeline directory that ``load`` reads, weights in half precision."""
+        """Write a pipeline directory that ``Wan`` reads, weights in half precision."""
         for name, network in (("vae", self.vae), ("transformer", self.transformer)):
             halved = copy.deepcopy(network).half()
             halved.register_to_config(_name_or_path="")
             halved.save_pretrained(directory / name)
         save_file({"prompt": self.prompt.contiguous()}, directory / PROMPT_FILE)
+
+    def constraints(self) -> Constraints:
+        config = self.vae.config
+        side = config["scale_factor_spatial"] * self.transformer.config["patch_size"][1]
+        return Constraints(config["scale_factor_temporal"], side)
+
+    def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+        """``(C, t, h, w)`` for a clip of ``(T, H, W)``."""
+        frames, height, width = shape
+        config = self.vae.config
+        side = config["scale_factor_spatial"]
+        return config["z_dim"], (frames - 1) // config["scale_factor_temporal"] + 1, height // side, width // side
 
     def encode(self, video: Tensor) -> Tensor:
         """``[B, T, 3, H, W]`` in [0, 1] to normalised latents ``[B, C, t, h, w]`` (the posterior's mode)."""
@@ -106,10 +139,11 @@ class WanModel:
     def decode(self, latent: Tensor) -> Tensor:
         """Normalised latents to ``[B, T, 3, H, W]``, unclamped; differentiable at the memory of one latent frame."""
         hidden = (latent / self.scale + self.mean).to(self.vae.dtype)
-        pixels = decode_unclamped(self.vae, hidden, checkpointed=torch.is_grad_enabled() and latent.requires_grad)
+        checkpointed = torch.is_grad_enabled() and latent.requires_grad
+        pixels = decode_unclamped(self.vae, hidden, checkpointed, self.offload)
         return (pixels.float().transpose(1, 2) + 1) / 2
 
-    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> WanCondition:
+    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> Any:
         """Mask and encoded zero-padded video, as the pipeline builds them.
 
         Without a first frame both say "nothing given", for any number of clips. Padding is zero in [-1, 1], that is
@@ -128,78 +162,144 @@ class WanModel:
         return WanCondition(torch.cat([mask, latent], dim=1), self._image_embedding(first_frame))
 
     def _image_embedding(self, first_frame: Tensor | None) -> Tensor | None:
+        """CLIP's last but one layer, of the 8-bit image as the pipeline gets it."""
         width = self.transformer.config["image_dim"]
         if width is None:
             return None
         if first_frame is None:
-            return torch.zeros(1, 257, width, device=self.vae.device)
-        inputs = self.image_processor(images=list(first_frame), do_rescale=False, return_tensors="pt").to(
-            self.vae.device
-        )
+            return torch.zeros(1, 257, width, device=self.device)
+        pixels = (first_frame * 255).round().to(torch.uint8)
+        inputs = self.image_processor(images=list(pixels), return_tensors="pt").to(self.device)
         return self.image_encoder(**inputs, output_hidden_states=True).hidden_states[-2]
 
-    def velocity(self, latent: Tensor, sigma: Tensor | float, condition: WanCondition) -> Tensor:
+    def constrain(self, latent: Tensor, condition: Any) -> Tensor:
+        """The identity: the first frame enters beside the latent, and the latent is free."""
+        return latent
+
+    def velocity(self, latent: Tensor, sigma: Tensor | float, condition: Any) -> Tensor:
         """Estimate of ``ε - z_0`` for float32 latents at noise level ``sigma`` (a number, or ``[B]``)."""
-        batch, dtype = len(latent), self.transformer.dtype
-        image = condition.image
-        return self.transformer(
-            hidden_states=torch.cat([latent, condition.latent.expand(batch, -1, -1, -1, -1)], dim=1).to(dtype),
-            timestep=torch.as_tensor(sigma, device=latent.device).float().expand(batch) * 1000,
+        inputs = torch.cat([latent, condition.latent.expand(len(latent), -1, -1, -1, -1)], dim=1)
+        return self._transform(self._expert(sigma), inputs, self._timestep(latent, sigma), condition.image)
+
+    def _timestep(self, latent: Tensor, sigma: Tensor | float) -> Tensor:
+        return torch.as_tensor(sigma, device=latent.device).float().expand(len(latent)) * 1000
+
+    def _expert(self, sigma: Tensor | float) -> WanTransformer3DModel:
+        """The transformer that answers at this noise level (a number, or ``[B]``)."""
+        return self.transformer
+
+    def _transform(
+        self, transformer: WanTransformer3DModel, inputs: Tensor, timestep: Tensor, image: Tensor | None = None
+    ) -> Tensor:
+        batch, dtype = len(inputs), transformer.dtype
+        return transformer(
+            hidden_states=inputs.to(dtype),
+            timestep=timestep,
             encoder_hidden_states=self.prompt.to(dtype).expand(batch, -1, -1),
             encoder_hidden_states_image=None if image is None else image.to(dtype).expand(batch, -1, -1),
             return_dict=False,
         )[0].float()
 
+    @classmethod
+    def read(cls, params: LatentVideoParams) -> WanModel:
+        """The networks of a pipeline directory or hub id, frozen and in evaluation mode."""
+        device = params.chosen_device()
+        transformer = read_transformer(params, "transformer", params.lora, device)
+        encoder = processor = None
+        if transformer.config["image_dim"] is not None:
+            from transformers import CLIPImageProcessor, CLIPVisionModel
+
+            encoder = CLIPVisionModel.from_pretrained(params.path, subfolder="image_encoder", torch_dtype=torch.float32)
+            encoder = encoder.requires_grad_(False).eval().to(device)  # type: ignore[arg-type]
+            processor = CLIPImageProcessor.from_pretrained(params.path, subfolder="image_processor")
+        return cls(read_vae(params, device), transformer, read_prompt(params, device), encoder, processor)
+
+    @classmethod
+    def sketch(cls, params: LatentVideoParams) -> WanModel:
+        """The same without data, for use inside a ``FakeTensorMode``."""
+        parts = latent_video.architecture(params.path)
+        encoder = None
+        if "image_encoder" in parts:
+            from transformers import CLIPVisionConfig, CLIPVisionModel
+
+            encoder = CLIPVisionModel(CLIPVisionConfig(**parts["image_encoder"])).requires_grad_(False)
+        return cls(*sketch_networks(parts, params), encoder)
+
+
+def sketch_networks(
+    parts: dict[str, dict[str, Any]], params: LatentVideoParams
+) -> tuple[AutoencoderKLWan, WanTransformer3DModel, Tensor]:
+    """Autoencoder, transformer and prompt of a sketch."""
+    vae = AutoencoderKLWan.from_config(parts["vae"]).requires_grad_(False).eval()
+    transformer = latent_video.sketched(WanTransformer3DModel, parts["transformer"], params)
+    return vae, transformer, latent_video.empty_prompt(params.path, TEXT_TOKENS, transformer.config["text_dim"])
+
+
+def read_vae(params: LatentVideoParams, device: torch.device) -> AutoencoderKLWan:
+    vae = AutoencoderKLWan.from_pretrained(params.path, subfolder="vae", torch_dtype=torch.float32)
+    return vae.requires_grad_(False).eval().to(device)
+
+
+def read_transformer(
+    params: LatentVideoParams, subfolder: str, lora: str, device: torch.device
+) -> WanTransformer3DModel:
+    """A transformer with the adapter ``lora`` (if any) fused, ready for use."""
+    transformer = WanTransformer3DModel.from_pretrained(
+        params.path, subfolder=subfolder, torch_dtype=params.compute_dtype
+    )
+    if lora:
+        latent_video.fuse_lora(WanModel.lora_loader, transformer, lora)
+    latent_video.prepare(transformer, params, device)
+    return transformer
+
+
+def read_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
+    """The prompt's embedding, stored or from the text encoder, which is dropped afterwards."""
+    stored = latent_video.stored_prompt(params.path)
+    return _encode_prompt(params, device) if stored is None else stored.to(device)
+
+
+def _encode_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
+    """UMT5 embeddings ``[1, 512, D]``, zero after the prompt's end, as the pipeline feeds them."""
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    tokenizer = AutoTokenizer.from_pretrained(params.path, subfolder="tokenizer")
+    encoder = UMT5EncoderModel.from_pretrained(params.path, subfolder="text_encoder", torch_dtype=params.compute_dtype)
+    encoder = encoder.to(device)  # type: ignore[arg-type]
+    tokens = tokenizer(
+        prompt_clean(params.prompt),
+        padding="max_length",
+        max_length=TEXT_TOKENS,
+        truncation=True,
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        hidden = encoder(tokens.input_ids.to(device), tokens.attention_mask.to(device)).last_hidden_state
+    hidden = hidden * tokens.attention_mask.to(device)[..., None]
+    del encoder
+    gc.collect()
+    return hidden
+
 
 @validated(frozen=True, config={"extra": "forbid"})
-class WanParams:
-    """``path``: a diffusers pipeline directory or a hub id, e.g. ``Wan-AI/Wan2.1-I2V-14B-480P-Diffusers``.
+class WanParams(LatentVideoParams):
+    """As for every pipeline, and ``shift``: flow shift of the schedule (3 for 480P, 5 for 720P)."""
 
-    ``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule (3 for 480P, 5 for
-    720P). ``dtype``: of the networks; latents stay in float32. ``device``: ``auto`` is CUDA where there is one.
-    """
-
-    path: str = ""
-    lora: str = ""
-    prompt: str = PROMPT
     shift: float = Field(default=3.0, gt=0)
-    dtype: str = "bfloat16"
-    device: str = "auto"
 
 
-class Wan(Generator):
+class Wan(LatentVideoGenerator):
     """A Wan2.1 image-to-video model from a diffusers directory or hub id, frozen."""
 
     Params: ClassVar[type] = WanParams
     params: WanParams
+    family: ClassVar[type[WanModel]] = WanModel
+    name: ClassVar[str] = "wan"
 
-    def __init__(self, params: WanParams | None = None) -> None:
-        super().__init__(params)
-        if not self.params.path:
-            raise ValueError("name a model: wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers] or wan[path=DIRECTORY]")
-        device = self.params.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = load(
-            self.params.path, self.params.prompt, self.params.lora, getattr(torch, self.params.dtype), device
-        )
-        config = self.model.vae.config
-        patch = self.model.transformer.config["patch_size"][1]
-        self.constraints = Constraints(config["scale_factor_temporal"], config["scale_factor_spatial"] * patch)
-
-    @torch.no_grad()
-    def encode(self, video: Tensor) -> Tensor:
-        return self.model.encode(video)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        return self.model.decode(latent)
-
-    @torch.no_grad()
-    def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> WanCondition:
-        return self.model.condition(first_frame, shape)
-
-    def velocity(self, latent: Tensor, sigma: float, condition: WanCondition) -> Tensor:
-        return self.model.velocity(latent, sigma, condition)
+    def check(self) -> None:
+        if (right := registered_name(self.params.path)) != self.name:
+            raise UsageError(f"{self.params.path} is of another family: write {right}[path={self.params.path}]")
 
     def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
         """``s = a u / (1 + (a - 1) u)`` for shift ``a`` and ``steps`` values of ``u``, evenly spaced down to 0.
@@ -213,29 +313,23 @@ class Wan(Generator):
         grid = [first * (steps - k) / steps for k in range(1, steps)]
         return [start, *(shift * u / (1 + (shift - 1) * u) for u in grid), 0.0]
 
-    def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-        frames, height, width = shape
-        config = self.model.vae.config
-        side = config["scale_factor_spatial"]
-        return config["z_dim"], (frames - 1) // config["scale_factor_temporal"] + 1, height // side, width // side
+    def _settings(self) -> list[str]:
+        return [f"shift{self.params.shift:g}", *super()._settings()]
 
-    @property
-    def fingerprint(self) -> str:
-        model = self.model
-        state = {
-            **{f"vae.{k}": v for k, v in model.vae.state_dict().items()},
-            **{f"transformer.{k}": v for k, v in model.transformer.state_dict().items()},
-            "mean": model.mean,
-            "scale": model.scale,
-            "prompt": model.prompt,
-        }
-        return f"{fingerprint(state)}-shift{self.params.shift:g}"
+
+def registered_name(path: str) -> str:
+    """Which of the Wan generators reads the pipeline at ``path``."""
+    config = latent_video.pipeline_config(path)
+    if config.get("expand_timesteps"):
+        return "wan_ti2v"
+    return "wan" if config.get("boundary_ratio") is None else "wan_experts"
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class WanShapeMovingParams:
-    """``shift``: flow shift of the schedule."""
+    """``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule."""
 
+    lora: str = ""
     shift: float = Field(default=3.0, gt=0)
 
 
@@ -245,53 +339,16 @@ class WanShapeMoving(Wan):
     Params = WanShapeMovingParams
 
     def __init__(self, params: WanShapeMovingParams | None = None) -> None:
-        chosen = params or WanShapeMovingParams()
+        super().__init__(self.full(params or WanShapeMovingParams()))
+
+    @classmethod
+    def full(cls, params: WanShapeMovingParams) -> WanParams:
         directory = files("vcfe_bench.models") / "zoo" / "wan_shape_moving"
-        super().__init__(WanParams(path=str(directory), shift=chosen.shift, dtype="float32", device="cpu"))
-
-
-def load(path: str, prompt: str, lora: str, dtype: torch.dtype, device: str) -> WanModel:
-    """Read the networks of a pipeline directory or hub id, frozen and in evaluation mode.
-
-    The text encoder is only there for the fixed prompt: where ``prompt_embeds.safetensors`` lies in the directory it is
-    used, otherwise the prompt is encoded once and the encoder is dropped.
-    """
-    vae = AutoencoderKLWan.from_pretrained(path, subfolder="vae", torch_dtype=torch.float32)
-    transformer = WanTransformer3DModel.from_pretrained(path, subfolder="transformer", torch_dtype=dtype)
-    if lora:
-        _fuse_lora(transformer, lora)
-    stored = Path(path) / PROMPT_FILE
-    embedding = load_file(stored)["prompt"] if stored.exists() else _encode_prompt(path, prompt, dtype, device)
-    encoder = processor = None
-    if transformer.config["image_dim"] is not None:
-        from transformers import CLIPImageProcessor, CLIPVisionModel
-
-        encoder = CLIPVisionModel.from_pretrained(path, subfolder="image_encoder", torch_dtype=torch.float32)
-        encoder = encoder.requires_grad_(False).eval().to(device)
-        processor = CLIPImageProcessor.from_pretrained(path, subfolder="image_processor")
-    for network in (vae, transformer):
-        network.requires_grad_(False).eval().to(device)
-    return WanModel(vae, transformer, embedding.to(device), encoder, processor)
-
-
-def _fuse_lora(transformer: WanTransformer3DModel, path: str) -> None:
-    state, metadata = WanLoraLoaderMixin.lora_state_dict(path, return_lora_metadata=True)
-    WanLoraLoaderMixin.load_lora_into_transformer(state, transformer=transformer, metadata=metadata)
-    transformer.fuse_lora()
-    transformer.unload_lora()
-
-
-def _encode_prompt(path: str, prompt: str, dtype: torch.dtype, device: str) -> Tensor:
-    """UMT5 embeddings ``[1, 512, D]``, zero after the prompt's end, as the pipeline feeds them."""
-    from transformers import AutoTokenizer, UMT5EncoderModel
-
-    tokenizer = AutoTokenizer.from_pretrained(path, subfolder="tokenizer")
-    encoder = UMT5EncoderModel.from_pretrained(path, subfolder="text_encoder", torch_dtype=dtype)
-    encoder = encoder.to(device)  # type: ignore[arg-type]
-    tokens = tokenizer(prompt, padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt")
-    with torch.no_grad():
-        hidden = encoder(tokens.input_ids.to(device), tokens.attention_mask.to(device)).last_hidden_state
-    hidden = hidden * tokens.attention_mask.to(device)[..., None]
-    del encoder
-    gc.collect()
-    return hidden
+        return WanParams(
+            path=str(directory),
+            lora=params.lora,
+            shift=params.shift,
+            dtype="float32",
+            activations="keep",
+            device="cpu",
+        )
