@@ -227,14 +227,20 @@ def test_a_regressor_is_measured_by_its_errors():
 def test_a_perfect_generator():
     result = evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=20, steps=1, noises=20)
     directions = result.pop("directions")
+    videos = torch.stack([ShapeMoving().sample("test", index).video for index in range(20)])
+    real = (videos[:, 1:] - videos[:, :-1]).abs().mean()
     assert result == {
         "reconstruction_error": 0.0,
         "reconstruction_target": 1.0,
         "reconstruction_oracle": 1.0,
         "coherent": 1.0,
         "first_frame_error": pytest.approx(0, abs=1e-6),
+        "motion": pytest.approx(result["real_motion"], rel=0.2),
+        "real_motion": pytest.approx(float(real)),
+        "variety": pytest.approx(0.05, abs=0.04),
         "n": 20,
         "steps": 1,
+        "variety_n": 20,
         "directions_n": 20,
         "repeatable": True,
     }
@@ -249,9 +255,20 @@ def test_a_useless_generator():
     assert result["directions"] == {"up": 0, "down": 0, "left": 0, "right": 0, "none": 1}
     assert min(result["reconstruction_error"], result["first_frame_error"]) > 0.2
     assert not result["repeatable"]
+    assert result["motion"] == pytest.approx(1 / 3, rel=0.01)  # E|u - v| of uniform u, v
+    assert result["variety"] == pytest.approx(1 / 3, rel=0.01)
 
 
-def test_a_generator_is_not_judged_without_an_oracle(monkeypatch: pytest.MonkeyPatch):
+def test_a_generator_is_measured_without_an_oracle(monkeypatch: pytest.MonkeyPatch):
+    known = evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
     monkeypatch.setattr(ShapeMoving, "oracle", Dataset.oracle)
-    with pytest.raises(UsageError, match="no oracle"):
-        evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
+    found = evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
+    assert known.keys() - found.keys() == {"reconstruction_oracle", "coherent", "directions", "directions_n"}
+    assert found.items() <= known.items()
+
+
+@pytest.mark.parametrize(("generator", "kept"), [(_Perfect(), 1), (_Useless(), 0)])
+def test_a_value_is_kept_within_the_tolerance(generator: Generator, kept: float):
+    assert (
+        evaluate_generator(generator, _Travel(), _Speeds(), limit=4, steps=1, noises=2)["reconstruction_target"] == kept
+    )

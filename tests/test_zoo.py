@@ -18,7 +18,8 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    assert _bytes(ZOO / "m_swin.safetensors") <= 3e6
+    for name in ("m_swin", "m_swin_r", "clean_swin"):
+        assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     assert _bytes(ZOO / "wan_shape_moving") <= 15e6
 
 
@@ -30,6 +31,26 @@ def test_m_swin_is_accurate_reads_motion_and_has_no_robustness():
     assert found["accuracy"] >= 0.995
     assert found["reversed_opposite"] >= 0.95
     assert found["robust_accuracy"] <= 0.2
+
+
+@pytest.mark.slow
+def test_m_swin_r_is_robust():
+    found = evaluate_target(
+        TARGETS.build("m_swin_r"), DATASETS.build("shape_moving"), METHODS.build("pgd[random_start=true]"), 200, 64
+    )
+    assert found["accuracy"] >= 0.98
+    assert found["reversed_opposite"] >= 0.95
+    assert found["robust_accuracy"] >= 0.5
+
+
+@pytest.mark.slow
+def test_clean_swin_goes_by_the_object():
+    found = evaluate_target(
+        TARGETS.build("clean_swin"), DATASETS.build("shape_shortcut"), METHODS.build("pgd[random_start=true]"), 200, 8
+    )
+    assert found["accuracy"] >= 0.99
+    assert found["accuracy_unlinked"] >= 0.95
+    assert found["follows_distractor"] <= 0.4
 
 
 @pytest.fixture(scope="module")

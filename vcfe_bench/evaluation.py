@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,46 +93,67 @@ def evaluate_generator(
 ) -> dict[str, Any]:
     """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
 
-    - ``reconstruction_error``: mean absolute error of D(E(x)), and shares of videos whose D(E(x)) keeps its label for
-      the target and for the dataset's oracle;
-    - ``coherent``: share of samples (one a video, ``steps`` steps, from its first frame) in which the oracle finds a
-      label, and ``first_frame_error``: their first frame's mean absolute error;
-    - ``directions``: how often each label comes out of ``noises`` noises of the first test video's first frame;
-    - ``repeatable``: whether the same noise gave the same video, bit for bit.
+    - ``reconstruction_error``: mean absolute error of D(E(x)), and ``reconstruction_target``: share of videos whose
+      D(E(x)) keeps its label for the target, a value within the dataset's tolerance;
+    - of samples (one a video, ``steps`` steps, from its first frame) ``first_frame_error``: their first frame's mean
+      absolute error, and ``motion``: mean absolute difference of neighbouring frames, that of real videos being
+      ``real_motion``;
+    - ``variety``: mean absolute difference, one to the next, of samples of ``noises`` noises of the first test video's
+      first frame, and ``repeatable``: whether the same noise gave the same video, bit for bit.
 
-    Raises:
-        UsageError: the dataset has no oracle, without which a sample cannot be judged.
+    Where the dataset has an oracle, also ``reconstruction_oracle``: share of videos whose D(E(x)) keeps its label for
+    it; ``coherent``: share of samples in which it finds a label; and with classes ``directions``: how often each comes
+    out of those noises.
     """
     limit = min(limit, dataset.size("test"))
-    error = first_error = 0.0
-    same_target = same_oracle = coherent = 0
+    judged = _has_oracle(dataset)
+    sums: Counter[str] = Counter()
     for samples in _batches(dataset, limit):
-        originals = _videos(samples)
+        originals, count = _videos(samples), len(samples)
         result = generator.decode(generator.encode(originals)).clamp(0, 1)
-        error += float((result - originals).abs().mean()) * len(samples)
-        same_target += int((target(result).argmax(1) == target(originals).argmax(1)).sum())
-        same_oracle += sum(_oracle(dataset, s, r) == s.label for s, r in zip(samples, result, strict=True))
         drawn = sample(generator, originals[:, 0], dataset.shape, steps, [f"evaluation/{s.id}" for s in samples])
-        coherent += sum(_oracle(dataset, s, v) is not None for s, v in zip(samples, drawn, strict=True))
-        first_error += float((drawn[:, 0] - originals[:, 0]).abs().mean()) * len(samples)
-    chosen = dataset.sample("test", 0)
-    found: Counter[str] = Counter()
-    for first in range(0, noises, BATCH):
-        names = [f"evaluation/noise/{k}" for k in range(first, min(first + BATCH, noises))]
-        videos = sample(generator, chosen.video[:1].expand(len(names), -1, -1, -1), dataset.shape, steps, names)
-        labels = [_oracle(dataset, chosen, video) for video in videos]
-        found.update("none" if label is None else dataset.classes[int(label)] for label in labels)
-    again = sample(generator, chosen.video[:1].expand(len(names), -1, -1, -1), dataset.shape, steps, names)
+        before, after = (_labels(dataset, target(videos)) for videos in (originals, result))
+        found = {
+            "reconstruction_error": float((result - originals).abs().mean()) * count,
+            "reconstruction_target": sum(map(partial(_same, dataset), before, after)),
+            "first_frame_error": float((drawn[:, 0] - originals[:, 0]).abs().mean()) * count,
+            "motion": float(drawn.diff(dim=1).abs().mean()) * count,
+            "real_motion": float(originals.diff(dim=1).abs().mean()) * count,
+        }
+        if judged:
+            kept = [_same(dataset, s.label, dataset.oracle(s, r)) for s, r in zip(samples, result, strict=True)]
+            labels = [dataset.oracle(s, v) for s, v in zip(samples, drawn, strict=True)]
+            found |= {"reconstruction_oracle": sum(kept), "coherent": sum(label is not None for label in labels)}
+        sums.update(found)
     return {
-        "reconstruction_error": error / limit,
-        "reconstruction_target": same_target / limit,
-        "reconstruction_oracle": same_oracle / limit,
-        "coherent": coherent / limit,
-        "first_frame_error": first_error / limit,
+        **{name: total / limit for name, total in sums.items()},
         "n": limit,
         "steps": steps,
-        "directions": {name: found[name] / noises for name in (*dataset.classes, "none")},
-        "directions_n": noises,
+        **_noises(generator, dataset, steps, noises, judged),
+    }
+
+
+def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, judged: bool) -> dict[str, Any]:
+    """What comes of many noises of the first test video's first frame."""
+    chosen = dataset.sample("test", 0)
+    found: Counter[str] = Counter()
+    apart: list[float] = []
+    last: list[Tensor] = []
+    for first in range(0, noises, BATCH):
+        names = [f"evaluation/noise/{k}" for k in range(first, min(first + BATCH, noises))]
+        frames = chosen.video[:1].expand(len(names), -1, -1, -1)
+        videos = sample(generator, frames, dataset.shape, steps, names)
+        apart += [float((a - b).abs().mean()) for a, b in pairwise([*last, *videos])]
+        last = [videos[-1]]
+        if judged and dataset.classes:
+            labels = [dataset.oracle(chosen, video) for video in videos]
+            found.update("none" if label is None else dataset.classes[int(label)] for label in labels)
+    again = sample(generator, frames, dataset.shape, steps, names)
+    shares = {name: found[name] / noises for name in (*dataset.classes, "none")}
+    return {
+        "variety": float(np.mean(apart)) if apart else 0.0,
+        "variety_n": noises,
+        **({"directions": shares, "directions_n": noises} if found else {}),
         "repeatable": bool(torch.equal(videos, again)),
     }
 
@@ -148,11 +171,22 @@ def sample(
     return generator.decode(denoise(generator, noise, condition, steps)).clamp(0, 1)
 
 
-def _oracle(dataset: Dataset, original: Sample, video: Tensor) -> int | float | None:
+def _has_oracle(dataset: Dataset) -> bool:
+    first = dataset.sample("test", 0)
     try:
-        return dataset.oracle(original, video)
+        dataset.oracle(first, first.video)
     except NotImplementedError:
-        raise UsageError(f"dataset '{dataset.spec}' has no oracle to judge a generator's samples by") from None
+        return False
+    return True
+
+
+def _labels(dataset: Dataset, output: Tensor) -> list[int | float]:
+    """What a target says, class or value, of each row of its output."""
+    return (output.argmax(1) if dataset.values is None else output[:, 0]).tolist()
+
+
+def _same(dataset: Dataset, label: int | float, found: int | float | None) -> bool:
+    return found is not None and abs(found - label) <= (dataset.values.tolerance if dataset.values else 0)
 
 
 def _batches(dataset: Dataset, limit: int, width: int = BATCH) -> Iterator[list[Sample]]:

@@ -1,9 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD, SIZES, MSwin, MSwinParams, SwinSize, VideoSwin
+from vcfe_bench.errors import UsageError
+from vcfe_bench.models.video_swin import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SIZES,
+    MSwin,
+    MSwinParams,
+    SwinForm,
+    SwinSize,
+    VideoSwin,
+    VideoSwinParams,
+    VideoSwinTarget,
+    save,
+)
 from vcfe_bench.weights import CorruptWeights
 
 TINY = SwinSize(12, (2, 2), (2, 4), window=(2, 4, 4), stochastic_depth=0.0)
@@ -104,3 +121,61 @@ def test_m_swin_is_frozen_and_its_fingerprint_follows_its_weights(tmp_path):
         fingerprints.add(target.fingerprint)
     assert len(fingerprints) == 2
     assert target(torch.rand(1, 17, 3, 64, 64)).shape == (1, 4)
+
+
+CLASSIFIER = SwinForm("mini", (9, 32, 32), length=4, stride=2, classes=("a", "b"))
+REGRESSOR = SwinForm("mini", (9, 32, 32), length=4, stride=2, limits=(10.0, 80.0))
+
+
+def _saved(path: Path, form: SwinForm) -> VideoSwin:
+    torch.manual_seed(0)
+    model = form.network().eval()
+    save(model, form, path)
+    return model
+
+
+@pytest.mark.parametrize("form", [CLASSIFIER, REGRESSOR])
+def test_a_file_says_which_network_it_is_for(tmp_path, form):
+    path = tmp_path / "new" / "target.safetensors"
+    model = _saved(path, form)
+    target = VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    assert (target.form, target.classes, target.clip) == (form, form.classes, form.clip)
+    assert torch.equal(target(_videos()), model(_videos()))
+    assert torch.equal(target.features(_videos()).output, model.features(_videos()).output)
+    assert not target.training
+    assert not any(parameter.requires_grad for parameter in target.parameters())
+
+
+def test_the_fingerprint_of_a_trained_target_follows_weights_and_form(tmp_path):
+    forms = [CLASSIFIER, CLASSIFIER, replace(CLASSIFIER, stride=1), replace(CLASSIFIER, classes=("a", "c"))]
+    fingerprints = []
+    for number, form in enumerate(forms):
+        _saved(tmp_path / f"{number}.safetensors", form)
+        fingerprints.append(VideoSwinTarget(VideoSwinParams(str(tmp_path / f"{number}.safetensors"))).fingerprint)
+    assert len(set(fingerprints)) == 3
+    other = CLASSIFIER.network()
+    save(other, CLASSIFIER, tmp_path / "other.safetensors")
+    assert VideoSwinTarget(VideoSwinParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
+
+
+def test_what_no_training_wrote_is_refused(tmp_path, model):
+    with pytest.raises(UsageError, match=r"name a file that .* wrote: video_swin\[weights=FILE\]"):
+        VideoSwinTarget()
+    path = tmp_path / "target.safetensors"
+    with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
+        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    path.write_bytes(b"no weights")
+    with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
+        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    save_file(model.state_dict(), path)
+    with pytest.raises(UsageError, match="does not say which network it is for"):
+        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    save(model, CLASSIFIER, path)
+    with pytest.raises(CorruptWeights, match="does not fit VideoSwin"):
+        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+
+
+def test_a_video_shorter_than_the_clip_is_refused(model):
+    assert model(torch.rand(1, 7, 3, 32, 32)).shape == (1, 3)
+    with pytest.raises(UsageError, match="reads 7 frames, the video has 6"):
+        model(torch.rand(1, 6, 3, 32, 32))

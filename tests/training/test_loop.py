@@ -1,15 +1,32 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from vcfe_bench.errors import UsageError
 from vcfe_bench.training import loop
 
 
-def _train(folder, steps: int, stop_at: int | None = None, identity: str = "lines") -> nn.Module:
+@pytest.fixture
+def accelerator(request: pytest.FixtureRequest) -> Accelerator:
+    """One on the CPU, of the precision that the test is given."""
+    return Accelerator(cpu=True, mixed_precision=getattr(request, "param", "no"))
+
+
+def _train(
+    folder,
+    steps: int,
+    stop_at: int | None = None,
+    identity: str = "lines",
+    accelerator: Accelerator | None = None,
+    log: Callable[[str], object] = str,
+) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
 
@@ -30,7 +47,8 @@ def _train(folder, steps: int, stop_at: int | None = None, identity: str = "line
         seed=3,
         ema=0.9,
         every=10,
-        log=str,
+        log=log,
+        accelerator=accelerator,
     )
 
 
@@ -41,6 +59,50 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path):
     resumed = _train(tmp_path / "b", 200)
     assert torch.equal(expected.weight, resumed.weight)
     torch.testing.assert_close(expected.weight, torch.ones(1, 4), atol=0.1, rtol=0)
+
+
+def test_one_process_of_full_precision_changes_no_bit(tmp_path, accelerator):
+    expected = _train(tmp_path / "plain", 50)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "parts", 50, stop_at=37, accelerator=accelerator)
+    resumed = _train(tmp_path / "parts", 50, accelerator=accelerator)
+    assert torch.equal(expected.weight, resumed.weight)
+    assert torch.equal(expected.bias, resumed.bias)
+
+
+@pytest.mark.parametrize("accelerator", ["bf16"], indirect=True)
+def test_the_loss_is_computed_in_half_and_the_weights_stay_whole(tmp_path, accelerator):
+    whole, mixed = _train(tmp_path / "a", 50), _train(tmp_path / "b", 50, accelerator=accelerator)
+    assert mixed.weight.dtype == torch.float32
+    assert not torch.equal(whole.weight, mixed.weight)
+    torch.testing.assert_close(whole.weight, mixed.weight, atol=0.02, rtol=0)
+
+
+def test_scaled_gradients_give_the_same_weights_and_the_scale_is_resumed(tmp_path, monkeypatch):
+    """What half precision on a GPU needs; a scale that is a power of two is exact."""
+
+    def scaled() -> Accelerator:
+        accelerator = Accelerator(cpu=True, mixed_precision="fp16")
+        accelerator.native_amp = True
+        monkeypatch.setattr(accelerator, "autocast", nullcontext)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=8)
+        return accelerator
+
+    plain, whole, part, rest = _train(tmp_path / "plain", 50), scaled(), scaled(), scaled()
+    expected = _train(tmp_path / "a", 50, accelerator=whole)
+    assert torch.equal(plain.weight, expected.weight)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "b", 50, stop_at=37, accelerator=part)
+    assert torch.equal(_train(tmp_path / "b", 50, accelerator=rest).weight, expected.weight)
+    assert rest.scaler.get_scale() == whole.scaler.get_scale() == 2.0 ** (1 + 50 // 8)
+
+
+def test_a_process_that_is_not_the_main_one_writes_and_says_nothing(tmp_path, accelerator, monkeypatch):
+    monkeypatch.setattr(type(accelerator), "is_main_process", False)
+    lines: list[str] = []
+    _train(tmp_path, 20, accelerator=accelerator, log=lines.append)
+    assert lines == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):

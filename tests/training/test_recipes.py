@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from vcfe_bench.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
-from vcfe_bench.models.video_swin import MSwin, MSwinParams
+from vcfe_bench.models import video_swin
+from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinParams, VideoSwinTarget
 from vcfe_bench.models.wan import Wan, WanModel, WanParams
 from vcfe_bench.training import target, transformer, vae
 from vcfe_bench.training.data import clips
@@ -63,12 +64,16 @@ def test_clips_are_consecutive_frames_of_training_videos(dataset):
         assert any(torch.equal(clip, video[start : start + 5]) for start in range(5))
 
 
-def test_a_trained_target_is_read_by_m_swin(tmp_path):
-    trained = target.train(ShapeMoving(), tmp_path, TargetRecipe(steps=3, batch=2), _quiet)
+def test_a_trained_target_is_read_by_video_swin_and_by_m_swin(tmp_path):
+    recipe = TargetRecipe(steps=3, batch=2)
+    trained = target.train(ShapeMoving(), tmp_path, recipe, _quiet)
     path = tmp_path / "m_swin.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in trained.state_dict().items()}, path)
+    video_swin.save(trained, recipe.form(ShapeMoving()), path)
     videos = torch.rand(2, 17, 3, 64, 64)
-    assert torch.equal(MSwin(MSwinParams(weights=str(path)))(videos), trained(videos))
+    named = VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    assert (named.classes, named.clip) == (ShapeMoving.classes, (17, 64, 64))
+    for read in (named, MSwin(MSwinParams(weights=str(path)))):
+        assert torch.equal(read(videos), trained(videos))
     assert not any(parameter.requires_grad for parameter in trained.parameters())
 
 
@@ -114,8 +119,8 @@ def test_the_attack_grows(monkeypatch, tmp_path):
     sizes = []
     whole = target._attacked
 
-    def attacked(adversary, size, model, dataset, clips, seed):
-        full, part = (whole(adversary, share, model, dataset, clips, seed) for share in (1.0, size))
+    def attacked(adversary, size, model, dataset, clips, drawn):
+        full, part = (whole(adversary, share, model, dataset, clips, drawn) for share in (1.0, size))
         change, full_change = (
             torch.stack([new - old for (new, _), (old, _) in zip(found, clips, strict=True)]) for found in (part, full)
         )
@@ -213,3 +218,26 @@ def test_blind_training_never_sees_a_first_frame(dataset, autoencoder, tmp_path)
             results[blind, forget] = train(folder, blind, forget)
     assert _same(results[1.0, False], results[1.0, True])
     assert not _same(results[0.0, False], results[0.0, True])
+
+
+class _FewClips(ShapeMoving):
+    """Three training videos."""
+
+    def size(self, split: Split) -> int:
+        return 3
+
+
+def test_short_videos_and_few_of_them_are_enough(tmp_path):
+    few = _FewClips(ShapeMovingParams(frames=9, size=32))
+    autoencoder = vae.train(few, tmp_path, replace(VAE, phases=((1, 2, 1), (1, 2, 17))), _quiet)
+    transformer.train(few, autoencoder, tmp_path, replace(TRANSFORMER, pool=100), _quiet)
+    (file,) = tmp_path.glob("latents-*.pt")
+    assert torch.load(file)["latent"].shape == (3, 4, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [({"frames": 10, "size": 32}, "4k\\+1 frames"), ({"frames": 9, "size": 36}, "multiples of 8")]
+)
+def test_videos_that_no_generator_makes_are_refused(tmp_path, shape, message):
+    with pytest.raises(UsageError, match=f"no generator can be trained on dataset .*{message}"):
+        vae.train(ShapeMoving(ShapeMovingParams(**shape)), tmp_path, VAE, _quiet)

@@ -11,8 +11,11 @@ from typer import Argument, Option, Typer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vcfe_bench.interfaces import Dataset
+    from vcfe_bench.training.lora import LoRARecipe
+
 train_app = Typer(
-    help="Train the embedded networks from scratch; an interrupted training resumes.", no_args_is_help=True
+    help="Train the embedded networks, or adapt a generator; an interrupted training resumes.", no_args_is_help=True
 )
 
 DatasetName = Annotated[str, Argument(help="Dataset spec, e.g. shape_moving.")]
@@ -20,34 +23,97 @@ Folder = Annotated[Path, Option(help="Where checkpoints are kept.")]
 Out = Annotated[Path, Option(help="Where the finished weights go.")]
 
 
-@train_app.command(epilog="Example: vcfe-bench train target shape_moving --out m_swin.safetensors")
+@train_app.command(
+    epilog="Example: vcfe-bench train target shape_moving --out mine.safetensors  "
+    "Or: vcfe-bench train target mead --recipe e_swin --batch 16 --precision bf16 --out e_swin.safetensors"
+)
 def target(
     dataset: DatasetName,
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
-    steps: Annotated[int, Option(help="Number of updates.", min=1)] = 4000,
+    recipe: Annotated[
+        str, Option(help="embedded, or a published one: m_swin, e_swin, a_swin_r, echo_swin, video_swin.")
+    ] = "embedded",
+    size: Annotated[
+        str | None, Option(help="Size of the network: mini, swin3d_t, swin3d_s or swin3d_b; by default the recipe's.")
+    ] = None,
+    length: Annotated[int | None, Option(help="Frames of a clip; by default the recipe's.", min=1)] = None,
+    stride: Annotated[int | None, Option(help="Every how many frames one is read.", min=1)] = None,
+    epochs: Annotated[int | None, Option(help="Passes over the training split.", min=1)] = None,
+    steps: Annotated[int | None, Option(help="Number of updates, instead of passes.", min=1)] = None,
+    batch: Annotated[int | None, Option(help="Clips per update, over all processes.", min=1)] = None,
+    rate: Annotated[float | None, Option(min=0.0, help="Learning rate at its highest.")] = None,
     adversary: Annotated[
-        str, Option(help="Spec of an attack to train against, e.g. 'pgd[steps=3,random_start=true]'.")
-    ] = "",
-    start: Annotated[str, Option(help="Weights to begin with.")] = "",
+        str | None, Option(help="Spec of an attack to train against, e.g. pgd, parameters in brackets.")
+    ] = None,
+    start: Annotated[str | None, Option(help="Weights to begin with.")] = None,
+    precision: Annotated[
+        str | None, Option(help="no, bf16 or fp16 (GPU); by default what accelerate launch was told.")
+    ] = None,
 ) -> None:
-    """Train a small Video Swin classifier or regressor; about 20 minutes on one core."""
+    """Train a Video Swin classifier or regressor; the embedded recipe takes about 20 minutes on one core."""
+    from accelerate import PartialState
+
+    from vcfe_bench.models import video_swin
     from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.training import recipes
     from vcfe_bench.training import target as training
 
-    recipe = training.TargetRecipe(steps=steps, adversary=adversary, start=start)
-    _save(training.train(DATASETS.build(dataset), checkpoints, recipe).state_dict(), out)
+    given = {
+        "size": size,
+        "length": length,
+        "stride": stride,
+        "epochs": epochs,
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "adversary": adversary,
+        "start": start,
+        "precision": precision,
+    }
+    chosen = recipes.choose(recipe, **{name: value for name, value in given.items() if value is not None})
+    data = DATASETS.build(dataset)
+    model = training.train(data, checkpoints, chosen)
+    if PartialState().is_main_process:
+        video_swin.save(model, chosen.form(data), out)
+        print(f"wrote {out}: the target 'video_swin[weights={out}]'")
 
 
-@train_app.command(epilog="Example: vcfe-bench train generator shape_moving --out wan_shape_moving")
-def generator(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkpoints")) -> None:
-    """Train a small Wan image-to-video model: first its autoencoder, then its transformer; some hours on two cores."""
+@train_app.command(
+    epilog="Example: vcfe-bench train generator shape_moving --out wan_shape_moving  "
+    "Or: vcfe-bench train generator shape_moving --base 'wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers]' --lora "
+    "--out adapter"
+)
+def generator(
+    dataset: DatasetName,
+    out: Out,
+    checkpoints: Folder = Path("checkpoints"),
+    base: Annotated[str, Option(help="Spec of a generator to adapt instead of training one from scratch.")] = "",
+    lora: Annotated[bool, Option("--lora", help="Adapt the base by low-rank adapters.")] = False,
+    steps: Annotated[int, Option(help="Number of updates of an adapter.", min=1)] = 2000,
+    rank: Annotated[int, Option(help="Rank of an adapter.", min=1)] = 32,
+    batch: Annotated[int, Option(help="Clips per update of an adapter.", min=1)] = 4,
+    rate: Annotated[float, Option(help="Learning rate of an adapter.")] = 1e-4,
+    network: Annotated[
+        str, Option(help="Which transformer to adapt; transformer_2 is the low-noise one of Wan2.2-I2V-A14B.")
+    ] = "transformer",
+) -> None:
+    """Train a small Wan image-to-video model from scratch (some hours on two cores), or adapt another generator."""
+    from vcfe_bench.errors import UsageError
+    from vcfe_bench.plugins import DATASETS
+
+    if bool(base) != lora:
+        raise UsageError("--base names the generator that --lora adapts: give both or neither")
+    data = DATASETS.build(dataset)
+    if lora:
+        from vcfe_bench.training.lora import LoRARecipe
+
+        _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps, batch, rate, network))
+        return
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
-    from vcfe_bench.plugins import DATASETS
     from vcfe_bench.training import transformer, vae
 
-    data = DATASETS.build(dataset)
     finished = checkpoints / "vae"
     if finished.exists():
         autoencoder = AutoencoderKLWan.from_pretrained(finished).eval().requires_grad_(False)
@@ -55,6 +121,27 @@ def generator(dataset: DatasetName, out: Out, checkpoints: Folder = Path("checkp
         autoencoder = vae.train(data, checkpoints)
         autoencoder.save_pretrained(finished)
     transformer.train(data, autoencoder, checkpoints).save(out)
+    print(f"wrote {out}")
+
+
+def _adapt(data: Dataset, base: str, out: Path, checkpoints: Path, recipe: LoRARecipe) -> None:
+    from accelerate import PartialState
+
+    from vcfe_bench.errors import UsageError
+    from vcfe_bench.models.latent_video import LatentVideoGenerator
+    from vcfe_bench.plugins import GENERATORS
+    from vcfe_bench.training import lora
+
+    model = GENERATORS.build(base)
+    if not isinstance(model, LatentVideoGenerator):
+        raise UsageError(f"generator '{base}' is not a diffusers pipeline, so it cannot be adapted")
+    before = lora.held_out_loss(model, data, recipe.network)
+    transformer = lora.train(data, model, checkpoints, recipe)
+    if not PartialState().is_main_process:
+        return
+    lora.save(model, transformer, out)
+    after = lora.held_out_loss(model, data, recipe.network)
+    print(f"held-out flow loss {before:.4f} before, {after:.4f} after ({after / before - 1:+.0%})")
     print(f"wrote {out}")
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
 from vcfe_bench import weights
+from vcfe_bench.errors import UsageError
 from vcfe_bench.interfaces import Features, FeatureTarget
 
 
@@ -42,7 +48,8 @@ class VideoSwin(nn.Module):
 
     Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not
     influence the output and get no gradient (Table S2 of the BTTF paper reads every second frame). For a regressor,
-    whose values lie in ``limits``, the network's outputs -1 and 1 are the limits.
+    whose values lie in ``limits``, the network's outputs -1 and 1 are the limits. ``span`` is the number of frames from
+    the first that is read to the last.
     """
 
     frames: Tensor
@@ -55,7 +62,7 @@ class VideoSwin(nn.Module):
         super().__init__()
         low, high = limits or (-1.0, 1.0)
         self.centre, self.reach = (high + low) / 2, (high - low) / 2
-        self.patch = size.patch[0]
+        self.patch, self.span = size.patch[0], (length - 1) * stride + 1
         self.register_buffer("frames", torch.arange(length) * stride, persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -71,7 +78,7 @@ class VideoSwin(nn.Module):
         )
 
     def forward(self, video: Tensor) -> Tensor:
-        return self.centre + self.reach * self.network(self._clip(video))
+        return self.centre + self.reach * self.network(self._clip(video)).to(video.dtype)
 
     def features(self, video: Tensor) -> Features:
         """What leaves the last two stages, the finer first, and the output.
@@ -92,7 +99,117 @@ class VideoSwin(nn.Module):
 
     def _clip(self, video: Tensor) -> Tensor:
         """The frames that are read, normalised, as ``[B, 3, length, H, W]``."""
+        if video.shape[1] < self.span:
+            raise UsageError(f"the network reads {self.span} frames, the video has {video.shape[1]}")
         return ((video.index_select(1, self.frames) - self.mean) / self.std).transpose(1, 2)
+
+
+SizeName = Literal["mini", "swin3d_t", "swin3d_s", "swin3d_b"]
+FORM = "video_swin"
+"""The entry of a weights file's metadata that holds its network's form."""
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class SwinForm:
+    """What a trained network is beside its weights.
+
+    ``size`` names an entry of ``SIZES``, ``clip`` is (T, H, W) of the videos it was trained on; of those it reads
+    ``length`` frames, ``stride`` apart. A classifier has ``classes``, a regressor ``limits``.
+    """
+
+    size: SizeName
+    clip: tuple[int, int, int]
+    length: int = Field(ge=1)
+    stride: int = Field(ge=1)
+    classes: tuple[str, ...] = ()
+    limits: tuple[float, float] | None = None
+
+    def network(self) -> VideoSwin:
+        """The network, untrained."""
+        return VideoSwin(SIZES[self.size], len(self.classes) or 1, self.length, self.stride, self.limits)
+
+    def text(self) -> str:
+        """As JSON."""
+        return TypeAdapter(SwinForm).dump_json(self).decode()
+
+
+def save(model: VideoSwin, form: SwinForm, path: Path) -> None:
+    """Write a safetensors file that ``read_form`` and ``video_swin[weights=FILE]`` understand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, path, metadata={FORM: form.text()})
+
+
+def read_form(path: Path) -> SwinForm:
+    """What the metadata of a weights file say of its network.
+
+    Raises:
+        UsageError: there is no such file, or it says nothing.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return TypeAdapter(SwinForm).validate_json((file.metadata() or {})[FORM])
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"cannot read {path} ({error}): name a file that 'vcfe-bench train target' wrote") from None
+    except (KeyError, ValidationError):
+        raise UsageError(
+            f"{path} does not say which network it is for: name a file that 'vcfe-bench train target' wrote"
+        ) from None
+
+
+class TrainedSwin(FeatureTarget):
+    """A Video Swin as a target."""
+
+    model: VideoSwin
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.model(video)
+
+    def features(self, video: Tensor) -> Features:
+        return self.model.features(video)
+
+    def fill(self, model: VideoSwin, path: Path) -> None:
+        """Take a network with the weights of a file, frozen."""
+        self.model = model
+        weights.fill(model, weights.read(path), str(path))
+        self.requires_grad_(False).eval()
+
+
+class FiledSwin(TrainedSwin):
+    """A Video Swin whose file says its size, clip and classes."""
+
+    form: SwinForm
+
+    def take(self, path: Path) -> None:
+        """Become the network of a file that ``save`` wrote."""
+        self.form = read_form(path)
+        self.classes, self.clip = self.form.classes, self.form.clip
+        self.fill(self.form.network(), path)
+
+    @property
+    def fingerprint(self) -> str:
+        form = hashlib.sha256(self.form.text().encode()).hexdigest()
+        return f"{weights.fingerprint(self.model)}-{form[:16]}"
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class VideoSwinParams:
+    """``weights``: a file that ``vcfe-bench train target`` wrote."""
+
+    weights: str = ""
+
+
+class VideoSwinTarget(FiledSwin):
+    """The Video Swin of a file that ``vcfe-bench train target`` wrote; the file says its size, clip and classes."""
+
+    Params = VideoSwinParams
+    params: VideoSwinParams
+
+    def __init__(self, params: VideoSwinParams | None = None) -> None:
+        super().__init__(params)
+        if not self.params.weights:
+            raise UsageError("name a file that 'vcfe-bench train target' wrote: video_swin[weights=FILE]")
+        self.take(Path(self.params.weights))
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -102,7 +219,7 @@ class MSwinParams:
     weights: str = ""
 
 
-class MSwin(FeatureTarget):
+class MSwin(TrainedSwin):
     """M-swin: a small Video Swin trained on Shape-Moving; reads 8 of 17 frames."""
 
     Params = MSwinParams
@@ -113,15 +230,7 @@ class MSwin(FeatureTarget):
     def __init__(self, params: MSwinParams | None = None) -> None:
         super().__init__(params)
         path = Path(self.params.weights or str(files("vcfe_bench.models") / "zoo" / "m_swin.safetensors"))
-        self.model = VideoSwin(SIZES["mini"], len(self.classes), length=8, stride=2)
-        weights.fill(self.model, weights.read(path), str(path))
-        self.requires_grad_(False).eval()
-
-    def forward(self, video: Tensor) -> Tensor:
-        return self.model(video)
-
-    def features(self, video: Tensor) -> Features:
-        return self.model.features(video)
+        self.fill(VideoSwin(SIZES["mini"], len(self.classes), length=8, stride=2), path)
 
     @property
     def fingerprint(self) -> str:

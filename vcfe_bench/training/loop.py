@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vcfe_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,6 +52,7 @@ def run(
     clip: float = 1.0,
     every: int = 100,
     log: Callable[[str], None] = print,
+    accelerator: Accelerator | None = None,
 ) -> M:
     """Minimise ``loss(step, rng)`` over ``module`` and return the exponential moving average of its weights.
 
@@ -56,10 +60,17 @@ def run(
     every ``every`` steps, atomically), so that an interrupted training goes on as if it had not been interrupted.
     ``identity`` says what is trained on what.
 
+    With an ``accelerator`` the loss is computed at its precision, gradients are averaged over its processes, and its
+    main process alone writes and reports. ``module`` is on its device and not prepared by it.
+
     Raises:
         UsageError: the checkpoint is of another training.
     """
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema))
+    scaler = accelerator and accelerator.scaler
+    if accelerator:
+        optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
+    main = accelerator is None or accelerator.is_main_process
     base = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     start = 0
     if checkpoint.exists():
@@ -70,8 +81,11 @@ def run(
         average.load_state_dict(state["average"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        if scaler:
+            scaler.load_state_dict(state["scaler"])
         start = state["step"]
-        log(f"resumed at step {start} of {schedule.steps}")
+        if main:
+            log(f"resumed at step {start} of {schedule.steps}")
     parameters = [p for p in module.parameters() if p.requires_grad]
     recent: list[float] = []
     began = time.monotonic()
@@ -81,28 +95,49 @@ def run(
                 group["lr"] = rate * schedule.factor(step)
             optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
-        value = loss(step, np.random.default_rng([seed, step]))
-        value.backward()
-        nn.utils.clip_grad_norm_(parameters, clip)
+        rng = np.random.default_rng([seed, step])
+        if accelerator is None:
+            value = loss(step, rng)
+            value.backward()
+            nn.utils.clip_grad_norm_(parameters, clip)
+        else:
+            with accelerator.autocast():
+                value = loss(step, rng)
+            accelerator.backward(value)
+            _average(parameters, accelerator)
+            accelerator.clip_grad_norm_(parameters, clip)
         for optimizer in optimizers:
             optimizer.step()
         average.update_parameters(module)
         recent.append(float(value.detach()))
-        if (step + 1) % every == 0 or step + 1 == schedule.steps:
+        if main and ((step + 1) % every == 0 or step + 1 == schedule.steps):
             elapsed = time.monotonic() - began
             log(f"step {step + 1}/{schedule.steps}  loss {np.mean(recent):.4f}  {elapsed:.0f} s")
             recent.clear()
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(
-                {
-                    "module": module.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                    "step": step + 1,
-                    "identity": identity,
-                },
-                partial,
-            )
-            os.replace(partial, checkpoint)
+            state = {
+                "module": module.state_dict(),
+                "average": average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "step": step + 1,
+                "identity": identity,
+            }
+            _write(state | ({"scaler": scaler.state_dict()} if scaler else {}), checkpoint)
     return average.module  # type: ignore[return-value]
+
+
+def _write(state: dict[str, Any], checkpoint: Path) -> None:
+    """Write a checkpoint that is there whole or not at all."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    partial = checkpoint.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, checkpoint)
+
+
+def _average(parameters: list[nn.Parameter], accelerator: Accelerator) -> None:
+    """Replace each process's gradients by their mean over all processes."""
+    if accelerator.num_processes == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    mean = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+    for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

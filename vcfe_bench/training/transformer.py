@@ -25,8 +25,8 @@ class TransformerRecipe:
 
     Noise levels are logit-normal(``mean``, ``deviation``), tilted to the noisy end where the direction of motion is
     decided. Matrices of the blocks are updated by Muon, everything else by AdamW. ``blind`` is the share of clips whose
-    first frame is withheld, so that the model can also run without a condition. ``pool`` training clips are encoded
-    once.
+    first frame is withheld, so that the model can also run without a condition. ``pool`` training clips, or as many
+    as there are, are encoded once.
     """
 
     heads: int = 3
@@ -103,7 +103,7 @@ def train(
 ) -> WanModel:
     """Train, resuming from ``folder``; returns the frozen model with averaged weights."""
     model = build(recipe, vae)
-    pool = encode_pool(model, dataset, recipe.pool, folder, log)
+    pool = encode_pool(model, dataset, min(recipe.pool, dataset.size("train")), folder, log)
     with torch.no_grad():
         nothing = model.condition(None, dataset.shape).latent
 

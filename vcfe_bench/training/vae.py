@@ -11,7 +11,8 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 
-from vcfe_bench.interfaces import Dataset
+from vcfe_bench.errors import UsageError
+from vcfe_bench.interfaces import Constraints, Dataset
 from vcfe_bench.models.wan import decode_unclamped
 from vcfe_bench.training import loop
 from vcfe_bench.training.data import clips
@@ -32,7 +33,7 @@ class VAERecipe:
     latent_channels: int = 12
     patch: int = 2
     phases: tuple[tuple[int, int, int], ...] = ((1200, 16, 1), (1800, 8, 9), (300, 6, 17))
-    """(steps, batch, frames) of each phase."""
+    """(steps, batch, frames) of each phase; no more frames than the videos have."""
     rate: float = 4e-4
     emphasis: float = 4.0
     noise: float = 0.05
@@ -66,9 +67,16 @@ def build(recipe: VAERecipe) -> AutoencoderKLWan:
 def train(
     dataset: Dataset, folder: Path, recipe: VAERecipe = VAERecipe(), log: Callable[[str], None] = print
 ) -> AutoencoderKLWan:
-    """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config."""
+    """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config.
+
+    Raises:
+        UsageError: the dataset's videos have sides or a number of frames that the autoencoder does not divide.
+    """
     torch.manual_seed(recipe.seed)
     vae = build(recipe)
+    fits = Constraints(vae.config["scale_factor_temporal"], vae.config["scale_factor_spatial"])
+    if violation := fits.violation(dataset.shape):
+        raise UsageError(f"no generator can be trained on dataset '{dataset.spec}': {violation}")
     for module in vae.modules():
         if isinstance(module, nn.Conv3d):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -76,7 +84,7 @@ def train(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         _, batch, frames = recipe.phases[int(np.searchsorted(ends, step, side="right"))]
-        video = clips(dataset, rng, batch, frames).transpose(1, 2) * 2 - 1
+        video = clips(dataset, rng, batch, min(frames, dataset.shape[0])).transpose(1, 2) * 2 - 1
         with torch.autocast("cpu", torch.bfloat16):
             latent = vae.encode(video).latent_dist.mode().float()
             result = decode_unclamped(vae, latent + recipe.noise * torch.randn_like(latent)).float()

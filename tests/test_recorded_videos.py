@@ -1,0 +1,117 @@
+"""Every dataset of recorded videos, from raw files to a leaderboard; target and generator are trained on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.datasets.local import replicas
+from tests.harness.test_cli import call
+from vcfe_bench.plugins import DATASETS
+from vcfe_bench.training import transformer, vae
+from vcfe_bench.training.transformer import TransformerRecipe
+from vcfe_bench.training.vae import VAERecipe
+from vcfe_datasets.olympic_sports import SPORTS
+
+pytestmark = pytest.mark.slow
+
+COPIES: dict[str, Callable[[Path], Path]] = {
+    "mead": replicas.mead,
+    "ntu_rgbd": replicas.ntu_rgbd,
+    "echonet_dynamic": replicas.echonet_dynamic,
+    "ferv39k": replicas.ferv39k,
+    "something_something_v2": replicas.something_something_v2,
+    "ucf101_24": replicas.ucf101_24,
+    "olympic_sports": replicas.olympic_sports,
+}
+FORM = "frames=5,size=32"
+VAE = VAERecipe(channels=8, latent_channels=4, phases=((2, 2, 1), (2, 2, 5)))
+TRANSFORMER = TransformerRecipe(
+    heads=2, head_width=12, layers=1, feed_forward=32, text_width=8, steps=2, batch=2, pool=2
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Raw files of all datasets, and a cache for what is prepared from them."""
+    root = tmp_path_factory.mktemp("copies")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VCFE_DATA", str(root))
+        patch.setenv("VCFE_BENCH_CACHE", str(root / "cache"))
+        for name, make in COPIES.items():
+            make(root / name)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def wan(copies: Path) -> Path:
+    """A small Wan, trained on the clips of one dataset for a few steps."""
+    folder, data = copies / "training", DATASETS.build(f"ferv39k[{FORM}]")
+    autoencoder = vae.train(data, folder, VAE, str)
+    transformer.train(data, autoencoder, folder, TRANSFORMER, str).save(copies / "wan")
+    return copies / "wan"
+
+
+def train(monkeypatch: pytest.MonkeyPatch, spec: str) -> str:
+    """The target that a few updates on a dataset make."""
+    short = ["--steps", "2", "--batch", "2", "--length", "2", "--out", "target.safetensors"]
+    assert call(monkeypatch, "train", "target", spec, *short) == 0
+    return "video_swin[weights=target.safetensors]"
+
+
+@pytest.mark.parametrize("dataset", COPIES)
+def test_from_raw_files_to_a_leaderboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wan: Path, dataset: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = f"{dataset}[{FORM}]"
+    target = train(monkeypatch, spec)
+    arguments = ["--target", target, "--generator", f"wan[path={wan},dtype=float32]", "--metrics", "fr,l1,mae"]
+    bttf = "bttf[iterations=1,steps=1]"
+    assert call(monkeypatch, "run", "--methods", f"pgd,{bttf}", "--dataset", spec, *arguments, "--out", "run") == 0
+    board = pd.read_csv("run/leaderboard.csv").set_index("method")
+    asked = board.loc[["pgd", bttf, "reconstruction", "no_edit"]]
+    assert (asked["n"] == DATASETS.build(spec).size("test")).all()
+    assert (asked[["failed", "skipped"]] == 0).all(axis=None)
+    assert board.loc["no_edit", "L1"] == 0 < board.loc["pgd", "L1"] < board.loc[bttf, "L1"]
+    records = pd.read_parquet("run/records.parquet")
+    assert records["goal"].str.startswith("value=" if dataset == "echonet_dynamic" else "class=").all()
+
+
+@pytest.mark.parametrize("dataset", ["ucf101_24", "olympic_sports"])
+def test_tubes_from_raw_files_to_a_leaderboard(
+    tmp_path: Path, copies: Path, monkeypatch: pytest.MonkeyPatch, dataset: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = np.eye(len(SPORTS), 3, dtype=bool) | (np.arange(3) == 2)
+    np.savez(copies / "olympic_sports" / "attributes.npz", table, SPORTS, ["ball", "water", "outdoor"])
+    spec = f"{dataset}[{FORM}]"
+    target = train(monkeypatch, spec)
+    fitting = ["train", "explainer", spec, "--target", target, "--steps", "1", "--out", "tubes.safetensors"]
+    assert call(monkeypatch, *fitting) == 0
+    tubes = "tubes[explainer=tubes.safetensors]"
+    arguments = ["--target", target, "--metrics", "positive_drop,l1", "--out", "run"]
+    assert call(monkeypatch, "run", "--methods", f"{tubes},tubes_center", "--dataset", spec, *arguments) == 0
+    board = pd.read_csv("run/leaderboard.csv").set_index("method").loc[[tubes, "tubes_center"]]
+    assert (board["n"] == DATASETS.build(spec).size("test")).all()
+    assert (board[["failed", "skipped"]] == 0).all(axis=None)
+    assert (board["L1"] > 0).all()
+    assert board["positive_drop"].notna().all()
+
+
+def test_the_card_of_the_generator_says_that_it_is_a_poor_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wan: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = f"echonet_dynamic[{FORM}]"
+    target = train(monkeypatch, spec)
+    arguments = ["--dataset", spec, "--target", target, "--generator", f"wan[path={wan},dtype=float32]"]
+    assert call(monkeypatch, "evaluate", "generator", *arguments, "--steps", "1", "--noises", "2") == 0
+    card = dict(line.split() for line in capsys.readouterr().out.splitlines() if len(line.split()) == 2)
+    assert float(card["reconstruction_error"]) > 0.05
+    assert float(card["first_frame_error"]) > 0.05
+    assert card["repeatable"] == "True"
