@@ -82,6 +82,7 @@ def test_the_command_writes_the_page_and_fails_beyond_a_tolerance(
     one = Measurement("SSIM", "another", "videos", difference, "relative", 1e-5)
     monkeypatch.setattr(command, "COMPARISONS", ())
     monkeypatch.setattr(command, "i3d", lambda python: iter([one]))
+    monkeypatch.setattr(command, "EXTRA", ())
     monkeypatch.setattr(command, "PAGE", tmp_path / "precision.md")
     monkeypatch.setattr(command, "Console", lambda: Console(file=StringIO()))
     monkeypatch.setattr(sys, "argv", ["parity", "--jax", "python"])
