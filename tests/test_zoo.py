@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,14 @@ def test_sizes():
     assert _bytes(ZOO / "wan_shape_moving") <= 15e6
 
 
+def _measured(target: str, dataset: str, limit: int, attacked: int) -> dict[str, Any]:
+    attack = METHODS.build("pgd[random_start=true]")
+    return evaluate_target(TARGETS.build(target), DATASETS.build(dataset), attack, limit, attacked)
+
+
 @pytest.mark.slow
 def test_m_swin_is_accurate_reads_motion_and_has_no_robustness():
-    found = evaluate_target(
-        TARGETS.build("m_swin"), DATASETS.build("shape_moving"), METHODS.build("pgd[random_start=true]"), 400, 16
-    )
+    found = _measured("m_swin", "shape_moving", 400, 16)
     assert found["accuracy"] >= 0.995
     assert found["reversed_opposite"] >= 0.95
     assert found["robust_accuracy"] <= 0.2
@@ -35,9 +39,7 @@ def test_m_swin_is_accurate_reads_motion_and_has_no_robustness():
 
 @pytest.mark.slow
 def test_m_swin_r_is_robust():
-    found = evaluate_target(
-        TARGETS.build("m_swin_r"), DATASETS.build("shape_moving"), METHODS.build("pgd[random_start=true]"), 200, 64
-    )
+    found = _measured("m_swin_r", "shape_moving", 200, 64)
     assert found["accuracy"] >= 0.98
     assert found["reversed_opposite"] >= 0.95
     assert found["robust_accuracy"] >= 0.5
@@ -45,9 +47,7 @@ def test_m_swin_r_is_robust():
 
 @pytest.mark.slow
 def test_clean_swin_goes_by_the_object():
-    found = evaluate_target(
-        TARGETS.build("clean_swin"), DATASETS.build("shape_shortcut"), METHODS.build("pgd[random_start=true]"), 200, 8
-    )
+    found = _measured("clean_swin", "shape_shortcut", 200, 8)
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] >= 0.95
     assert found["follows_distractor"] <= 0.4
