@@ -76,7 +76,7 @@ def read(path: Path) -> Result:
             )
     try:
         about = json.loads(beside.read_text())
-        result = Result(pd.read_csv(path, float_precision="round_trip"), about)
+        result = Result(pd.read_csv(path), about)
         if about["scheme"] != SCHEME or not {"configuration", "metrics", "methods"} <= set(about):
             raise ValueError(f"scheme {about['scheme']}, expected {SCHEME}")
         if result.frame["method"].tolist() != about["methods"]:

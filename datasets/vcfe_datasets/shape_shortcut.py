@@ -3,8 +3,9 @@
 The application of the BTTF paper (arXiv 2511.20295, section 4.5) as a procedure with known truth. There a classifier
 calls a person who steps back "kicking", because in training one person steps back while another kicks. Here the
 class is the direction of the *object*: small, slow, and red, green or blue. A *distractor*, large, fast, and yellow,
-magenta or cyan, moves a quarter turn clockwise of it in a share ``link`` of the videos. All lengths are in units of
-1/64 of the frame's side.
+magenta or cyan, moves a quarter turn clockwise of it in a share ``link`` of the videos. Where the object itself bears
+the class out in a share ``shown`` of the videos only, the distractor is the better guide, and a target learns to go by
+it. All lengths are in units of 1/64 of the frame's side.
 
 A scene knows neither its label nor the distractor's direction: its first frame is the same under all sixteen pairs.
 """
@@ -77,10 +78,18 @@ def scene(index: int, seed: int = 0) -> Scene:
 def distractor_direction(index: int, label: int, link: float, seed: int = 0) -> int:
     """Where the distractor of video ``index`` goes: to the partner of ``label`` with probability ``link``, else to one
     of the other three sides, all equally likely."""
-    draws = Draws(seed, COUNT + index)
-    follows = draws.uniform() < link
-    other = draws.pick([direction for direction in range(4) if direction != PARTNER[label]])
-    return PARTNER[label] if follows else other
+    return _mostly(PARTNER[label], link, Draws(seed, COUNT + index))
+
+
+def object_direction(index: int, label: int, shown: float, seed: int = 0) -> int:
+    """Where the object of video ``index`` goes: ``label`` with probability ``shown``, else one of the other three."""
+    return _mostly(label, shown, Draws(seed, 2 * COUNT + index))
+
+
+def _mostly(direction: int, share: float, draws: Draws) -> int:
+    follows = draws.uniform() < share
+    other = draws.pick([other for other in range(4) if other != direction])
+    return direction if follows else other
 
 
 def _starts(size: float, large: float, speed: float, draws: Draws) -> tuple[float, float]:
@@ -100,10 +109,12 @@ def _starts(size: float, large: float, speed: float, draws: Draws) -> tuple[floa
 class ShapeShortcutParams(ShapeParams):
     """``frames``, ``size`` and ``seed`` as for Shape-Moving.
 
-    ``link`` is the share of videos whose distractor goes with the class: 1 always, 0.25 independent, 0 never.
+    ``link`` is the share of videos whose distractor goes with the class: 1 always, 0.25 independent, 0 never. ``shown``
+    is the share whose object does: 1 always, else labels that its motion does not bear out.
     """
 
     link: float = Field(default=1.0, ge=0, le=1)
+    shown: float = Field(default=1.0, ge=0, le=1)
 
 
 class ShapeShortcut(ShapeWorld):
@@ -128,9 +139,10 @@ class ShapeShortcut(ShapeWorld):
     def sample(self, split: Split, index: int) -> Sample:
         number = self.number(split, index)
         content, label = scene(number, self.params.seed), number % 4
+        goes = object_direction(number, label, self.params.shown, self.params.seed)
         distractor = distractor_direction(number, label, self.params.link, self.params.seed)
-        attributes = {**asdict(content), "distractor_direction": distractor}
-        return Sample(f"{number:05d}", self._video(content, label, distractor), label, FPS, attributes)
+        attributes = {**asdict(content), "object_direction": goes, "distractor_direction": distractor}
+        return Sample(f"{number:05d}", self._video(content, goes, distractor), label, FPS, attributes)
 
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
         """Every second clip runs backwards under the opposite label: where things are then tells nothing, only motion
@@ -148,7 +160,7 @@ class ShapeShortcut(ShapeWorld):
         that get the class whose partner is the distractor's direction. One that reads the object alone has 1 and 0.25,
         one that reads the distractor alone 0.25 and 1.
         """
-        unlinked = ShapeShortcut(replace(self.params, link=INDEPENDENT))
+        unlinked = ShapeShortcut(replace(self.params, link=INDEPENDENT, shown=1.0))
         right = followed = 0
         for first in range(0, limit, 32):
             samples = [unlinked.sample("test", index) for index in range(first, min(first + 32, limit))]
@@ -185,7 +197,7 @@ class ShapeShortcut(ShapeWorld):
 
     def moved(self, sample: Sample, video: Tensor) -> Literal["object", "distractor", "both", "neither"]:
         """Which of the two goes another way in ``video`` than in ``sample.video``; one that is lost does not count."""
-        before = (sample.label, sample.attributes["distractor_direction"])
+        before = (sample.attributes["object_direction"], sample.attributes["distractor_direction"])
         after = self.directions(sample, video)
         first, second = (new not in (None, old) for old, new in zip(before, after, strict=True))
         if first and second:
@@ -207,7 +219,7 @@ class ShapeShortcut(ShapeWorld):
         Raises:
             NotImplementedError: the goal is not one class.
         """
-        return self._video(Scene.of(sample), int(sample.label), PARTNER[_class(goal)])
+        return self._video(Scene.of(sample), sample.attributes["object_direction"], PARTNER[_class(goal)])
 
     def _video(self, scene: Scene, label: int, distractor: int) -> Tensor:
         return torch.from_numpy(self.pixels(scene, label, distractor)).float() / 255
