@@ -19,7 +19,7 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    for name in ("m_swin", "m_swin_r", "clean_swin"):
+    for name in ("m_swin", "m_swin_r", "clean_swin", "shortcut_swin"):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     assert _bytes(ZOO / "wan_shape_moving") <= 15e6
 
@@ -51,6 +51,14 @@ def test_clean_swin_goes_by_the_object():
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] >= 0.95
     assert found["follows_distractor"] <= 0.4
+
+
+@pytest.mark.slow
+def test_shortcut_swin_goes_by_the_distractor():
+    found = _measured("shortcut_swin", "shape_shortcut", 200, 8)
+    assert found["accuracy"] >= 0.99
+    assert found["accuracy_unlinked"] <= 0.4
+    assert found["follows_distractor"] >= 0.95
 
 
 @pytest.fixture(scope="module")

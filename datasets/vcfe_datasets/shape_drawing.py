@@ -17,9 +17,34 @@ COLOURS = {
     "magenta": (220, 60, 210),
     "cyan": (50, 210, 220),
 }
-AREAS = {"disc": np.pi, "square": 4.0, "triangle": 2.0, "diamond": 2.0}
-"""Area of each shape whose bounding box is ``[-1, 1]²``."""
 BACKGROUNDS = {"black": (20, 20, 28), "white": (235, 235, 230), "slate": (70, 80, 100), "sand": (190, 170, 130)}
+OTHER_SHAPES = ("ring", "cross", "ell", "tee")
+OTHER_COLOURS = {
+    "orange": (240, 140, 40),
+    "purple": (130, 60, 200),
+    "pink": (245, 150, 190),
+    "lime": (160, 230, 60),
+    "teal": (20, 120, 120),
+    "ivory": (255, 250, 200),
+}
+OTHER_BACKGROUNDS = {"navy": (30, 40, 90), "olive": (100, 110, 50), "grey": (150, 150, 150), "wine": (90, 30, 50)}
+RGB = {**COLOURS, **BACKGROUNDS, **OTHER_COLOURS, **OTHER_BACKGROUNDS}
+HOLE = 0.4
+"""Radius of a ring's hole, as a share of its own."""
+ARM = 0.45
+"""Half the width of a bar, as a share of half its length."""
+AREAS = {
+    "disc": np.pi,
+    "square": 4.0,
+    "triangle": 2.0,
+    "diamond": 2.0,
+    "ring": np.pi * (1 - HOLE**2),
+    **dict.fromkeys(("cross", "ell", "tee"), 4 * ARM * (2 - ARM)),
+}
+"""Area of each shape whose bounding box is ``[-1, 1]²``."""
+_SHIFT = (1 - ARM) ** 2 / (4 - 2 * ARM)
+CENTROIDS = {"triangle": (0.0, 1 / 3), "ell": (-_SHIFT, _SHIFT), "tee": (0.0, -_SHIFT)}
+"""Centroid (x, y) of each shape whose bounding box is ``[-1, 1]²``, where it is not the box's centre."""
 
 
 def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
@@ -28,15 +53,29 @@ def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np
         return np.sqrt(x * x + y * y) - radius
     if shape == "square":
         return np.maximum(abs(x), abs(y)) - radius
+    if shape == "ring":
+        return abs(np.sqrt(x * x + y * y) - radius * (1 + HOLE) / 2) - radius * (1 - HOLE) / 2
     if shape == "diamond":
         return (abs(x) + abs(y) - radius) * np.sqrt(0.5)
+    if shape in OTHER_SHAPES:
+        return _of_bars(shape, x, y, radius)
     return np.maximum(y - radius, (2 * abs(x) - y - radius) * np.sqrt(0.2))
+
+
+def _of_bars(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
+    """A horizontal bar and a vertical one. In the inner corners it is the distance along an axis."""
+    width = ARM * radius
+    edge = radius - width
+    left = edge if shape == "ell" else 0.0
+    down = {"ell": edge, "tee": -edge}.get(shape, 0.0)
+    across = np.maximum(abs(x) - radius, abs(y - down) - width)
+    return np.minimum(across, np.maximum(abs(x + left) - width, abs(y) - radius))
 
 
 def blank(background: str, frames: int, size: int) -> np.ndarray:
     """Frames of nothing but background, uint8 ``[frames, 3, size, size]``."""
     video = np.empty((frames, 3, size, size), np.uint8)
-    video[:] = np.array(BACKGROUNDS[background], np.uint8)[:, None, None]
+    video[:] = np.array(RGB[background], np.uint8)[:, None, None]
     return video
 
 
@@ -67,7 +106,7 @@ def paint(
         across, down = cosine * across + sine * down, cosine * down - sine * across
     alpha = np.minimum(np.maximum(0.5 - signed_distance(shape, across, down, radii), 0), 1)
     alpha = alpha * np.broadcast_to(opacity, frames)[:, None, None]
-    front = np.array(COLOURS[colour])[:, None, None]
+    front = np.array(RGB[colour])[:, None, None]
     low = np.maximum(corner, 0)
     high = np.maximum(np.minimum(corner + window, size), low)
     inside = [tuple(map(slice, *ends)) for ends in zip((low - corner).tolist(), (high - corner).tolist(), strict=True)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,17 @@ from torch import Tensor
 from vcfe_bench.goals import ClassGoal, Goal
 from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target, Track
 from vcfe_datasets import shape_tracker
-from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
+from vcfe_datasets.shape_drawing import (
+    BACKGROUNDS,
+    COLOURS,
+    OTHER_BACKGROUNDS,
+    OTHER_COLOURS,
+    OTHER_SHAPES,
+    RGB,
+    SHAPES,
+    blank,
+    paint,
+)
 from vcfe_datasets.shape_tracker import colours, follow, measure, track
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
@@ -39,6 +50,20 @@ MARGIN = 10.0
 COUNT = 64_000
 
 
+class Look(NamedTuple):
+    """What scenes are drawn from."""
+
+    shapes: tuple[str, ...]
+    colours: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+
+
+LOOKS = {
+    "plain": Look(SHAPES, tuple(COLOURS), tuple(BACKGROUNDS)),
+    "other": Look(OTHER_SHAPES, tuple(OTHER_COLOURS), tuple(OTHER_BACKGROUNDS)),
+}
+
+
 @dataclass(frozen=True)
 class Scene:
     """All of a video but its label. ``x`` and ``y`` are the start of the bounding box's centre, in 1/64 of the side."""
@@ -52,10 +77,10 @@ class Scene:
     y: float
 
 
-def scene(index: int, seed: int = 0) -> Scene:
+def scene(index: int, seed: int = 0, look: str = "plain") -> Scene:
     """Scene ``index`` of a seed."""
     draws = Draws(seed, index)
-    shape, colour, background = draws.pick(SHAPES), draws.pick(tuple(COLOURS)), draws.pick(tuple(BACKGROUNDS))
+    shape, colour, background = (draws.pick(options) for options in LOOKS[look])
     size, speed = draws.pick(SIZES), draws.pick(SPEEDS)
     free = 64 - 2 * (MARGIN + size)
     x, y = (MARGIN + size + free * draws.uniform() for _ in range(2))
@@ -80,13 +105,19 @@ def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ShapeMovingParams(ShapeParams):
-    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes."""
+    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes.
+
+    ``look``: ``other`` has other shapes, colours and backgrounds, which the embedded networks never saw.
+    """
+
+    look: Literal["plain", "other"] = "plain"
 
 
 class ShapeMoving(ShapeWorld):
     """One object moves up, down, left or right; pure motion, with a tracker as oracle."""
 
     Params = ShapeMovingParams
+    params: ShapeMovingParams
     classes = CLASSES
     count = COUNT
     target = "m_swin"
@@ -101,7 +132,7 @@ class ShapeMoving(ShapeWorld):
 
     def sample(self, split: Split, index: int) -> Sample:
         number = self.number(split, index)
-        content = scene(number, self.params.seed)
+        content = scene(number, self.params.seed, self.params.look)
         label = number % 4
         video = torch.from_numpy(self.pixels(content, label)).float() / 255
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
@@ -141,8 +172,9 @@ class ShapeMoving(ShapeWorld):
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
         """``direction`` and ``colour``, None where there is not one only, and what ``shape_tracker`` measures."""
         content, pixels = Scene(**sample.attributes), _pixels(video)
-        seen = colours(pixels, content.background)
-        measured = measure(pixels, content.background, seen[0]) if seen else None
+        look = LOOKS[self.params.look]
+        seen = colours(pixels, content.background, look.colours)
+        measured = measure(pixels, content.background, seen[0], look.shapes) if seen else None
         if measured is None:
             return None
         found = _follow_steadily(pixels, replace(content, colour=seen[0]))
@@ -168,7 +200,7 @@ class ShapeMoving(ShapeWorld):
             case "fades":
                 opacity = np.linspace(1, 0.2, frames)
             case "recoloured":
-                colours[1] = next(colour for colour in COLOURS if colour != content.colour)
+                colours[1] = next(colour for colour in LOOKS[self.params.look].colours if colour != content.colour)
             case _:
                 raise ValueError(f"the faults are {', '.join(self.faults)}, not {fault}")
         video = blank(content.background, frames, self.params.size)
@@ -188,4 +220,4 @@ def _pixels(video: Tensor) -> np.ndarray:
 
 def _colours(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Background and object colour (RGB, 0–255)."""
-    return np.array(BACKGROUNDS[scene.background], float), np.array(COLOURS[scene.colour], float)
+    return np.array(RGB[scene.background], float), np.array(RGB[scene.colour], float)

@@ -295,8 +295,8 @@ def _start(frame: np.ndarray, quarter: int, background: str) -> Item | None:
     corner = side // 2 * np.array([quarter % 2, quarter // 2])
     y, x = (np.indices(share.shape) + 0.5).reshape(2, -1) @ share.ravel() / share.sum() + corner[::-1]
     guesses = []
-    for shape, filled in AREAS.items():
-        size = float(np.sqrt(area / filled))
+    for shape in SHAPES:
+        size = float(np.sqrt(area / AREAS[shape]))
         middle = float(y * 64 / side) - (size / 3 if shape == "triangle" else 0)
         guesses.append(Item(shape, colour, "standing", size, float(x * 64 / side), middle, 0))
 

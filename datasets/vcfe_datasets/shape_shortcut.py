@@ -124,6 +124,7 @@ class ShapeShortcut(ShapeWorld):
     params: ShapeShortcutParams
     classes = CLASSES
     count = COUNT
+    target = "shortcut_swin"
     cause = ("object_direction",)
     shortcut = ("distractor_direction",)
     identity = ("object_shape", "object_size", "distractor_shape", "distractor_size")
@@ -190,7 +191,7 @@ class ShapeShortcut(ShapeWorld):
         for name, direction, (thing, alone) in zip(
             names, self.directions(sample, video), _apart(sample, video), strict=True
         ):
-            measured = measure(alone, thing.background, thing.colour) or dict.fromkeys(("shape", *LEAST))
+            measured = measure(alone, thing.background, thing.colour, SHAPES) or dict.fromkeys(("shape", *LEAST))
             found[f"{name}_direction"] = None if direction is None else CLASSES[direction]
             found.update({f"{name}_{part}": value for part, value in measured.items()})
         return None if all(value is None for value in found.values()) else found

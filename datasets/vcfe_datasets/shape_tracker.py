@@ -7,13 +7,14 @@ it touches the border or the clip ends. Lengths are in pixels of a 64-pixel fram
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from vcfe_bench import interfaces
-from vcfe_datasets.shape_drawing import AREAS, BACKGROUNDS, COLOURS, SHAPES, blank, paint
+from vcfe_datasets.shape_drawing import AREAS, CENTROIDS, RGB, blank, paint
 
 SOLID = 0.5
 """Opacity from which a pixel belongs to an object."""
@@ -90,33 +91,35 @@ def track(
     return None if direction is None else Track(path, area, boxes, direction)
 
 
-def colours(video: np.ndarray, background: str) -> list[str]:
-    """Nearest colour of the palette to the largest object of each frame ``[T, 3, H, W]`` (0–255) that shows one."""
-    back = np.array(BACKGROUNDS[background], float)
-    palette = np.array(list(COLOURS.values()), float)
+def colours(video: np.ndarray, background: str, names: Sequence[str]) -> list[str]:
+    """Nearest of the colours ``names`` to the largest object of each frame ``[T, 3, H, W]`` (0–255) that shows one."""
+    back = np.array(RGB[background], float)
+    palette = np.array([RGB[name] for name in names], float)
     found = []
     for frame in video:
         body = _largest((abs(frame - back[:, None, None]) > CONTRAST).any(axis=0))
         core = ndimage.binary_erosion(body, border_value=1)
         if core.any():
             distances = np.linalg.norm(palette - frame[:, core].mean(axis=1), axis=1)
-            found.append(list(COLOURS)[int(distances.argmin())])
+            found.append(names[int(distances.argmin())])
     return found
 
 
-def measure(video: np.ndarray, background: str, colour: str) -> dict[str, str | float | None] | None:
+def measure(
+    video: np.ndarray, background: str, colour: str, shapes: Sequence[str]
+) -> dict[str, str | float | None] | None:
     """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object of ``colour`` in ``video`` (0–255).
 
-    Numbers are in units of ``LEAST``. The shape is None where it changes, the speed where the object is gone for a
-    while. Returns None where no frame shows the object.
+    Numbers are in units of ``LEAST``. The shape is the nearest of ``shapes``, None where it changes; the speed is None
+    where the object is gone for a while. Returns None where no frame shows the object.
     """
-    found, _ = follow(video, np.array(BACKGROUNDS[background], float), np.array(COLOURS[colour], float))
+    found, _ = follow(video, np.array(RGB[background], float), np.array(RGB[colour], float))
     seen = np.flatnonzero(~np.isnan(found.area))
     if not len(seen):
         return None
     unit = 64 / video.shape[-1]
     looks = {
-        _shape(video[i], background, colour, found.path[i] * unit, found.area[i] * unit**2)
+        _shape(video[i], background, colour, found.path[i] * unit, found.area[i] * unit**2, shapes)
         for i in (seen[0], seen[len(seen) // 2], seen[-1])
     }
     shape = looks.pop()
@@ -134,17 +137,19 @@ def measure(video: np.ndarray, background: str, colour: str) -> dict[str, str | 
     }
 
 
-def _shape(frame: np.ndarray, background: str, colour: str, centre: np.ndarray, area: float) -> str:
+def _shape(
+    frame: np.ndarray, background: str, colour: str, centre: np.ndarray, area: float, shapes: Sequence[str]
+) -> str:
     """The shape with that centroid and area which, drawn, is nearest to ``frame [3, H, W]``. Lengths in 1/64."""
 
     def mismatch(shape: str) -> float:
         size = np.sqrt(area / AREAS[shape])
-        middle = centre - (0, size / 3 if shape == "triangle" else 0)
+        middle = centre - size * np.array(CENTROIDS.get(shape, (0, 0)))
         drawn = blank(background, 1, frame.shape[-1])
         paint(drawn, shape, colour, middle[None], size)
         return ((drawn[0] - frame) ** 2).sum()
 
-    return min(SHAPES, key=mismatch)
+    return min(shapes, key=mismatch)
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from tests.datasets.shape_faults import FAULTS
 from vcfe_bench.goals import ClassGoal
+from vcfe_datasets.shape_drawing import OTHER_SHAPES
 from vcfe_datasets.shape_moving import (
     BACKGROUNDS,
     CLASSES,
@@ -96,13 +97,30 @@ def test_attributes_are_spread_evenly():
         assert min(counts) > 0.85 * 4000 / len(options)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+def test_another_look_is_the_same_world():
+    other, plain = ShapeMoving(ShapeMovingParams(look="other")), ShapeMoving()
+    for index in range(24):
+        sample, usual = other.sample("test", index), plain.sample("test", index)
+        for name in ("size", "speed", "x", "y"):
+            assert sample.attributes[name] == usual.attributes[name]
+        for name, old in (("shape", SHAPES), ("colour", COLOURS), ("background", BACKGROUNDS)):
+            assert sample.attributes[name] not in old
+        assert other.oracle(sample, sample.video) == sample.label == usual.label
+        found = other.attributes_of(sample, sample.video)
+        for name in ("shape", "colour"):
+            assert found[name] == sample.attributes[name]
+        edit = other.true_edit(sample, ClassGoal(OPPOSITE[sample.label]))
+        assert other.oracle(sample, edit) == OPPOSITE[sample.label]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *OTHER_SHAPES])
 def test_antialiased_area_matches_the_geometry(shape):
     content = Scene(shape, "red", "black", 9.0, 20.0, 31.3, 32.7)
     frame = render(content, np.array([[content.x, content.y]]))[0].astype(float)
     back, front = (np.array(c)[:, None, None] for c in (BACKGROUNDS["black"], COLOURS["red"]))
     covered = ((frame - back) / (front - back)).mean(0).sum()
-    exact = {"disc": np.pi, "square": 4, "triangle": 2, "diamond": 2}[shape] * 81
+    bars = 2 * 4 * 0.45 - (2 * 0.45) ** 2
+    exact = {"disc": np.pi, "square": 4, "triangle": 2, "diamond": 2, "ring": np.pi * (1 - 0.16)}.get(shape, bars) * 81
     assert covered == pytest.approx(exact, rel=0.02)
 
 

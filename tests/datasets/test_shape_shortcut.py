@@ -27,6 +27,7 @@ from vcfe_datasets.shape_shortcut import (
     ShapeShortcut,
     ShapeShortcutParams,
     distractor_direction,
+    object_direction,
     scene,
 )
 
@@ -123,6 +124,30 @@ def test_a_link_of_one_quarter_is_independence():
     labels, directions = _directions(0.4)
     np.add.at(table := np.zeros((4, 4), int), (labels, directions), 1)
     assert stats.chi2_contingency(table).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
+def test_shown_is_the_share_of_objects_that_bear_the_class_out(shown):
+    labels = np.arange(8000) % 4
+    directions = np.array([object_direction(k, k % 4, shown) for k in range(8000)])
+    low, high = stats.binom.interval(1 - 1e-6, len(labels), shown)
+    assert low <= (directions == labels).sum() <= high
+    others = (directions - labels)[directions != labels] % 4
+    if len(others):
+        assert stats.chisquare(np.bincount(others, minlength=4)[1:]).pvalue > 1e-6
+
+
+def test_labels_that_the_object_does_not_bear_out_keep_their_distractor():
+    doubtful = ShapeShortcut(ShapeShortcutParams(shown=0.0))
+    for index in range(8):
+        sample = doubtful.sample("test", index)
+        assert sample.attributes["object_direction"] != sample.label
+        found = (sample.attributes["object_direction"], PARTNER[sample.label])
+        assert doubtful.directions(sample, sample.video) == found
+        assert doubtful.moved(sample, sample.video) == "neither"
+        goal = ClassGoal((sample.label + 1) % 4)
+        edit = doubtful.shortcut_edit(sample, goal)
+        assert doubtful.directions(sample, edit) == (found[0], PARTNER[goal.index])
 
 
 def test_the_link_changes_distractors_only(dataset):

@@ -184,6 +184,21 @@ def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
     assert pool["condition"].shape == (8, 8, 3, 4, 4)
 
 
+def test_training_goes_on_from_other_weights(dataset, autoencoder, model, tmp_path):
+    """At a rate of zero nothing moves: what comes out is what training began with."""
+    still = replace(VAE, rate=0.0, channels=99)
+    again = vae.train(dataset, tmp_path, still, _quiet, start=autoencoder)
+    assert _same(again, autoencoder)
+    assert again is not autoencoder
+    unmoved = transformer.train(dataset, again, tmp_path, replace(TRANSFORMER, rate=0.0, heads=99), _quiet, start=model)
+    assert _same(unmoved.transformer, model.transformer)
+    assert torch.equal(unmoved.prompt, model.prompt)
+    moved = transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet, start=model)
+    assert not _same(moved.transformer, model.transformer)
+    with pytest.raises(UsageError, match="of another training"):
+        transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet)
+
+
 def test_flow_loss_falls_on_a_repeated_batch(dataset, autoencoder):
     untrained = transformer.build(TRANSFORMER, autoencoder)
     generator = torch.Generator().manual_seed(0)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vcfe_bench.interfaces import Dataset
+    from vcfe_bench.models.wan import WanModel
     from vcfe_bench.training.lora import LoRARecipe
 
 train_app = Typer(
@@ -88,8 +89,10 @@ def generator(
     dataset: DatasetName,
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
-    base: Annotated[str, Option(help="Spec of a generator to adapt instead of training one from scratch.")] = "",
-    lora: Annotated[bool, Option("--lora", help="Adapt the base by low-rank adapters.")] = False,
+    base: Annotated[str, Option(help="Spec of a generator to go on from instead of training one from scratch.")] = "",
+    lora: Annotated[
+        bool, Option("--lora", help="Adapt the base by low-rank adapters.")
+    ] = False,
     steps: Annotated[int, Option(help="Number of updates of an adapter.", min=1)] = 2000,
     rank: Annotated[int, Option(help="Rank of an adapter.", min=1)] = 32,
     batch: Annotated[int, Option(help="Clips per update of an adapter.", min=1)] = 4,
@@ -102,8 +105,8 @@ def generator(
     from vcfe_bench.errors import UsageError
     from vcfe_bench.plugins import DATASETS
 
-    if bool(base) != lora:
-        raise UsageError("--base names the generator that --lora adapts: give both or neither")
+    if lora and not base:
+        raise UsageError("--lora adapts a generator: name it with --base")
     data = DATASETS.build(dataset)
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
@@ -114,14 +117,28 @@ def generator(
 
     from vcfe_bench.training import transformer, vae
 
+    start = _small_wan(base) if base else None
     finished = checkpoints / "vae"
     if finished.exists():
         autoencoder = AutoencoderKLWan.from_pretrained(finished).eval().requires_grad_(False)
     else:
-        autoencoder = vae.train(data, checkpoints)
+        recipe = vae.CONTINUED if start else vae.VAERecipe()
+        autoencoder = vae.train(data, checkpoints, recipe, start=start and start.vae)
         autoencoder.save_pretrained(finished)
-    transformer.train(data, autoencoder, checkpoints).save(out)
+    schedule = transformer.CONTINUED if start else transformer.TransformerRecipe()
+    transformer.train(data, autoencoder, checkpoints, schedule, start=start).save(out)
     print(f"wrote {out}")
+
+
+def _small_wan(base: str) -> WanModel:
+    from vcfe_bench.errors import UsageError
+    from vcfe_bench.models.wan import Wan
+    from vcfe_bench.plugins import GENERATORS
+
+    built = GENERATORS.build(base)
+    if not isinstance(built, Wan) or built.name != "wan" or built.params.dtype != "float32":
+        raise UsageError(f"all weights of '{base}' cannot be trained on: give --lora to adapt it, or a small Wan")
+    return built.model
 
 
 def _adapt(data: Dataset, base: str, out: Path, checkpoints: Path, recipe: LoRARecipe) -> None:

@@ -26,3 +26,9 @@ class CleanSwin(_Shipped):
     """Trained on Shape-Shortcut without the link: it goes by the object."""
 
     file = "clean_swin.safetensors"
+
+
+class ShortcutSwin(_Shipped):
+    """Trained on Shape-Shortcut where labels and object often disagree: it goes by the distractor."""
+
+    file = "shortcut_swin.safetensors"

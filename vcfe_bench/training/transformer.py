@@ -1,7 +1,8 @@
-"""Train a small Wan transformer from scratch by flow matching, on latents of a frozen autoencoder."""
+"""Train a small Wan transformer by flow matching, on latents of a frozen autoencoder."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ class TransformerRecipe:
     deviation: float = 1.2
     blind: float = 0.05
     seed: int = 0
+
+
+CONTINUED = TransformerRecipe(steps=2500)
+"""For a transformer that goes on from another dataset's."""
 
 
 def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
@@ -100,9 +105,15 @@ def train(
     folder: Path,
     recipe: TransformerRecipe = TransformerRecipe(),
     log: Callable[[str], None] = print,
+    start: WanModel | None = None,
 ) -> WanModel:
-    """Train, resuming from ``folder``; returns the frozen model with averaged weights."""
-    model = build(recipe, vae)
+    """Train, resuming from ``folder``; returns the frozen model with averaged weights.
+
+    ``start``: the model whose transformer and prompt to go on from; it is left as it is, and the recipe's sizes do not
+    count.
+    """
+    model = WanModel(vae, copy.deepcopy(start.transformer), start.prompt) if start else build(recipe, vae)
+    model.transformer.train().requires_grad_(True)
     pool = encode_pool(model, dataset, min(recipe.pool, dataset.size("train")), folder, log)
     with torch.no_grad():
         nothing = model.condition(None, dataset.shape).latent
@@ -123,6 +134,7 @@ def train(
     ]
     schedule = loop.Schedule(recipe.steps, floor=0.05)
     identity = f"{dataset.spec} {fingerprint(vae)} {recipe}"
+    identity += f" from {fingerprint(start.transformer)}" if start else ""
     checkpoint = folder / "transformer.pt"
     transformer = loop.run(
         model.transformer,

@@ -1,7 +1,8 @@
-"""Train a small Wan autoencoder from scratch on a dataset's training split."""
+"""Train a small Wan autoencoder on a dataset's training split, from scratch or from another one's weights."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from vcfe_bench.interfaces import Constraints, Dataset
 from vcfe_bench.models.wan import decode_unclamped
 from vcfe_bench.training import loop
 from vcfe_bench.training.data import clips
+from vcfe_bench.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class VAERecipe:
     noise: float = 0.05
     shrink: float = 1e-4
     seed: int = 0
+
+
+CONTINUED = VAERecipe(phases=((1000, 8, 9), (200, 6, 17)))
+"""For a dataset whose autoencoder goes on from another one's."""
 
 
 def build(recipe: VAERecipe) -> AutoencoderKLWan:
@@ -65,15 +71,21 @@ def build(recipe: VAERecipe) -> AutoencoderKLWan:
 
 
 def train(
-    dataset: Dataset, folder: Path, recipe: VAERecipe = VAERecipe(), log: Callable[[str], None] = print
+    dataset: Dataset,
+    folder: Path,
+    recipe: VAERecipe = VAERecipe(),
+    log: Callable[[str], None] = print,
+    start: AutoencoderKLWan | None = None,
 ) -> AutoencoderKLWan:
     """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config.
+
+    ``start``: the autoencoder to go on from; it is left as it is, and the recipe's sizes do not count.
 
     Raises:
         UsageError: the dataset's videos have sides or a number of frames that the autoencoder does not divide.
     """
     torch.manual_seed(recipe.seed)
-    vae = build(recipe)
+    vae = copy.deepcopy(start).train().requires_grad_(True) if start else build(recipe)
     fits = Constraints(vae.config["scale_factor_temporal"], vae.config["scale_factor_spatial"])
     if violation := fits.violation(dataset.shape):
         raise UsageError(f"no generator can be trained on dataset '{dataset.spec}': {violation}")
@@ -95,7 +107,7 @@ def train(
 
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = loop.Schedule(int(ends[-1]))
-    identity = f"{dataset.spec} {recipe}"
+    identity = f"{dataset.spec} {recipe}" + (f" from {fingerprint(start)}" if start else "")
     checkpoint = folder / "vae.pt"
     vae = loop.run(
         vae,
