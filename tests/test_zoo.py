@@ -19,7 +19,7 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    for name in ("m_swin", "m_swin_r", "clean_swin", "shortcut_swin"):
+    for name in ("m_swin", "m_swin_r", "m_c3d", "clean_swin", "shortcut_swin"):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     assert _bytes(ZOO / "wan_shape_moving") <= 15e6
 
@@ -43,6 +43,14 @@ def test_m_swin_r_is_robust():
     assert found["accuracy"] >= 0.98
     assert found["reversed_opposite"] >= 0.95
     assert found["robust_accuracy"] >= 0.5
+
+
+@pytest.mark.slow
+def test_m_c3d_is_accurate_reads_motion_and_is_robust_by_itself():
+    found = _measured("m_c3d", "shape_moving", 200, 64)
+    assert found["accuracy"] >= 0.995
+    assert found["reversed_opposite"] >= 0.95
+    assert found["robust_accuracy"] >= 0.8
 
 
 @pytest.mark.slow

@@ -121,6 +121,7 @@ class ShapeMoving(ShapeWorld):
     classes = CLASSES
     count = COUNT
     target = "m_swin"
+    others = ("m_c3d",)
     generator = "wan_shape_moving"
     faults = ("teleports", "fades", "recoloured")
     cause = ("direction",)

@@ -46,10 +46,11 @@ def test_explainer_stores_what_the_method_learned(tmp_path: Path, monkeypatch: p
 
 
 def test_c3d_resnet_writes_weights_that_its_target_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vcfe_bench.models.c3d_resnet import C3DParams, C3DResNetTarget
+    from vcfe_bench.models.c3d_resnet import C3DResNetTarget
+    from vcfe_bench.models.trained_target import FiledParams
 
     out = tmp_path / "c3d.safetensors"
     folder = str(tmp_path / "checkpoints")
     arguments = ["toy_lights", "--steps", "2", "--fc", "2", "--out", str(out), "--checkpoints", folder]
     assert call(monkeypatch, "train", "c3d_resnet", *arguments) == 0
-    assert C3DResNetTarget(C3DParams(fc=2, weights=str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)
+    assert C3DResNetTarget(FiledParams(str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)

@@ -5,7 +5,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vcfe_bench.models.c3d_resnet import SIZES, C3DParams, C3DResNet, C3DResNetTarget, C3DSize
+from vcfe_bench.errors import UsageError
+from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet, C3DResNetTarget, C3DSize
+from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.video_swin import SwinForm
 from vcfe_bench.weights import CorruptWeights, WeightsUnavailable
 
 TINY = C3DSize((4, 6, 6, 8), (True, False, False, True))
@@ -69,18 +72,20 @@ def test_motion_matters(model):
     assert not torch.allclose(model(videos), model(videos[:, torch.tensor([3, 0, 6, 2, 5, 1, 4])]), atol=1e-4)
 
 
-def _saved(path, fc: int = 1, outputs: int = 8, seed: int = 0) -> str:
+def _saved(path, fc: int = 1, classes: str = "abcdefgh", seed: int = 0) -> str:
     torch.manual_seed(seed)
-    save_file(C3DResNet(SIZES["small"], outputs, fc).state_dict(), path)
+    form = C3DForm("small", fc, (3, 32, 32), tuple(classes))
+    form.write(form.network(), path)
     return str(path)
 
 
-def test_the_target_takes_its_outputs_from_the_weights_and_is_frozen(tmp_path):
+def test_the_target_is_what_its_file_says_and_is_frozen(tmp_path):
     fingerprints = set()
-    for seed, outputs, fc in ((0, 8, 1), (0, 8, 1), (1, 8, 1), (0, 3, 1), (0, 3, 2)):
-        path = _saved(tmp_path / "weights.safetensors", fc, outputs, seed)
-        target = C3DResNetTarget(C3DParams(fc=fc, weights=path))
-        assert target(torch.rand(1, 3, 3, 32, 32)).shape == (1, outputs)
+    for seed, classes, fc in ((0, "abcdefgh", 1), (0, "abcdefgh", 1), (1, "abcdefgh", 1), (0, "abc", 1), (0, "abc", 2)):
+        path = _saved(tmp_path / "weights.safetensors", fc, classes, seed)
+        target = C3DResNetTarget(FiledParams(path))
+        assert target.classes == tuple(classes)
+        assert target(torch.rand(1, 3, 3, 32, 32)).shape == (1, len(classes))
         assert not target.training
         assert not any(parameter.requires_grad for parameter in target.parameters())
         fingerprints.add(target.fingerprint)
@@ -88,12 +93,22 @@ def test_the_target_takes_its_outputs_from_the_weights_and_is_frozen(tmp_path):
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
-    with pytest.raises(WeightsUnavailable, match="train it with 'vcfe-bench train c3d_resnet'"):
-        C3DResNetTarget(C3DParams(weights=str(tmp_path / "nowhere.safetensors")))
+    with pytest.raises(WeightsUnavailable, match="'vcfe-bench train c3d_resnet' writes such a file"):
+        C3DResNetTarget(FiledParams(str(tmp_path / "nowhere.safetensors")))
+    with pytest.raises(UsageError, match=r"name a file .* c3d_resnet\[weights=FILE\]"):
+        C3DResNetTarget()
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
-    path = _saved(tmp_path / "weights.safetensors", fc=2)
-    for params in (C3DParams(fc=1, weights=path), C3DParams(fc=2, size="c3d_resnet", weights=path)):
-        with pytest.raises(CorruptWeights, match="does not fit C3DResNet"):
-            C3DResNetTarget(params)
+def test_files_of_other_networks_are_refused(tmp_path):
+    swin = tmp_path / "swin.safetensors"
+    form = SwinForm("mini", (17, 64, 64), 8, 2, ("a", "b"))
+    form.write(form.network(), swin)
+    bare = tmp_path / "bare.safetensors"
+    save_file({"x": torch.zeros(1)}, bare)
+    for path in (swin, bare):
+        with pytest.raises(UsageError, match="does not say which network it is for"):
+            C3DResNetTarget(FiledParams(str(path)))
+    lying = tmp_path / "lying.safetensors"
+    C3DForm("small", 2, (3, 32, 32), ("a", "b")).write(C3DForm("small", 1, (3, 32, 32), ("a", "b")).network(), lying)
+    with pytest.raises(CorruptWeights, match="does not fit C3DResNet"):
+        C3DResNetTarget(FiledParams(str(lying)))

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from vcfe_bench.errors import UsageError
+from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.models.video_swin import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -17,9 +18,7 @@ from vcfe_bench.models.video_swin import (
     SwinForm,
     SwinSize,
     VideoSwin,
-    VideoSwinParams,
     VideoSwinTarget,
-    save,
 )
 from vcfe_bench.weights import CorruptWeights
 
@@ -130,7 +129,7 @@ REGRESSOR = SwinForm("mini", (9, 32, 32), length=4, stride=2, limits=(10.0, 80.0
 def _saved(path: Path, form: SwinForm) -> VideoSwin:
     torch.manual_seed(0)
     model = form.network().eval()
-    save(model, form, path)
+    form.write(model, path)
     return model
 
 
@@ -138,7 +137,7 @@ def _saved(path: Path, form: SwinForm) -> VideoSwin:
 def test_a_file_says_which_network_it_is_for(tmp_path, form):
     path = tmp_path / "new" / "target.safetensors"
     model = _saved(path, form)
-    target = VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    target = VideoSwinTarget(FiledParams(weights=str(path)))
     assert (target.form, target.classes, target.clip) == (form, form.classes, form.clip)
     assert torch.equal(target(_videos()), model(_videos()))
     assert torch.equal(target.features(_videos()).output, model.features(_videos()).output)
@@ -151,11 +150,11 @@ def test_the_fingerprint_of_a_trained_target_follows_weights_and_form(tmp_path):
     fingerprints = []
     for number, form in enumerate(forms):
         _saved(tmp_path / f"{number}.safetensors", form)
-        fingerprints.append(VideoSwinTarget(VideoSwinParams(str(tmp_path / f"{number}.safetensors"))).fingerprint)
+        fingerprints.append(VideoSwinTarget(FiledParams(str(tmp_path / f"{number}.safetensors"))).fingerprint)
     assert len(set(fingerprints)) == 3
     other = CLASSIFIER.network()
-    save(other, CLASSIFIER, tmp_path / "other.safetensors")
-    assert VideoSwinTarget(VideoSwinParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
+    CLASSIFIER.write(other, tmp_path / "other.safetensors")
+    assert VideoSwinTarget(FiledParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
 
 
 def test_what_no_training_wrote_is_refused(tmp_path, model):
@@ -163,16 +162,16 @@ def test_what_no_training_wrote_is_refused(tmp_path, model):
         VideoSwinTarget()
     path = tmp_path / "target.safetensors"
     with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
-        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+        VideoSwinTarget(FiledParams(weights=str(path)))
     path.write_bytes(b"no weights")
     with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
-        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+        VideoSwinTarget(FiledParams(weights=str(path)))
     save_file(model.state_dict(), path)
     with pytest.raises(UsageError, match="does not say which network it is for"):
-        VideoSwinTarget(VideoSwinParams(weights=str(path)))
-    save(model, CLASSIFIER, path)
+        VideoSwinTarget(FiledParams(weights=str(path)))
+    CLASSIFIER.write(model, path)
     with pytest.raises(CorruptWeights, match="does not fit VideoSwin"):
-        VideoSwinTarget(VideoSwinParams(weights=str(path)))
+        VideoSwinTarget(FiledParams(weights=str(path)))
 
 
 def test_a_video_shorter_than_the_clip_is_refused(model):

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from tests.methods.squares import Squares
 from vcfe_bench.errors import UsageError
 from vcfe_bench.interfaces import Values
-from vcfe_bench.models.c3d_resnet import C3DParams, C3DResNetTarget
+from vcfe_bench.models.c3d_resnet import C3DResNetTarget
+from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.training.c3d_resnet import C3DRecipe, train
 
 
@@ -19,8 +19,10 @@ def test_a_trained_network_tells_classes_apart_and_is_read_as_a_target(tmp_path)
     assert (trained(videos).argmax(1) == labels).float().mean() > 0.9
     assert not trained.training
     path = tmp_path / "weights.safetensors"
-    save_file(trained.state_dict(), path)
-    assert torch.equal(C3DResNetTarget(C3DParams(weights=str(path)))(videos), trained(videos))
+    C3DRecipe().form(Squares()).write(trained, path)
+    target = C3DResNetTarget(FiledParams(str(path)))
+    assert torch.equal(target(videos), trained(videos))
+    assert target.classes == Squares.classes
 
 
 def test_the_seed_decides_the_weights(tmp_path):

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from vcfe_bench.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
-from vcfe_bench.models import video_swin
-from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinParams, VideoSwinTarget
+from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinTarget
 from vcfe_bench.models.wan import Wan, WanModel, WanParams
 from vcfe_bench.training import target, transformer, vae
 from vcfe_bench.training.data import clips
@@ -68,9 +68,9 @@ def test_a_trained_target_is_read_by_video_swin_and_by_m_swin(tmp_path):
     recipe = TargetRecipe(steps=3, batch=2)
     trained = target.train(ShapeMoving(), tmp_path, recipe, _quiet)
     path = tmp_path / "m_swin.safetensors"
-    video_swin.save(trained, recipe.form(ShapeMoving()), path)
+    recipe.form(ShapeMoving()).write(trained, path)
     videos = torch.rand(2, 17, 3, 64, 64)
-    named = VideoSwinTarget(VideoSwinParams(weights=str(path)))
+    named = VideoSwinTarget(FiledParams(weights=str(path)))
     assert (named.classes, named.clip) == (ShapeMoving.classes, (17, 64, 64))
     for read in (named, MSwin(MSwinParams(weights=str(path)))):
         assert torch.equal(read(videos), trained(videos))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.test_cli import call
-from vcfe_bench.models.video_swin import VideoSwinParams, VideoSwinTarget
+from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.video_swin import VideoSwinTarget
 from vcfe_bench.plugins import DATASETS
 from vcfe_bench.training.recipes import RECIPES, choose
 from vcfe_bench.training.target import TargetRecipe
@@ -81,7 +82,7 @@ def test_the_command_writes_a_target_that_can_be_named(tmp_path, monkeypatch, ca
     short = ["--length", "4", "--steps", "2", "--batch", "2", "--out", "new/target.safetensors"]
     assert call(monkeypatch, "train", "target", SMALL, *short) == 0
     assert "video_swin[weights=new/target.safetensors]" in capsys.readouterr().out
-    target = VideoSwinTarget(VideoSwinParams(weights="new/target.safetensors"))
+    target = VideoSwinTarget(FiledParams(weights="new/target.safetensors"))
     dataset = DATASETS.build(SMALL)
     assert (target.classes, target.clip) == (dataset.classes, dataset.shape)
     assert target(dataset.sample("test", 0).video[None]).shape == (1, 4)

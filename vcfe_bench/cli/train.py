@@ -55,7 +55,6 @@ def target(
     """Train a Video Swin classifier or regressor; the embedded recipe takes about 20 minutes on one core."""
     from accelerate import PartialState
 
-    from vcfe_bench.models import video_swin
     from vcfe_bench.plugins import DATASETS
     from vcfe_bench.training import recipes
     from vcfe_bench.training import target as training
@@ -76,7 +75,7 @@ def target(
     data = DATASETS.build(dataset)
     model = training.train(data, checkpoints, chosen)
     if PartialState().is_main_process:
-        video_swin.save(model, chosen.form(data), out)
+        chosen.form(data).write(model, out)
         print(f"wrote {out}: the target 'video_swin[weights={out}]'")
 
 
@@ -90,9 +89,7 @@ def generator(
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
     base: Annotated[str, Option(help="Spec of a generator to go on from instead of training one from scratch.")] = "",
-    lora: Annotated[
-        bool, Option("--lora", help="Adapt the base by low-rank adapters.")
-    ] = False,
+    lora: Annotated[bool, Option("--lora", help="Adapt the base by low-rank adapters.")] = False,
     steps: Annotated[int, Option(help="Number of updates of an adapter.", min=1)] = 2000,
     rank: Annotated[int, Option(help="Rank of an adapter.", min=1)] = 32,
     batch: Annotated[int, Option(help="Clips per update of an adapter.", min=1)] = 4,
@@ -123,7 +120,7 @@ def generator(
         autoencoder = AutoencoderKLWan.from_pretrained(finished).eval().requires_grad_(False)
     else:
         recipe = vae.CONTINUED if start else vae.VAERecipe()
-        autoencoder = vae.train(data, checkpoints, recipe, start=start and start.vae)
+        autoencoder = vae.train(data, checkpoints, recipe, start=start.vae if start else None)
         autoencoder.save_pretrained(finished)
     schedule = transformer.CONTINUED if start else transformer.TransformerRecipe()
     transformer.train(data, autoencoder, checkpoints, schedule, start=start).save(out)
@@ -177,8 +174,9 @@ def c3d_resnet(
     from vcfe_bench.plugins import DATASETS
     from vcfe_bench.training import c3d_resnet as training
 
-    recipe = training.C3DRecipe(size=size, fc=fc, steps=steps)
-    _save(training.train(DATASETS.build(dataset), checkpoints, recipe).state_dict(), out)
+    data, recipe = DATASETS.build(dataset), training.C3DRecipe(size=size, fc=fc, steps=steps)
+    recipe.form(data).write(training.train(data, checkpoints, recipe), out)
+    print(f"wrote {out}: the target 'c3d_resnet[weights={out}]'")
 
 
 @train_app.command(

@@ -18,16 +18,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench import weights
-from vcfe_bench.interfaces import Features, FeatureTarget
+from vcfe_bench.interfaces import Features
+from vcfe_bench.models.trained_target import FiledTarget, Form
 
 
 @dataclass(frozen=True)
@@ -103,46 +103,25 @@ class C3DResNet(nn.Module):
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class C3DParams:
-    """``size``: an entry of ``SIZES``. ``fc``: fully connected layers.
-
-    ``weights``: a safetensors file of the same network; empty for the shipped one.
+class C3DForm(Form):
+    """``size``: an entry of ``SIZES``. ``fc``: fully connected layers. ``clip``: (T, H, W) of the videos that the
+    network was trained on; it takes others too.
     """
 
-    size: Literal["c3d_resnet", "small"] = "small"
-    fc: Literal[1, 2, 3] = 1
-    weights: str = ""
+    kind = "c3d_resnet"
+    command = "vcfe-bench train c3d_resnet"
+
+    size: Annotated[str, Field(pattern=f"^({'|'.join(SIZES)})$")]
+    fc: Annotated[int, Field(ge=1, le=3)]
+    clip: tuple[int, int, int]
+    classes: tuple[str, ...]
+
+    def network(self) -> C3DResNet:
+        """The network, untrained."""
+        return C3DResNet(SIZES[self.size], len(self.classes), self.fc)
 
 
-class C3DResNetTarget(FeatureTarget):
-    """C3D-ResNet of Kanehira et al. 2019, by default the small one for Shape-Scenes.
+class C3DResNetTarget(FiledTarget):
+    """C3D-ResNet of Kanehira et al. 2019, from a file that ``vcfe-bench train c3d_resnet`` wrote."""
 
-    The number of outputs is that of the weights; the names of the classes are the dataset's.
-    """
-
-    Params = C3DParams
-    params: C3DParams
-
-    def __init__(self, params: C3DParams | None = None) -> None:
-        super().__init__(params)
-        size, fc = self.params.size, self.params.fc
-        path = Path(self.params.weights or weights.ZOO / f"c3d_resnet-{size}-fc{fc}.safetensors")
-        if not path.exists():
-            raise weights.WeightsUnavailable(
-                f"{path} is missing: train it with 'vcfe-bench train c3d_resnet' and name it with weights=FILE"
-            )
-        state = weights.read(path)
-        outputs = len(state.get(f"head.{2 * fc - 2}.bias", ()))
-        self.model = C3DResNet(SIZES[size], outputs, fc)
-        weights.fill(self.model, state, str(path))
-        self.requires_grad_(False).eval()
-
-    def features(self, video: Tensor) -> Features:
-        return self.model.features(video)
-
-    def forward(self, video: Tensor) -> Tensor:
-        return self.model(video)
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{weights.fingerprint(self.model)}-{self.params.size}"
+    form_type = C3DForm

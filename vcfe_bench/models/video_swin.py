@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
 from vcfe_bench import weights
 from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Features, FeatureTarget
+from vcfe_bench.interfaces import Features
+from vcfe_bench.models.trained_target import FiledTarget, Form, NetworkTarget
+from vcfe_bench.weights import ZOO
 
 
 @dataclass(frozen=True)
@@ -105,17 +103,16 @@ class VideoSwin(nn.Module):
 
 
 SizeName = Literal["mini", "swin3d_t", "swin3d_s", "swin3d_b"]
-FORM = "video_swin"
-"""The entry of a weights file's metadata that holds its network's form."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class SwinForm:
-    """What a trained network is beside its weights.
-
-    ``size`` names an entry of ``SIZES``, ``clip`` is (T, H, W) of the videos it was trained on; of those it reads
-    ``length`` frames, ``stride`` apart. A classifier has ``classes``, a regressor ``limits``.
+class SwinForm(Form):
+    """``size`` names an entry of ``SIZES``, ``clip`` is (T, H, W) of the videos the network was trained on; of those it
+    reads ``length`` frames, ``stride`` apart. A classifier has ``classes``, a regressor ``limits``.
     """
+
+    kind = "video_swin"
+    command = "vcfe-bench train target"
 
     size: SizeName
     clip: tuple[int, int, int]
@@ -128,88 +125,11 @@ class SwinForm:
         """The network, untrained."""
         return VideoSwin(SIZES[self.size], len(self.classes) or 1, self.length, self.stride, self.limits)
 
-    def text(self) -> str:
-        """As JSON."""
-        return TypeAdapter(SwinForm).dump_json(self).decode()
 
-
-def save(model: VideoSwin, form: SwinForm, path: Path) -> None:
-    """Write a safetensors file that ``read_form`` and ``video_swin[weights=FILE]`` understand."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, path, metadata={FORM: form.text()})
-
-
-def read_form(path: Path) -> SwinForm:
-    """What the metadata of a weights file say of its network.
-
-    Raises:
-        UsageError: there is no such file, or it says nothing.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return TypeAdapter(SwinForm).validate_json((file.metadata() or {})[FORM])
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"cannot read {path} ({error}): name a file that 'vcfe-bench train target' wrote") from None
-    except (KeyError, ValidationError):
-        raise UsageError(
-            f"{path} does not say which network it is for: name a file that 'vcfe-bench train target' wrote"
-        ) from None
-
-
-class TrainedSwin(FeatureTarget):
-    """A Video Swin as a target."""
-
-    model: VideoSwin
-
-    def forward(self, video: Tensor) -> Tensor:
-        return self.model(video)
-
-    def features(self, video: Tensor) -> Features:
-        return self.model.features(video)
-
-    def fill(self, model: VideoSwin, path: Path) -> None:
-        """Take a network with the weights of a file, frozen."""
-        self.model = model
-        weights.fill(model, weights.read(path), str(path))
-        self.requires_grad_(False).eval()
-
-
-class FiledSwin(TrainedSwin):
-    """A Video Swin whose file says its size, clip and classes."""
-
-    form: SwinForm
-
-    def take(self, path: Path) -> None:
-        """Become the network of a file that ``save`` wrote."""
-        self.form = read_form(path)
-        self.classes, self.clip = self.form.classes, self.form.clip
-        self.fill(self.form.network(), path)
-
-    @property
-    def fingerprint(self) -> str:
-        form = hashlib.sha256(self.form.text().encode()).hexdigest()
-        return f"{weights.fingerprint(self.model)}-{form[:16]}"
-
-
-@validated(frozen=True, config={"extra": "forbid"})
-class VideoSwinParams:
-    """``weights``: a file that ``vcfe-bench train target`` wrote."""
-
-    weights: str = ""
-
-
-class VideoSwinTarget(FiledSwin):
+class VideoSwinTarget(FiledTarget):
     """The Video Swin of a file that ``vcfe-bench train target`` wrote; the file says its size, clip and classes."""
 
-    Params = VideoSwinParams
-    params: VideoSwinParams
-
-    def __init__(self, params: VideoSwinParams | None = None) -> None:
-        super().__init__(params)
-        if not self.params.weights:
-            raise UsageError("name a file that 'vcfe-bench train target' wrote: video_swin[weights=FILE]")
-        self.take(Path(self.params.weights))
+    form_type = SwinForm
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -219,7 +139,7 @@ class MSwinParams:
     weights: str = ""
 
 
-class MSwin(TrainedSwin):
+class MSwin(NetworkTarget):
     """M-swin: a small Video Swin trained on Shape-Moving; reads 8 of 17 frames."""
 
     Params = MSwinParams
@@ -229,7 +149,7 @@ class MSwin(TrainedSwin):
 
     def __init__(self, params: MSwinParams | None = None) -> None:
         super().__init__(params)
-        path = Path(self.params.weights or str(files("vcfe_bench.models") / "zoo" / "m_swin.safetensors"))
+        path = Path(self.params.weights or ZOO / "m_swin.safetensors")
         self.fill(VideoSwin(SIZES["mini"], len(self.classes), length=8, stride=2), path)
 
     @property

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from vcfe_bench.errors import UsageError, nearest
 from vcfe_bench.interfaces import Dataset
-from vcfe_bench.models.c3d_resnet import SIZES, C3DResNet
+from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet
 from vcfe_bench.training import loop
 
 STATISTICS = 50
@@ -39,6 +39,18 @@ class C3DRecipe:
     decay: float = 1e-3
     seed: int = 0
 
+    def form(self, dataset: Dataset) -> C3DForm:
+        """The network for a dataset.
+
+        Raises:
+            UsageError: a dataset without classes, or an unknown size.
+        """
+        if not dataset.classes:
+            raise UsageError(f"a C3D-ResNet tells classes apart, dataset '{dataset.spec}' has values")
+        if self.size not in SIZES:
+            raise UsageError(f"unknown size '{self.size}'; {nearest(self.size, SIZES)}")
+        return C3DForm(self.size, self.fc, dataset.shape, dataset.classes)
+
 
 def train(
     dataset: Dataset, folder: Path, recipe: C3DRecipe = C3DRecipe(), log: Callable[[str], None] = print
@@ -48,12 +60,9 @@ def train(
     Raises:
         UsageError: a dataset without classes, or an unknown size.
     """
-    if not dataset.classes:
-        raise UsageError(f"a C3D-ResNet tells classes apart, dataset '{dataset.spec}' has values")
-    if recipe.size not in SIZES:
-        raise UsageError(f"unknown size '{recipe.size}'; {nearest(recipe.size, SIZES)}")
+    form = recipe.form(dataset)
     torch.manual_seed(recipe.seed)
-    model = C3DResNet(SIZES[recipe.size], len(dataset.classes), recipe.fc)
+    model = form.network()
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:

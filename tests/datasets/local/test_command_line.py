@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from tests.datasets.local import replicas
 from tests.harness.test_cli import call
-from vcfe_bench.models.c3d_resnet import SIZES, C3DResNet
+from vcfe_bench.models.c3d_resnet import C3DForm
+from vcfe_datasets.mead import MEAD
 from vcfe_datasets.ucf101_24 import MOVEMENTS, UCF101_24
 
 
@@ -92,13 +92,14 @@ def test_a_run_without_a_copy_is_told_in_one_line(
     assert errors.count("\n") == 1
 
 
-def save_classifier(path: Path, outputs: int, says: int | None = None) -> None:
+def save_classifier(path: Path, classes: tuple[str, ...], says: int | None = None) -> None:
     """A small C3D-ResNet with random weights; where ``says`` is a class, it says that of any video."""
     torch.manual_seed(0)
-    model = C3DResNet(SIZES["small"], outputs, 1)
+    form = C3DForm("small", 1, (9, 32, 32), classes)
+    model = form.network()
     if says is not None:
         model.head[0].bias.data[says] += 20
-    save_file(model.state_dict(), path)
+    form.write(model, path)
 
 
 @pytest.mark.slow
@@ -110,7 +111,7 @@ def test_from_raw_files_to_a_leaderboard(
     monkeypatch.setenv("VCFE_DATA", str(tmp_path))
     if dataset == "mead":
         replicas.mead(tmp_path / "mead")
-        save_classifier(tmp_path / "random.safetensors", 8)
+        save_classifier(tmp_path / "random.safetensors", MEAD.classes)
         spec, target = "mead[frames=9,size=32,split=people]", "c3d_resnet[weights=random.safetensors]"
     else:
         parts = {"0X1": ("TEST", 40.0), "0X2": ("TEST", 60.0)}
@@ -129,7 +130,7 @@ def test_from_raw_files_to_a_leaderboard(
 def test_boxes_of_raw_files_reach_the_metrics_of_tubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = replicas.ucf101_24(tmp_path / "copy")
-    save_classifier(tmp_path / "surfing.safetensors", 24, says=UCF101_24.classes.index("Surfing"))
+    save_classifier(tmp_path / "surfing.safetensors", UCF101_24.classes, says=UCF101_24.classes.index("Surfing"))
     spec = f"ucf101_24[root={root},size=32]"
     target = "c3d_resnet[weights=surfing.safetensors]"
     arguments = ["--dataset", spec, "--target", target, "--metrics", "concept_top5", "--out", "run"]
