@@ -161,7 +161,7 @@ def test_what_no_training_wrote_is_refused(tmp_path, model):
     with pytest.raises(UsageError, match=r"name a file that .* wrote: video_swin\[weights=FILE\]"):
         VideoSwinTarget()
     path = tmp_path / "target.safetensors"
-    with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
+    with pytest.raises(UsageError, match=r"target.safetensors is missing"):
         VideoSwinTarget(FiledParams(weights=str(path)))
     path.write_bytes(b"no weights")
     with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
