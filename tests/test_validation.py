@@ -131,16 +131,22 @@ def test_the_study_writes_a_row_for_every_metric_and_fake(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     out = tmp_path / "metrics.csv"
-    assert call(monkeypatch, "validate", "metrics", "--dataset", "toy_lights", "--limit", "3", "--out", str(out)) == 0
+    arguments = ["--dataset", "toy_lights", "--limit", "4", "--methods", "toy_half", "--out", str(out)]
+    assert call(monkeypatch, "validate", "metrics", *arguments) == 0
     table = pd.read_csv(out)
     assert not table.duplicated(["metric", "fake"]).any()
     fakes = set(table["fake"])
     assert {"pgd", "noise[like=pgd]", "blurred", "flickering", "another_video", "reconstruction", "no_edit"} <= fakes
+    assert "toy_half" in fakes
     assert len(table) == table["metric"].nunique() * len(fakes)
     value = table.set_index(["metric", "fake"])
     assert value.loc[("semantic_FR", "no_edit"), ["auroc", "true_mean", "fake_mean"]].tolist() == [1, 1, 0]
     assert value.loc[("L1", "no_edit"), "auroc"] == 0
-    assert value.loc[("L1", "noise[like=true_edit]"), "n"] == 3
+    assert value.loc[("L1", "noise[like=true_edit]"), "n"] == 4
+    spread = value.loc["spread(mean)"]
+    assert (spread["n"] == 2).all()
+    assert spread.loc["no_edit", "auroc"] < 0.5, "what changes nothing is never farther"
+    assert spread.loc["no_edit", "fake_mean"] == 0 < spread.loc["no_edit", "true_mean"]
     assert "noise[like=" in capsys.readouterr().out
 
 

@@ -92,16 +92,28 @@ def pooled(parts: Sequence[tuple[Store, Sequence[Mapping[Any, Any]]]], spec: str
     if isinstance(metric, PairMetric):
         return _pairs(metric, rows)
     assert isinstance(metric, SetMetric)
-    originals, counterfactuals = [], []
-    for store, found in parts:
-        features, hashes = _Features(store, metric), {line["index"]: line["sha256"] for line in store.lines("original")}
-        for row in found:
-            sides = features.kept(hashes[row["index"]]), features.kept(row["video_sha256"])
-            if sides[0] is None or sides[1] is None:
-                return _nothing(len(rows), f"features are missing in {store.path}: score it anew")
-            originals.append(sides[0])
-            counterfactuals.append(sides[1])
+    try:
+        sides = [kept_features(store, metric, found) for store, found in parts]
+    except UsageError as error:
+        return _nothing(len(rows), str(error))
+    originals, counterfactuals = ([video for side in sides for video in side[place]] for place in (0, 1))
     return _distance(metric, originals, counterfactuals, [row["sample"] for row in rows])
+
+
+def kept_features(
+    store: Store, metric: SetMetric, rows: Sequence[Mapping[Any, Any]]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Features of the originals and of the counterfactuals of records, as the run keeps them.
+
+    Raises:
+        UsageError: some are missing.
+    """
+    features, hashes = _Features(store, metric), {line["index"]: line["sha256"] for line in store.lines("original")}
+    found = [(features.kept(hashes[row["index"]]), features.kept(row["video_sha256"])) for row in rows]
+    originals, counterfactuals = ([side for pair in found if (side := pair[place]) is not None] for place in (0, 1))
+    if len(originals) < len(rows) or len(counterfactuals) < len(rows):
+        raise UsageError(f"features are missing in {store.path}: score it anew")
+    return originals, counterfactuals
 
 
 def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Metric], list[Line]]:

@@ -3,7 +3,8 @@
 The fakes are methods: they run, are stored and are scored like any other, beside the references of every run. For each
 metric, AUROC is the probability that it rates the true edit of a video above the fake of a video, both drawn at random,
 ties counting half: 1 for a metric that always sees the fake, 0.5 for one that is blind to it, below 0.5 for one that
-prefers the fake.
+prefers the fake. A metric of sets has no value per video; there it is the probability that it rates the true edits of a
+random half of the videos above the fakes of the same videos.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from vcfe_bench.environment import environment
 from vcfe_bench.errors import UsageError
 from vcfe_bench.executors import serial
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Method, Query, Sample, SampleMetric, Target
+from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Method, Query, Sample, SetMetric, Target
 from vcfe_bench.observer import Observer
 from vcfe_bench.records import RECORDS
 from vcfe_bench.request import THREADS, Request
@@ -37,6 +38,8 @@ ATTACKS = ("pgd[epsilon=5]", "pgd[epsilon=20]", "pgd[epsilon=80]")
 """Adversarial noise below, at and above the size that is customary."""
 BLUR = 1.5
 """σ of the blurred fake, in pixels."""
+HALVES = 100
+"""Random halves of the videos on which metrics of sets are compared."""
 FLICKER = 0.3
 """A flickering frame's brightness is multiplied by 1 ± this at most."""
 
@@ -162,16 +165,17 @@ def _wins(true: np.ndarray, fake: np.ndarray) -> np.ndarray:
     return (np.sign(true[:, None] - fake) + 1) / 2
 
 
-def validate(dataset: str, limit: int, observer: Observer | None = None) -> pd.DataFrame:
-    """Run the study with all registered sample metrics on ``limit`` test videos, one goal each.
+def validate(dataset: str, limit: int, observer: Observer | None = None, methods: Sequence[str] = ()) -> pd.DataFrame:
+    """Run the study with all registered metrics on ``limit`` test videos, one goal each.
 
-    Returns the table of ``compare``.
+    The outputs of ``methods`` are held against true edits beside the fakes. Returns the rows of ``compare`` and of
+    ``compare_sets``.
 
     Raises:
         UsageError: the dataset has no true edits, or anything else that the user has to change.
     """
     observer = observer or Observer()
-    setup = request.resolve(Request((TRUTH,), dataset, limit=limit))
+    setup = request.resolve(Request((TRUTH, *methods), dataset, limit=limit))
     if type(setup.dataset).true_edit is Dataset.true_edit:
         raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits: there is nothing to hold fakes against")
     setup = dataclasses.replace(setup, methods=(*fakes(setup.dataset), *setup.methods))
@@ -180,9 +184,10 @@ def validate(dataset: str, limit: int, observer: Observer | None = None) -> pd.D
         try:
             with serial.threads(THREADS):
                 runner.generate(setup, store, observer)
-                scoring.score(store, setup.dataset, _sample_metrics(), observer)
+                scoring.score(store, setup.dataset, None, observer)
             scoring.write(store)
-            return compare(store.table(RECORDS), store.json(scoring.METRICS))
+            records, cards = store.table(RECORDS), store.json(scoring.METRICS)
+            return pd.concat([compare(records, cards), compare_sets(store, records, cards)], ignore_index=True)
         finally:
             store.close()
 
@@ -199,10 +204,8 @@ def compare(records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.Dat
         if card["level"] != "sample" or card["unavailable"]:
             continue
         values = records.pivot(index="sample", columns="method", values=card["name"])
-        sign = -1 if card["direction"] == "lower" else 1
-        for fake in records["method"].unique():
-            if fake == TRUTH:
-                continue
+        sign = _sign(card)
+        for fake in _others(records):
             both = values[[TRUTH, fake]].dropna().to_numpy(float)
             true, false = both.T
             seed = seeds.derive(card["name"], fake)
@@ -222,7 +225,63 @@ def compare(records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.Dat
     return pd.DataFrame(rows).rename(columns={"name": "metric"})
 
 
-def _sample_metrics() -> list[str]:
-    """Names of the registered sample metrics that can be imported."""
-    listed = [listing.name for listing in plugins.METRICS.listings() if listing.error is None]
-    return [name for name in listed if issubclass(plugins.METRICS.load(name), SampleMetric)]
+def compare_sets(store: Store, records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """How well each set metric tells true edits from the videos of each other method, from the features of a run.
+
+    The columns of ``compare``, over the videos that every method has an answer to; ``n`` is their number in a half, the
+    means are over halves. Halves overlap, so there is no interval.
+    """
+    rows = []
+    made = records[records["status"] == "ok"]
+    shared = made.groupby("sample")["method"].nunique() == records["method"].nunique()
+    made = made[made["sample"].map(shared)].sort_values("sample")
+    for card in cards:
+        if card["level"] != "set" or card["unavailable"]:
+            continue
+        metric = plugins.METRICS.build(card["spec"])
+        assert isinstance(metric, SetMetric)
+        sides = {
+            method: scoring.kept_features(store, metric, group.to_dict("records"))
+            for method, group in made.groupby("method")
+        }
+        count = len(sides[TRUTH][0])
+        rng = np.random.default_rng(seeds.derive(card["name"]))
+        halves = [rng.choice(count, count // 2, replace=False) for _ in range(HALVES)]
+        values = {method: _sign(card) * _distances(metric, *side, halves) for method, side in sides.items()}
+        for fake in _others(records):
+            true, false = values[TRUTH], values[fake]
+            rows.append(
+                {
+                    "metric": card["name"],
+                    **{part: card[part] for part in ("criterion", "direction")},
+                    "fake": fake,
+                    "auroc": float((np.sign(true - false) + 1).mean() / 2),
+                    "low": np.nan,
+                    "high": np.nan,
+                    "n": count // 2,
+                    "true_mean": _sign(card) * true.mean(),
+                    "fake_mean": _sign(card) * false.mean(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _distances(
+    metric: SetMetric,
+    originals: Sequence[np.ndarray],
+    counterfactuals: Sequence[np.ndarray],
+    halves: Sequence[np.ndarray],
+) -> np.ndarray:
+    """The distance between the originals and the counterfactuals of each half, ``[halves]``."""
+    return np.array(
+        [metric.distance(*([side[i] for i in half] for side in (originals, counterfactuals))) for half in halves]
+    )
+
+
+def _others(records: pd.DataFrame) -> list[str]:
+    """The methods of a run that are held against true edits."""
+    return [method for method in records["method"].unique() if method != TRUTH]
+
+
+def _sign(card: Mapping[str, Any]) -> int:
+    return -1 if card["direction"] == "lower" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,14 @@ def metrics(
     dataset: Annotated[str, Option(help="Dataset spec; it has to render true edits.")],
     out: Annotated[Path, Option(help="The csv file to write: one row per metric and kind of fake.")],
     limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 32,
+    methods: Annotated[str, Option(help="Methods whose outputs are held against true edits beside the fakes.")] = "",
 ) -> None:
     """Which metrics tell a true edit from a fake (noise, blur, flicker, a wrong motion, another video)?"""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from vcfe_bench import specs
     from vcfe_bench.display import display
     from vcfe_bench.errors import UsageError
     from vcfe_bench.validation import validate
@@ -34,7 +37,7 @@ def metrics(
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     console = Console()
     with display(console) as observer:
-        found = validate(dataset, limit, observer)
+        found = validate(dataset, limit, observer, specs.split(methods))
     try:
         found.to_csv(out, index=False)
     except OSError as error:
@@ -42,7 +45,7 @@ def metrics(
     table = Table("metric", "AUROC at its worst", "against", "n", box=None)
     worst = found.dropna(subset="auroc").sort_values("auroc").drop_duplicates("metric").sort_index()
     for row in worst.to_dict("records"):
-        interval = escape(f"{row['auroc']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
-        table.add_row(row["metric"], interval, escape(row["fake"]), str(row["n"]))
+        interval = "" if isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+        table.add_row(row["metric"], escape(f"{row['auroc']:.2f}{interval}"), escape(row["fake"]), str(row["n"]))
     console.print(table)
     console.print(f"wrote {out}", soft_wrap=True, highlight=False)
