@@ -132,7 +132,7 @@ class Prepared:
         Raises:
             UsageError: anything the user has to change.
         """
-        target = plugins.TARGETS.build(wish.target).eval().requires_grad_(False)
+        target = plugins.frozen_target(wish.target)
         method = plugins.METHODS.build(wish.method, wish.preset)
         method.width = 1
         generator = plugins.GENERATORS.build(wish.generator) if wish.generator else None

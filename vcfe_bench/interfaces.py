@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -264,7 +265,8 @@ class Target(Plugin, nn.Module, ABC):
     """The classifier or regressor to be explained; frozen and in evaluation mode.
 
     ``forward`` takes ``[B, T, 3, H, W]`` in [0, 1] and returns raw outputs ``[B, K]`` (logits, or K = 1 for a value),
-    differentiable with respect to the video. Normalisation and the choice of frames happen inside.
+    differentiable with respect to the video. Normalisation and the choice of frames happen inside. Call the target
+    itself: it takes a video to its own device and brings the output back.
     """
 
     classes: tuple[str, ...] = ()
@@ -277,6 +279,15 @@ class Target(Plugin, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, video: Tensor) -> Tensor: ...
+
+    def __call__(self, video: Tensor) -> Tensor:
+        """``forward`` on the target's device; the output lies where ``video`` does."""
+        return super().__call__(video.to(self.device)).to(video.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
     @abstractmethod
@@ -299,6 +310,10 @@ class Features:
     steps: Tensor
     output: Tensor
 
+    def to(self, device: torch.device) -> Features:
+        """The same on another device."""
+        return Features(tuple(scale.to(device) for scale in self.scales), self.steps.to(device), self.output.to(device))
+
 
 class FeatureTarget(Target):
     """A target that shows its mid-level features to methods that explain by place."""
@@ -306,6 +321,10 @@ class FeatureTarget(Target):
     @abstractmethod
     def features(self, video: Tensor) -> Features:
         """Features and output of ``[B, T, 3, H, W]`` in [0, 1], differentiable with respect to the video."""
+
+    def shown(self, video: Tensor) -> Features:
+        """``features`` on the target's device; they lie where ``video`` does."""
+        return self.features(video.to(self.device)).to(video.device)
 
 
 @dataclass(frozen=True)
@@ -394,12 +413,17 @@ class Method(Plugin, ABC):
     """A way to make counterfactuals. Authors write ``run``; the harness decides success on the stored result."""
 
     width: int = 1
-    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded with repetitions)."""
+    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded with repetitions). A
+    parameter of the same name, where a method has one, decides."""
     needs_generator: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets, chosen with ``--preset``; inline parameters win over them."""
     fingerprint: str = ""
     """Hash of what the method has learned (weights it carries), part of every record's identity."""
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.width = getattr(self.params, "width", self.width)
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         """None when the combination works, otherwise the reason, which becomes a "skipped" row."""

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from vcfe_bench import specs
+from vcfe_bench import devices, specs
 from vcfe_bench.errors import UsageError, nearest
 from vcfe_bench.interfaces import (
     Dataset,
@@ -154,6 +154,15 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     f"{registry.kind}s": registry for registry in (METHODS, DATASETS, TARGETS, GENERATORS, METRICS)
 }
 """Registries by the word people use: ``methods``, ``datasets``, …"""
+
+
+def frozen_target(spec: str) -> Target:
+    """The target of a spec on the default device, in evaluation mode.
+
+    Raises:
+        UsageError: there is none, or it cannot be built.
+    """
+    return TARGETS.build(spec).to(devices.default()).eval().requires_grad_(False)
 
 
 def describe(error: BaseException) -> str:

@@ -104,8 +104,7 @@ def resolve(request: Request) -> Setup:
     target_spec = request.target or dataset.target
     if not target_spec:
         raise UsageError(f"dataset '{dataset.spec}' has no target of its own: choose one with --target")
-    target = plugins.TARGETS.build(target_spec)
-    target.eval().requires_grad_(False)
+    target = plugins.frozen_target(target_spec)
     if target.classes and dataset.classes and target.classes != dataset.classes:
         raise UsageError(
             f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "

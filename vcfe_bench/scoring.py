@@ -177,10 +177,10 @@ def _with_networks(
 
 def _target(store: Store) -> Target:
     planned = store.configuration["target"]
-    target = plugins.TARGETS.build(planned["spec"])
+    target = plugins.frozen_target(planned["spec"])
     if target.fingerprint != planned["fingerprint"]:
         raise UsageError(f"target '{target.spec}' is not the one that was run: its weights or preprocessing changed")
-    return target.eval().requires_grad_(False)
+    return target
 
 
 def _generator(store: Store) -> Generator:
@@ -195,14 +195,13 @@ def _generator(store: Store) -> Generator:
 
 def _others(store: Store, dataset: Dataset, specs: tuple[str, ...]) -> dict[str, Target]:
     """Targets by spec, but for the one that was explained."""
-    found = {spec: plugins.TARGETS.build(spec) for spec in specs}
+    found = {spec: plugins.frozen_target(spec) for spec in specs}
     for target in found.values():
         if target.classes != dataset.classes:
             raise UsageError(
                 f"target '{target.spec}' knows the classes {', '.join(target.classes) or 'none'}; "
                 f"dataset '{dataset.spec}' has {', '.join(dataset.classes) or 'none'}"
             )
-        target.eval().requires_grad_(False)
     explained = store.configuration["target"]["fingerprint"]
     left = {spec: target for spec, target in found.items() if target.fingerprint != explained}
     if specs and not left:

@@ -51,7 +51,7 @@ class BTTFParams:
     ``inversion``, ``style``, ``progressive``: switch off for the ablations of section 4.3; without ``progressive``
     every iteration of stage 2 takes N steps. ``enough``: goal loss at which a video is done with n; a cross-entropy of
     0.05 is a probability of 0.95, and at 0 every iteration is made. ``patience``: moves after which a z_T that did not
-    meet the goal is drawn anew; 0 keeps it.
+    meet the goal is drawn anew; 0 keeps it. ``width``: videos at once; memory grows with it.
     """
 
     steps: int = Field(default=6, ge=1)
@@ -66,6 +66,7 @@ class BTTFParams:
     shell: bool = True
     enough: float = Field(default=0.05, ge=0)
     patience: int = Field(default=15, ge=0)
+    width: int = Field(default=2, ge=1)
 
     def schedule(self) -> list[tuple[int, int]]:
         """Stage 2: each number of denoising steps n, and the iterations that belong to it."""
@@ -127,7 +128,6 @@ class BTTF(Method):
 
     Params = BTTFParams
     params: BTTFParams
-    width = 2
     needs_generator = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},
@@ -140,6 +140,7 @@ class BTTF(Method):
             "shell": False,
             "enough": 0.0,
             "patience": 0,
+            "width": 1,
         },
     }
 

@@ -51,13 +51,14 @@ class CGParams:
     """Hyper-parameters; the paper states none. The ``embedded`` preset was chosen by measurement on Shape-Moving.
 
     ``steps``: Euler steps of a try. ``scales``: w of each try, rising. ``scaling``: of the gradient, see the module.
-    ``through``: what the gradient goes through beside the target.
+    ``through``: what the gradient goes through beside the target. ``width``: videos at once.
     """
 
     steps: int = Field(default=15, ge=1)
     scales: tuple[float, ...] = Field(default=(0.4, 0.8, 1.6, 3.2), min_length=1)
     scaling: Literal["matched", "raw"] = "matched"
     through: Literal["full", "decoder"] = "full"
+    width: int = Field(default=4, ge=1)
 
     @field_validator("scales")
     @classmethod
@@ -106,7 +107,6 @@ class ClassifierGuidance(Method):
 
     Params = CGParams
     params: CGParams
-    width = 4
     needs_generator = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},

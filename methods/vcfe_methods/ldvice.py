@@ -46,7 +46,7 @@ class LDViCEParams:
 
     ``steps``: Euler steps. ``start``: σ_0. ``scale``: λ_c. ``through``: what the gradient goes through beside the
     target. ``refine``: return x_mcf instead of x_cf. ``threshold``: smallest D inside the mask, as a share of the
-    greatest. ``dilation``: reach of the maximum filter, as a share of the frame's height.
+    greatest. ``dilation``: reach of the maximum filter, as a share of the frame's height. ``width``: videos at once.
     """
 
     steps: int = Field(default=15, ge=1)
@@ -56,6 +56,7 @@ class LDViCEParams:
     refine: bool = False
     threshold: float = Field(default=0.15, gt=0, le=1)
     dilation: float = Field(default=7 / 256, ge=0, lt=0.5)
+    width: int = Field(default=4, ge=1)
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -78,7 +79,6 @@ class LDViCE(Method):
 
     Params = LDViCEParams
     params: LDViCEParams
-    width = 4
     needs_generator = True
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:

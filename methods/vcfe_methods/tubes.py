@@ -165,7 +165,7 @@ class Tubes(TubeMethod):
         dataset, target, video = context.dataset, context.target, query.sample.video
         assert isinstance(target, FeatureTarget)
         explainer = Explainer.read(self._path(dataset, target))
-        features = target.features(video[None])
+        features = target.shown(video[None])
         scales = [scale[0] for scale in features.scales]
         positive = int(features.output.argmax())  # c_pos = argmax p(c|x)
         values, m = explainer.evidence(scales, positive, negative)

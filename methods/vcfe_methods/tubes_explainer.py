@@ -171,7 +171,7 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
-        shown = target.features(dataset.sample("train", 0).video[None])
+        shown = target.shown(dataset.sample("train", 0).video[None])
     if shown.output.shape[1] != len(dataset.classes):
         raise UsageError(
             f"target '{target.spec}' has {shown.output.shape[1]} outputs, "
@@ -184,7 +184,7 @@ def train(
         chosen = rng.integers(dataset.size("train"), size=recipe.batch)
         samples = [dataset.sample("train", int(index)) for index in chosen]
         with torch.no_grad():
-            features = target.features(torch.stack([sample.video for sample in samples]))
+            features = target.shown(torch.stack([sample.video for sample in samples]))
         positives = features.output.softmax(dim=1).multinomial(1)[:, 0].tolist()
         values = []
         for i, (sample, positive) in enumerate(zip(samples, positives, strict=True)):

@@ -24,10 +24,10 @@ def target(
 ) -> None:
     """Accuracy, calibration, robust accuracy and the dataset's own controls."""
     from vcfe_bench.evaluation import evaluate_target
-    from vcfe_bench.plugins import DATASETS, METHODS, TARGETS
+    from vcfe_bench.plugins import DATASETS, METHODS, frozen_target
 
     data = DATASETS.build(dataset)
-    model = TARGETS.build(target or data.target).eval().requires_grad_(False)
+    model = frozen_target(target or data.target)
     _print(evaluate_target(model, data, METHODS.build(attack), limit, robust_limit))
 
 
@@ -42,10 +42,10 @@ def generator(
 ) -> None:
     """Reconstruction error, coherence and variety of samples, repeatability."""
     from vcfe_bench.evaluation import evaluate_generator
-    from vcfe_bench.plugins import DATASETS, GENERATORS, TARGETS
+    from vcfe_bench.plugins import DATASETS, GENERATORS, frozen_target
 
     data = DATASETS.build(dataset)
-    model = TARGETS.build(target or data.target).eval().requires_grad_(False)
+    model = frozen_target(target or data.target)
     maker = GENERATORS.build(generator or data.generator)
     _print(evaluate_generator(maker, model, data, limit, steps, noises))
 

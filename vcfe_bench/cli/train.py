@@ -192,12 +192,12 @@ def explainer(
 ) -> None:
     """Train what a method carries to explain one target on one dataset; the target stays as it is."""
     from vcfe_bench.errors import UsageError
-    from vcfe_bench.plugins import DATASETS, METHODS, TARGETS
+    from vcfe_bench.plugins import DATASETS, METHODS, frozen_target
 
     data, explaining = DATASETS.build(dataset), METHODS.build(method)
     if not (target or data.target):
         raise UsageError(f"dataset '{data.spec}' has no target of its own: choose one with --target")
-    model = TARGETS.build(target or data.target).eval().requires_grad_(False)
+    model = frozen_target(target or data.target)
     try:
         weights = explaining.fit(data, model, checkpoints, steps)
     except NotImplementedError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -25,6 +24,7 @@ from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from vcfe_bench import devices
 from vcfe_bench.errors import UsageError
 from vcfe_bench.interfaces import Constraints, Generator
 from vcfe_bench.weights import fingerprint
@@ -62,10 +62,8 @@ class LatentVideoParams:
         return getattr(torch, self.dtype)
 
     def chosen_device(self) -> torch.device:
-        """The device that ``auto`` stands for (a process of several takes its own), or the one named."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else CPU
+        """The device that ``auto`` stands for, or the one named."""
+        return devices.default() if self.device == "auto" else torch.device(self.device)
 
 
 def recomputed(block: Callable, *inputs: Any) -> Any:
