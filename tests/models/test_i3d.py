@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from vcfe_bench.models.i3d import MIN_FRAMES, i3d, pad_same
+from vcfe_bench.models.i3d import MIN_FRAMES, Pool, i3d, pad_same
 from vcfe_bench.models.i3d_conversion import convert, torch_state
 from vcfe_bench.weights import CorruptWeights
 
@@ -14,6 +15,14 @@ from vcfe_bench.weights import CorruptWeights
 def test_what_is_missing_is_padded_the_odd_one_behind(size, kernel, stride, before, after):
     padded = pad_same(torch.ones(1, 1, size, 1, 1), (kernel, 1, 1), (stride, 1, 1)).flatten().tolist()
     assert padded == [0.0] * before + [1.0] * size + [0.0] * after
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2), (2, 2, 2))])
+def test_pools_are_those_of_torch_with_and_without_a_gradient(kernel, stride):
+    x = torch.randn(2, 3, 5, 9, 8, generator=torch.Generator().manual_seed(0))
+    pool, expected = Pool(kernel, stride), F.max_pool3d(pad_same(x, kernel, stride, -torch.inf), kernel, stride)
+    assert torch.equal(pool(x), expected)
+    assert torch.equal(pool(x.requires_grad_()), expected)
 
 
 def test_logits_are_those_of_the_published_network():

@@ -6,7 +6,7 @@ The layers have the names of the published network. Padding is TensorFlow's SAME
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,17 @@ class Pool(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool3d(pad_same(x, self.kernel, self.stride, -torch.inf), self.kernel, self.stride)
+        """Without a gradient: maxima of shifted copies, one axis after the other, bit for bit those of ``max_pool3d``.
+
+        That takes a fifth of its time, but would keep every copy for the backward pass.
+        """
+        x = pad_same(x, self.kernel, self.stride, -torch.inf)
+        if x.requires_grad:
+            return F.max_pool3d(x, self.kernel, self.stride)
+        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), start=2):
+            windows = x.unfold(axis, kernel, stride)
+            x = reduce(torch.maximum, windows.unbind(-1))
+        return x
 
 
 class Mixed(nn.Module):
