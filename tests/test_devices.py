@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vcfe_bench.interfaces import FeatureTarget, Features
+from vcfe_bench.interfaces import Features, FeatureTarget
 
 
 class _Network(FeatureTarget):
