@@ -115,3 +115,30 @@ def test_plots_follow_the_page_and_name_themselves(groups: dict[str, Group]) -> 
 def test_what_there_is_nothing_of_is_not_drawn(tmp_path: Path) -> None:
     run(tmp_path / "run", "toy_picky", limit=2)
     assert "Convergence" not in drawn(tmp_path / "run")
+
+
+def test_curves_are_medians_by_method_on_one_axis(tmp_path: Path) -> None:
+    path = lights(tmp_path / "run", "toy_half", "toy_picky")
+    store, rng = Store(path), np.random.default_rng(0)
+    done = store.table("records.parquet").query("status == 'ok'")
+    kept = {id: rng.random(11) for id in done["id"]}
+    for id, curve in kept.items():
+        store.put_arrays("curves", id, {"COUT goal": curve})
+    (plot,) = drawn(path)["Curves behind metrics"].plots
+    assert plot.title == "COUT goal"
+    assert {"share of the counterfactual", "COUT goal"} <= set(texts(plot.svg))
+    lines = {
+        re.search(r"var\(--series-(\d+)\)", e.get("style", ""))[1]: e.get("d", "")  # type: ignore[index]
+        for e in elements(plot.svg, "path")
+        if "stroke: var(--series" in e.get("style", "") and "stroke-width: 1.5" in e.get("style", "")
+    }
+    methods = leaderboard.join([path]).frame["method"].tolist()
+    assert len(lines) == done["method"].nunique()
+    heights, medians = [], []
+    for place, drawing in lines.items():
+        heights += [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", drawing)]
+        ids = done.loc[done["method"] == methods[int(place)], "id"]
+        medians += np.median([kept[id] for id in ids], axis=0).tolist()
+    slope, _ = np.polyfit(medians, heights, 1)
+    assert slope < 0
+    assert np.corrcoef(medians, heights)[0, 1] == pytest.approx(-1, abs=1e-6)

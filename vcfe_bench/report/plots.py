@@ -25,6 +25,7 @@ from vcfe_bench import goals
 from vcfe_bench.leaderboard import ARROWS, shown
 from vcfe_bench.report.gallery import World
 from vcfe_bench.report.words import asked
+from vcfe_bench.scoring import CURVES
 
 SIZE = (3.6, 2.7)
 """Of a plot, in inches."""
@@ -82,6 +83,11 @@ def groups(world: World, rows: pd.DataFrame, metrics: list[dict[str, Any]], meth
             "Convergence",
             "Losses at work: the median over videos, and the middle half.",
             tuple(_convergence(world, places)),
+        ),
+        Group(
+            "Curves behind metrics",
+            "From the original, on the left, to the counterfactual: the median over videos, and the middle half.",
+            tuple(_curves(world, places)),
         ),
         Group(
             "From source to goal",
@@ -175,6 +181,24 @@ def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
             axes.set(xlabel="iteration", ylabel=name)
             yield Plot(title, _svg(figure, f"{name} of {method} by iteration"))
+
+
+def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
+    """One plot for each kind of curve that metrics kept, with all methods."""
+    series: dict[str, dict[str, list[np.ndarray]]] = {}
+    for store, record in world.done():
+        for name, values in (store.arrays(CURVES, record["id"]) or {}).items():
+            series.setdefault(name, {}).setdefault(record["method"], []).append(values)
+    for name, methods in sorted(series.items()):
+        with matplotlib.rc_context(SETTINGS):
+            figure, axes = _axes(name)
+            for method in sorted(methods, key=places.__getitem__):
+                low, middle, high = np.percentile(methods[method], QUARTILES, axis=0)
+                share, colour = np.linspace(0, 1, len(middle)), _colour(places[method])
+                axes.fill_between(share, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.plot(share, middle, color=colour, marker=_marker(places[method]), markevery=0.2, markersize=4)
+            axes.set(xlabel="share of the counterfactual", ylabel=name)
+            yield Plot(name, _svg(figure, f"{name} by share of the counterfactual, by method"))
 
 
 def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
