@@ -51,6 +51,15 @@ def test_every_rate_stands_against_every_distance(groups: dict[str, Group]) -> N
     assert {"change ↓", "semantic_FR ↑"} <= set(axes)
 
 
+def test_rates_over_flips_do_not_stand_against_distances(tmp_path: Path) -> None:
+    store = Store(lights(tmp_path / "run", "toy_half"))
+    records = store.table("records.parquet")
+    records.loc[0, "semantic_FR"] = np.nan
+    store.put_table("records.parquet", records)
+    titles = [plot.title for plot in drawn(store.path)["Validity against proximity"].plots]
+    assert titles == ["toy_FR against change"]
+
+
 def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[str, Group]) -> None:
     (plot,) = groups["Distributions"].plots
     records = Store(finished).table("records.parquet")
