@@ -1,7 +1,8 @@
 """What the site takes from the code while it is built: parameters, cards, commands.
 
 In a page, a line ``<!-- parameters: bttf -->`` becomes the table of a method's parameters; ``<!-- methods -->``,
-``<!-- datasets -->`` and ``<!-- metrics -->`` become tables of what this distribution registers.
+``<!-- datasets -->`` and ``<!-- metrics -->`` become tables of what this distribution registers, and
+``<!-- validation: shape_moving -->`` the table of the study of the metrics on a dataset.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -30,6 +32,9 @@ from vcfe_bench.weights import ZOO
 
 OURS = "vcfe-bench"
 """The distribution whose plug-ins the site describes."""
+STUDIES = Path(__file__).parents[1] / "leaderboards" / "validation"
+SURE = 0.95
+"""AUROC from which a metric tells a fake."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 """Bounds of a number in a JSON schema."""
@@ -52,6 +57,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         "methods": methods,
         "datasets": described,
         "metrics": metrics,
+        "validation": validation,
     }
     return MARKER.sub(lambda match: tables[match[1]](*filter(None, [match[2]])), markdown)
 
@@ -102,6 +108,25 @@ def metrics() -> str:
         sections.append(f"## {criterion.capitalize()}")
         sections += [_card(name, metric) for name, metric in group]
     return "\n\n".join(sections)
+
+
+def validation(dataset: str) -> str:
+    """AUROC of each metric against each kind of fake, the least over the sizes of a kind; 0.95 and more in bold."""
+    study = pd.read_csv(STUDIES / f"{dataset}.csv")
+    study["kind"] = study["fake"].str.replace(r"\[.*", "", regex=True)
+    table = study.pivot_table("auroc", "metric", "kind", "min", sort=False)
+    criteria = study.drop_duplicates("metric").set_index("metric")["criterion"]
+    rows = [
+        [
+            f"`{metric}`",
+            criteria[metric],
+            *("" if pd.isna(v) else f"**{v:.2f}**" if v >= SURE else f"{v:.2f}" for v in row),
+        ]
+        for metric, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return _table(
+        ["metric", "criterion", *(f"`{kind}`" for kind in table.columns)], sorted(rows, key=lambda row: row[1])
+    )
 
 
 def commands() -> str:

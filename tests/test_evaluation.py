@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchmetrics.functional as F
+from scipy import stats
 
+from tests.harness.test_cli import call
 from vcfe_bench.errors import UsageError
 from vcfe_bench.evaluation import evaluate_generator, evaluate_target
 from vcfe_bench.goals import AvoidGoal
@@ -120,15 +124,33 @@ def _move(frame: torch.Tensor, label: int, frames: int) -> torch.Tensor:
 
 def test_a_target_that_reads_motion():
     result = evaluate_target(_Shift(), ShapeMoving(), _Reverse(), limit=40, robust_limit=8)
+    z2 = stats.norm.ppf(0.975) ** 2
     assert result == {
         "accuracy": 1.0,
+        "accuracy_low": pytest.approx(40 / (40 + z2)),
+        "accuracy_high": 1.0,
         "calibration_error": pytest.approx(0, abs=1e-3),
         "accuracy_n": 40,
         "robust_accuracy": 0.0,
+        "robust_accuracy_low": 0.0,
+        "robust_accuracy_high": pytest.approx(z2 / (8 + z2)),
         "robust_accuracy_n": 8,
         "attack": "",
         "reversed_opposite": 1.0,
     }
+
+
+@pytest.mark.slow
+def test_targets_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    out = tmp_path / "targets.csv"
+    arguments = ["--dataset", "shape_moving", "--target", "m_swin,m_c3d", "--limit", "8", "--robust-limit", "4"]
+    assert call(monkeypatch, "evaluate", "target", *arguments, "--attack", "pgd[steps=2]", "--out", str(out)) == 0
+    table = pd.read_csv(out, index_col="target")
+    assert table.index.tolist() == ["m_swin", "m_c3d"]
+    assert (table[["accuracy", "accuracy_n", "robust_accuracy_n"]] == [1.0, 8, 4]).all(axis=None)
+    assert table["calibration_error"].nunique() == 2
+    assert capsys.readouterr().out.split()[:3] == ["measure", "m_swin", "m_c3d"]
+    assert call(monkeypatch, "evaluate", "target", *arguments, "--out", str(tmp_path / "none" / "x.csv")) == 2
 
 
 def test_a_target_that_is_constant():

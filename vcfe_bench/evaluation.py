@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -19,6 +20,7 @@ from vcfe_bench.errors import UsageError
 from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sample, Target
 from vcfe_bench.metrics.regression import r2, rmse
+from vcfe_bench.statistics import LEVEL
 
 BATCH = 16
 BINS = 15
@@ -60,14 +62,19 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         labels = torch.tensor([s.label for s in samples])
         kept += int(((before == labels) & (after == labels)).sum())
     return {
-        "accuracy": float((said.argmax(1) == true).double().mean()),
+        **_rate("accuracy", int((said.argmax(1) == true).sum()), limit),
         "calibration_error": float(multiclass_calibration_error(said, true, said.shape[1], BINS)),
-        "accuracy_n": limit,
-        "robust_accuracy": kept / robust_limit,
-        "robust_accuracy_n": robust_limit,
+        **_rate("robust_accuracy", kept, robust_limit),
         "attack": attack.spec,
         **dataset.controls(target, limit),
     }
+
+
+def _rate(name: str, hits: int, count: int) -> dict[str, float]:
+    """A share of ``count`` videos with its 95 % interval (Wilson's)."""
+    interval = stats.binomtest(hits, count).proportion_ci(LEVEL, "wilson")
+    low, high = float(interval.low), float(interval.high)
+    return {name: hits / count, f"{name}_low": low, f"{name}_high": high, f"{name}_n": count}
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from typer import Option, Typer
@@ -14,21 +15,34 @@ GeneratorName = Annotated[str, Option(help="Generator spec; by default the datas
 Limit = Annotated[int, Option(help="Number of test videos.", min=1)]
 
 
-@evaluate_app.command(epilog="Example: vcfe-bench evaluate target --dataset shape_moving --limit 1000")
+@evaluate_app.command(
+    epilog="Example: vcfe-bench evaluate target --dataset shape_moving --limit 1000  "
+    "Or: vcfe-bench evaluate target --dataset shape_moving --target m_swin,m_swin_r,m_c3d --out targets.csv"
+)
 def target(
     dataset: Dataset,
-    target: TargetName = "",
+    target: Annotated[str, Option(help="Target specs, separated by commas; by default the dataset's own.")] = "",
     limit: Limit = 1000,
     attack: Annotated[str, Option(help="Spec of the attack for robust accuracy.")] = "pgd[random_start=true]",
     robust_limit: Annotated[int, Option(help="Number of test videos that are attacked.", min=1)] = 200,
+    out: Annotated[Path | None, Option(help="A csv file for the table, one row per target.")] = None,
 ) -> None:
     """Accuracy, calibration, robust accuracy and the dataset's own controls."""
+    import pandas as pd
+
+    from vcfe_bench import specs
+    from vcfe_bench.errors import UsageError
     from vcfe_bench.evaluation import evaluate_target
     from vcfe_bench.plugins import DATASETS, METHODS, frozen_target
 
     data = DATASETS.build(dataset)
-    model = frozen_target(target or data.target)
-    _print(evaluate_target(model, data, METHODS.build(attack), limit, robust_limit))
+    models = [frozen_target(spec) for spec in specs.split(target or data.target)]
+    if out and not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
+    found = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit) for m in models}
+    _print(found)
+    if out:
+        pd.DataFrame.from_dict(found, orient="index").rename_axis("target").to_csv(out)
 
 
 @evaluate_app.command(epilog="Example: vcfe-bench evaluate generator --dataset shape_moving --limit 200")
@@ -47,15 +61,17 @@ def generator(
     data = DATASETS.build(dataset)
     model = frozen_target(target or data.target)
     maker = GENERATORS.build(generator or data.generator)
-    _print(evaluate_generator(maker, model, data, limit, steps, noises))
+    _print({maker.spec: evaluate_generator(maker, model, data, limit, steps, noises)})
 
 
-def _print(result: dict) -> None:
+def _print(results: dict[str, dict]) -> None:
+    """One column for each spec."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("measure", "value", box=None)
-    for name, value in result.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else escape(str(value)))
+    table = Table("measure", *map(escape, results), box=None)
+    for name in next(iter(results.values())):
+        values = [result[name] for result in results.values()]
+        table.add_row(name, *(f"{v:.4f}" if isinstance(v, float) else escape(str(v)) for v in values))
     Console().print(table)

@@ -75,8 +75,8 @@ def groups(world: World, rows: pd.DataFrame, metrics: list[dict[str, Any]], meth
     kinds = (
         Group(
             "Validity against proximity",
-            "A good explanation does what was asked and changes little. Lines are 95 % intervals over videos. Rates over "
-            "flips are left out: each method has them on other videos.",
+            "A good explanation does what was asked and changes little. Lines are 95 % intervals over videos. "
+            "Rates over flips are left out: each method has them on other videos.",
             tuple(_against(rows, y, x, places) for y in rates for x in near),
         ),
         Group(
