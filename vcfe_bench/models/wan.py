@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import gc
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -323,32 +322,3 @@ def registered_name(path: str) -> str:
     if config.get("expand_timesteps"):
         return "wan_ti2v"
     return "wan" if config.get("boundary_ratio") is None else "wan_experts"
-
-
-@validated(frozen=True, config={"extra": "forbid"})
-class WanShapeMovingParams:
-    """``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule."""
-
-    lora: str = ""
-    shift: float = Field(default=3.0, gt=0)
-
-
-class WanShapeMoving(Wan):
-    """The embedded small Wan, trained from scratch on Shape-Moving's training split."""
-
-    Params = WanShapeMovingParams
-
-    def __init__(self, params: WanShapeMovingParams | None = None) -> None:
-        super().__init__(self.full(params or WanShapeMovingParams()))
-
-    @classmethod
-    def full(cls, params: WanShapeMovingParams) -> WanParams:
-        directory = files("vcfe_bench.models") / "zoo" / "wan_shape_moving"
-        return WanParams(
-            path=str(directory),
-            lora=params.lora,
-            shift=params.shift,
-            dtype="float32",
-            activations="keep",
-            device="cpu",
-        )

@@ -1,0 +1,44 @@
+"""The small Wan models that ship with the package; ``zoo`` holds their pipelines and cards."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.models.wan import Wan, WanParams
+from vcfe_bench.weights import ZOO
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class ShippedWanParams:
+    """``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule."""
+
+    lora: str = ""
+    shift: float = Field(default=3.0, gt=0)
+
+
+class _ShippedWan(Wan):
+    Params = ShippedWanParams
+    folder: ClassVar[str]
+
+    def __init__(self, params: ShippedWanParams | None = None) -> None:
+        super().__init__(self.full(params or ShippedWanParams()))
+
+    @classmethod
+    def full(cls, params: ShippedWanParams) -> WanParams:
+        return WanParams(
+            path=str(ZOO / cls.folder),
+            lora=params.lora,
+            shift=params.shift,
+            dtype="float32",
+            activations="keep",
+            device="cpu",
+        )
+
+
+class WanShapeMoving(_ShippedWan):
+    """A small Wan trained from scratch on Shape-Moving's training split."""
+
+    folder = "wan_shape_moving"
