@@ -41,7 +41,7 @@ def test_run_leaderboard_and_score(
     assert call(monkeypatch, "leaderboard", str(out)) == 0
     table = capsys.readouterr().out
     assert table in text
-    assert call(monkeypatch, "score", str(out), "--metrics", "toy_flip") == 0
+    assert call(monkeypatch, "rescore", str(out), "--metrics", "toy_flip") == 0
     assert table in capsys.readouterr().out
 
 
@@ -78,7 +78,7 @@ def test_bad_input_gets_one_line_and_code_2(
     assert errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "score"])
+@pytest.mark.parametrize("command", ["leaderboard", "rescore"])
 def test_what_is_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_list(kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         assert "presets: strong" in text
 
 
-@pytest.mark.parametrize("command", ["run", "score", "leaderboard", "check", "list"])
+@pytest.mark.parametrize("command", ["run", "score", "rescore", "leaderboard", "check", "list"])
 def test_help_has_an_example(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, command, "--help") == 0
     assert f"Example: vcfe-bench {command}" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from vcfe_bench.cli.new import new_app
 from vcfe_bench.cli.plan import plan
 from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
-from vcfe_bench.cli.score import score
+from vcfe_bench.cli.score import rescore, score
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.validate import validate_app
 from vcfe_bench.errors import UsageError
@@ -38,10 +38,10 @@ app.command(
     "--generator 'wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers]' --shape 33x448x448"
 )(plan)
 app.command(
-    epilog="Example: vcfe-bench score runs/first  "
-    "Or: vcfe-bench score --originals videos --counterfactuals theirs --goals goals.csv --dataset shape_moving "
-    "--out runs/theirs"
+    epilog="Example: vcfe-bench score --originals videos --counterfactuals theirs --goals goals.csv "
+    "--dataset shape_moving --out runs/theirs"
 )(score)
+app.command(epilog="Example: vcfe-bench rescore runs/first --metrics ssim,cout")(rescore)
 app.command(
     epilog="Example: vcfe-bench explain clip.mp4 --target i3d_kinetics400 --to 'driving car' --method pgd "
     "--out runs/clip"
