@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from tests.metrics.conftest import noise
 from tests.metrics.test_validity import Knowing
@@ -61,6 +62,15 @@ def test_what_is_far_from_the_original_is_not_close(judge):
         return video
 
     assert judge(spoiled) == 0
+
+
+def test_a_blurred_edit_is_not_valid(judge):
+    def blurred(sample, true):
+        video = gaussian_blur(true, [11, 11], [1.5, 1.5])
+        video[0] = true[0]
+        return video
+
+    assert judge(blurred) == 0
 
 
 def test_another_start_is_not_valid(judge):
