@@ -9,7 +9,6 @@ which the target was right before the change.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -253,21 +252,15 @@ def _flipped(part: _Part) -> set[tuple[str, str]]:
 
 
 def _sets(method: str, runs: Sequence[_Run], records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of ``sets_table`` for some records of a method. A floor stays where it is that of every run and of as
-    many videos."""
+    """The rows of ``sets_table`` for some records of a method."""
     done = records[records["status"] == "ok"]
-    videos = done["index"].nunique()
     parts = [(runs[number], done[done["run"] == number].to_dict("records")) for number in done["run"].unique()]
     lines = []
     for card in cards:
         if card["level"] in ("set", "pair") and not card["unavailable"] and parts:
-            known = pd.concat([run.sets for run, _ in parts])
-            known = known[(known["method"] == method) & (known["metric"] == card["name"])]
-            floors = {(floor, n) for floor, n in zip(known["floor"], known["floor_n"], strict=True) if n == videos}
-            floor, floor_n = floors.pop() if len(floors) == 1 else (math.nan, 0)
             found = scoring.pooled([(run.store, rows) for run, rows in parts], card["spec"])
             about = {"method": method, "metric": card["name"], "version": card["version"]}
-            lines.append({**about, **found, "floor": floor, "floor_n": floor_n})
+            lines.append({**about, **found})
     return pd.DataFrame(lines, columns=SET_COLUMNS)
 
 

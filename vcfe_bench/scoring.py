@@ -79,25 +79,32 @@ def sets_table(store: Store) -> pd.DataFrame:
 
 
 def pooled(parts: Sequence[tuple[Store, Sequence[Mapping[Any, Any]]]], spec: str) -> Line:
-    """``n, value, low, high, reason`` of a metric of sets or of pairs over records of several runs.
+    """``n, value, low, high, floor, floor_n, reason`` of a metric of sets or of pairs over records of several runs.
 
     ``parts`` are runs with their records of one method; the features are those that the runs keep. Without them, or
     where the metric is not registered, there is no value but a reason.
     """
     rows = [row for _, found in parts for row in found]
+    no_floor = {"floor": float("nan"), "floor_n": 0}
     try:
         metric = plugins.METRICS.build(spec)
-    except UsageError as error:
-        return _nothing(len(rows), str(error))
-    if isinstance(metric, PairMetric):
-        return _pairs(metric, rows)
-    assert isinstance(metric, SetMetric)
-    try:
+        if isinstance(metric, PairMetric):
+            return _pairs(metric, rows) | no_floor
+        assert isinstance(metric, SetMetric)
         sides = [kept_features(store, metric, found) for store, found in parts]
     except UsageError as error:
-        return _nothing(len(rows), str(error))
+        return _nothing(len(rows), str(error)) | no_floor
     originals, counterfactuals = ([video for side in sides for video in side[place]] for place in (0, 1))
-    return _distance(metric, originals, counterfactuals, [row["sample"] for row in rows])
+    row = _distance(metric, originals, counterfactuals, [row["sample"] for row in rows])
+    seen = {original.tobytes(): original for original in originals}
+    return row | _floor(metric, list(seen.values()), _kept_others(parts[0][0], metric))
+
+
+def _kept_others(store: Store, metric: SetMetric) -> list[np.ndarray]:
+    """Features of the videos beside those of the run, as far as the run keeps them."""
+    features = _Features(store, metric)
+    hashes = [name for line in store.lines("others")[-1:] for name in line["sha256"]]
+    return [found for name in hashes if (found := features.kept(name)) is not None]
 
 
 def kept_features(
@@ -318,6 +325,9 @@ def _score_sets(
     """Distances per method. A metric whose network breaks down becomes unavailable, with the reason on its card."""
     others = store.lines("plan")[-1]["others"] if store.lines("plan") else []
     by_method = _by_method(lines)
+    beside = [reader.hash(index) for index in others] if metrics else []
+    if beside and [line["sha256"] for line in store.lines("others")[-1:]] != [beside]:
+        store.append("others", sha256=beside)
     for metric in metrics:
         features = _Features(store, metric)
         try:
@@ -330,7 +340,8 @@ def _score_sets(
         for method, rows in by_method.items():
             indices = tuple(sorted({line["index"] for line in rows}))
             if indices not in floors:
-                floors[indices] = _floor(metric, features, reader, indices, others[: len(indices)])
+                real = [[features[reader.hash(index)] for index in part] for part in (indices, others)]
+                floors[indices] = _floor(metric, *real)
             row = _distance(
                 metric,
                 [features[reader.hash(line["index"])] for line in rows],
@@ -379,18 +390,17 @@ def _nothing(n: int, reason: str) -> Line:
     return {"n": n, "value": nan, "low": nan, "high": nan, "reason": reason}
 
 
-def _floor(
-    metric: SetMetric, features: _Features, reader: _Reader, indices: tuple[int, ...], others: Sequence[int]
-) -> Line:
-    """What as many real videos are apart from as many others, averaged over random halves of both."""
-    if len(others) < len(indices):
+def _floor(metric: SetMetric, originals: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Line:
+    """What the originals are apart from as many other real videos, averaged over random halves of both."""
+    count = len(originals)
+    if len(others) < count:
         return {"floor": float("nan"), "floor_n": 0}
-    real = [features[reader.hash(index)] for index in (*indices, *others)]
+    real = [*originals, *others[:count]]
     try:
         value = float(statistics.real_against_real(real, metric.distance, seeds.derive(metric.card.name)).mean())
     except Exception:
         value = float("nan")
-    return {"floor": value, "floor_n": len(indices)}
+    return {"floor": value, "floor_n": count}
 
 
 def _score_pairs(store: Store, metrics: list[PairMetric], lines: list[Line]) -> None:

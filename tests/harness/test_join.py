@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from tests.harness.toys import ask, run
-from vcfe_bench import leaderboard, runner
+from vcfe_bench import leaderboard, runner, seeds
 from vcfe_bench.errors import UsageError
+from vcfe_bench.plugins import DATASETS, METRICS
+from vcfe_bench.statistics import real_against_real
 from vcfe_bench.store import Store
 
 
@@ -243,7 +245,7 @@ def test_a_question_is_flipped_if_it_is_with_every_seed(flips: list[Path], runs:
     assert frame.loc[["toy_push", "no_edit"], "n"].tolist() == [expected] * 2
 
 
-def test_distances_over_a_part_are_of_that_part_and_have_no_floor_of_the_whole(flips: list[Path]) -> None:
+def test_distances_over_a_part_are_of_that_part_and_have_its_floor(flips: list[Path]) -> None:
     frame = leaderboard.join(flips, among="flipped_by_all").frame.set_index("method")
     row = frame.loc["toy_push"]
     store = Store(flips[0])
@@ -253,7 +255,12 @@ def test_distances_over_a_part_are_of_that_part_and_have_no_floor_of_the_whole(f
         for column in ("original", "video")
     ]
     assert row["spread(mean)"] == pytest.approx(np.abs(sides[0] - sides[1]).sum(), abs=1e-5)
-    assert np.isnan(row["spread(mean)_floor"])
+    dataset, others = DATASETS.build("toy_lights"), store.lines("plan")[-1]["others"]
+    indices = [*records["index"], *others[: len(records)]]
+    real = [dataset.sample("test", index).video.mean(dim=(2, 3)).numpy() for index in indices]
+    floor = real_against_real(real, METRICS.build("toy_spread").distance, seeds.derive("spread(mean)")).mean()
+    assert row["spread(mean)_floor"] == pytest.approx(floor, abs=1e-6)
+    assert row["spread(mean)_floor_n"] == len(records) == 2
     assert row["spread(mean)_reconstruction"] == frame.loc["reconstruction", "spread(mean)"], "of the same two videos"
 
 
