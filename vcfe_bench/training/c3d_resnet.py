@@ -91,4 +91,5 @@ def train(
     )
     rng = np.random.default_rng([recipe.seed, recipe.steps])
     update_bn((batch(rng)[0] for _ in range(STATISTICS)), best)
+    best.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return best.eval().requires_grad_(False)
