@@ -15,7 +15,7 @@ from scipy import stats
 from tests.harness.test_cli import call
 from vcfe_bench import plugins, seeds
 from vcfe_bench.goals import ClassGoal
-from vcfe_bench.interfaces import Context, Query
+from vcfe_bench.interfaces import Context, PairMetric, Query
 from vcfe_bench.validation import Another, Blurred, Faulty, Flickering, Noise, auroc, auroc_interval, compare
 from vcfe_datasets.shape_moving import ShapeMoving
 
@@ -148,6 +148,34 @@ def test_the_study_writes_a_row_for_every_metric_and_fake(
     assert spread.loc["no_edit", "auroc"] < 0.5, "what changes nothing is never farther"
     assert spread.loc["no_edit", "fake_mean"] == 0 < spread.loc["no_edit", "true_mean"]
     assert "noise[like=" in capsys.readouterr().out
+
+
+STUDY = Path(__file__).parents[1] / "leaderboards" / "validation" / "shape_moving.csv"
+MADE = {"bttf", "ldvice"}
+"""Methods in the committed study; all else are fakes whose truth is known by construction."""
+
+
+def test_the_committed_study_bears_its_page_out() -> None:
+    study = pd.read_csv(STUDY)
+    assert (study.loc[study["metric"] == "FR", "n"] >= 32).all()
+    auroc = study.pivot(index="metric", columns="fake", values="auroc")
+    constructed = auroc.columns.difference(list(MADE))
+    meaningless = [fake for fake in constructed if fake.startswith(("pgd", "noise", "reconstruction", "no_edit"))]
+    assert len(meaningless) == 9
+    assert (auroc.loc["semantic_FR", meaningless] >= 0.95).all()
+    assert (auroc.loc["valid_share", constructed] >= 0.95).all()
+    assert auroc.loc["FR", "pgd"] == pytest.approx(0.5, abs=0.05)
+    assert (auroc.loc[["SSIM", "LPIPS(st-alex)", "L1", "FID(st-vgg)", "FVD(i3d)"], "pgd"] <= 0.05).all()
+    assert (auroc.loc[["transfer_FR", "survives_reconstruction"], "pgd"] >= 0.95).all()
+
+
+def test_the_committed_study_knows_every_metric() -> None:
+    dataset, known = ShapeMoving(), set(pd.read_csv(STUDY)["metric"])
+    for listing in plugins.METRICS.listings():
+        if listing.distribution == "vcfe-bench" and listing.error is None:
+            metric = plugins.METRICS.build(listing.name)
+            if not isinstance(metric, PairMetric) and metric.unavailable(dataset) is None:
+                assert metric.card.name in known
 
 
 @pytest.mark.parametrize(
