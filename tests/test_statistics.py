@@ -20,7 +20,11 @@ from vcfe_bench.statistics import (
 )
 
 
-def mean_gap(a, b) -> float:
+def named(videos) -> list[str]:
+    return [str(video[0, 0]) for video in videos]
+
+
+def mean_gap(a, b, sources=()) -> float:
     """A set distance simple enough to know what it must be."""
     return float(abs(np.concatenate(a).mean() - np.concatenate(b).mean()))
 
@@ -116,7 +120,7 @@ def test_a_mixed_rate_is_bootstrapped():
 
 def test_a_distance_has_the_jackknife_interval_of_its_linear_case():
     originals, counterfactuals = videos(0, 40), videos(1, 40, shift=5.0)
-    estimate = distance_interval(originals, counterfactuals, mean_gap)
+    estimate = distance_interval(originals, counterfactuals, mean_gap, named(originals))
     gaps = np.concatenate(counterfactuals)[:, 0] - np.concatenate(originals)[:, 0]
     half = 2.0227 * gaps.std(ddof=1) / np.sqrt(40)  # the jackknife is exact for a mean; t quantile of 39 degrees
     assert estimate.value == pytest.approx(gaps.mean())
@@ -125,41 +129,46 @@ def test_a_distance_has_the_jackknife_interval_of_its_linear_case():
 
 def test_a_distance_leaves_out_all_goals_of_a_video():
     originals, counterfactuals = videos(0, 10), videos(1, 10, shift=5.0)
-    once = distance_interval(originals, counterfactuals, mean_gap)
-    thrice = distance_interval(originals * 3, counterfactuals * 3, mean_gap, list(range(10)) * 3)
+    once = distance_interval(originals, counterfactuals, mean_gap, named(originals))
+    thrice = distance_interval(originals * 3, counterfactuals * 3, mean_gap, named(originals) * 3)
     assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
     assert (thrice.n, thrice.clusters) == (30, 10)
 
 
 def test_a_distance_without_enough_videos_has_no_interval():
-    estimate = distance_interval(videos(0, 2), videos(1, 2), mean_gap)
+    estimate = distance_interval(videos(0, 2), videos(1, 2), mean_gap, named(videos(0, 2)))
     assert math.isfinite(estimate.value)
     assert math.isnan(estimate.low)
-    with pytest.raises(ValueError, match="2 originals, but 3"):
-        distance_interval(videos(0, 2), videos(1, 3), mean_gap)
+    with pytest.raises(ValueError, match="2 originals, but 3 counterfactuals of 2 sources"):
+        distance_interval(videos(0, 2), videos(1, 3), mean_gap, named(videos(0, 2)))
 
 
 def test_the_floor_is_between_disjoint_halves():
     seen = []
 
-    def distance(a, b):
+    def distance(a, b, sources):
         seen.append((len(a), len(b), len({float(x[0, 0]) for x in [*a, *b]})))
         return mean_gap(a, b)
 
-    floor = real_against_real(videos(0, 41), distance, splits=7)
+    floor = real_against_real(videos(0, 41), named(videos(0, 41)), distance, splits=7)
     assert floor.shape == (7,)
     assert seen == [(20, 20, 40)] * 7
 
 
 def test_the_floor_repeats_with_its_seed():
     pool = videos(0, 20)
-    np.testing.assert_array_equal(real_against_real(pool, mean_gap, seed=3), real_against_real(pool, mean_gap, seed=3))
-    assert real_against_real(pool, mean_gap, seed=3)[0] != real_against_real(pool, mean_gap, seed=4)[0]
+    np.testing.assert_array_equal(
+        real_against_real(pool, named(pool), mean_gap, seed=3), real_against_real(pool, named(pool), mean_gap, seed=3)
+    )
+    assert (
+        real_against_real(pool, named(pool), mean_gap, seed=3)[0]
+        != real_against_real(pool, named(pool), mean_gap, seed=4)[0]
+    )
 
 
 def test_the_floor_needs_two_and_two():
     with pytest.raises(ValueError, match="four originals"):
-        real_against_real(videos(0, 3), mean_gap)
+        real_against_real(videos(0, 3), list("abc"), mean_gap)
 
 
 def test_a_paired_difference_is_the_mean_of_the_differences_with_their_interval():
@@ -312,11 +321,11 @@ def test_many_videos_are_left_out_in_groups():
     originals, counterfactuals = videos(0, 100), videos(1, 100, shift=5.0)
     calls = []
 
-    def counted(a, b) -> float:
+    def counted(a, b, sources) -> float:
         calls.append(len(a))
         return mean_gap(a, b)
 
-    estimate = distance_interval(originals, counterfactuals, counted)
+    estimate = distance_interval(originals, counterfactuals, counted, named(originals))
     assert sorted(calls) == [97] * 20 + [98] * 20 + [100]
     gaps = np.concatenate(counterfactuals)[:, 0] - np.concatenate(originals)[:, 0]
     assert estimate.high - estimate.low == pytest.approx(2 * 2.02 * gaps.std() / 10, rel=0.3)
@@ -326,11 +335,13 @@ def test_many_videos_are_left_out_in_groups():
 def test_an_interval_ends_where_the_distance_does_if_it_is_told():
     originals = videos(0, 5)
     noisy = [x + 0.1 * y for x, y in zip(originals, videos(1, 5), strict=True)]
-    free = distance_interval(originals, noisy, mean_gap)
+    free = distance_interval(originals, noisy, mean_gap, named(originals))
     assert free.low < 0
-    assert distance_interval(originals, noisy, mean_gap, lowest=0.0).low == 0
+    assert distance_interval(originals, noisy, mean_gap, named(originals), lowest=0.0).low == 0
 
 
 def test_the_floor_does_not_depend_on_the_order_of_videos():
     pool = videos(0, 20)
-    np.testing.assert_array_equal(real_against_real(pool[::-1], mean_gap), real_against_real(pool, mean_gap))
+    np.testing.assert_array_equal(
+        real_against_real(pool[::-1], named(pool[::-1]), mean_gap), real_against_real(pool, named(pool), mean_gap)
+    )

@@ -556,7 +556,7 @@ class SampleMetric(Plugin, ABC):
 
     @abstractmethod
     def score(self, case: Case) -> float:
-        """The value for one counterfactual; NaN where it is undefined."""
+        """The value for one counterfactual; NaN where it is undefined. May be called from several threads at once."""
 
 
 class SetMetric(Plugin, ABC):
@@ -580,14 +580,22 @@ class SetMetric(Plugin, ABC):
     def features(self, video: Tensor) -> np.ndarray:
         """Features ``[n, D]`` of one ``[T, 3, H, W]`` video (n = 1, or one row per frame).
 
+        May be called from several threads at once.
+
         Raises:
             NotImplementedError: the metric needs to know what is filmed.
         """
         raise NotImplementedError
 
     @abstractmethod
-    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
-        """The distance between two sets, each a sequence of per-video features."""
+    def distance(
+        self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray], sources: Sequence[str]
+    ) -> float:
+        """The distance between two sets, each a sequence of per-video features.
+
+        ``counterfactuals[i]`` was made from ``originals[i]``, and ``sources[i]`` names that video: several
+        counterfactuals of one video have the same source.
+        """
 
 
 class PairMetric(Plugin, ABC):

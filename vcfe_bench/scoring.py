@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from vcfe_bench import goals, plan, plugins, records, seeds, statistics, video_io
 from vcfe_bench.errors import UsageError
+from vcfe_bench.executors import parallel
 from vcfe_bench.interfaces import (
     Card,
     Case,
@@ -96,15 +98,21 @@ def pooled(parts: Sequence[tuple[Store, Sequence[Mapping[Any, Any]]]], spec: str
         return _nothing(len(rows), str(error)) | no_floor
     originals, counterfactuals = ([video for side in sides for video in side[place]] for place in (0, 1))
     row = _distance(metric, originals, counterfactuals, [row["sample"] for row in rows])
-    seen = {original.tobytes(): original for original in originals}
-    return row | _floor(metric, list(seen.values()), _kept_others(parts[0][0], metric))
+    hashes = [name for store, found in parts for name in _hashes(store, found)]
+    return row | _floor(metric, dict(zip(hashes, originals, strict=True)), _kept_others(parts[0][0], metric))
 
 
-def _kept_others(store: Store, metric: SetMetric) -> list[np.ndarray]:
-    """Features of the videos beside those of the run, as far as the run keeps them."""
+def _kept_others(store: Store, metric: SetMetric) -> dict[str, np.ndarray]:
+    """Features of the videos beside those of the run by content hash, as far as the run keeps them."""
     features = _Features(store, metric)
     hashes = [name for line in store.lines("others")[-1:] for name in line["sha256"]]
-    return [found for name in hashes if (found := features.kept(name)) is not None]
+    return {name: found for name in hashes if (found := features.kept(name)) is not None}
+
+
+def _hashes(store: Store, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """The content hash of each record's original."""
+    hashes = {line["index"]: line["sha256"] for line in store.lines("original")}
+    return [hashes[row["index"]] for row in rows]
 
 
 def kept_features(
@@ -115,8 +123,11 @@ def kept_features(
     Raises:
         UsageError: some are missing.
     """
-    features, hashes = _Features(store, metric), {line["index"]: line["sha256"] for line in store.lines("original")}
-    found = [(features.kept(hashes[row["index"]]), features.kept(row["video_sha256"])) for row in rows]
+    features = _Features(store, metric)
+    found = [
+        (features.kept(original), features.kept(row["video_sha256"]))
+        for original, row in zip(_hashes(store, rows), rows, strict=True)
+    ]
     originals, counterfactuals = ([side for pair in found if (side := pair[place]) is not None] for place in (0, 1))
     if len(originals) < len(rows) or len(counterfactuals) < len(rows):
         raise UsageError(f"features are missing in {store.path}: score it anew")
@@ -280,7 +291,9 @@ def _score_samples(
         due = [m for m in metrics if fresh or (line["id"], m.card.name, m.card.version) not in known]
         if due:
             work.append((line, due))
-    for count, (line, due) in enumerate(work, 1):
+
+    def scored(task: tuple[Line, list[SampleMetric]]) -> Line:
+        line, due = task
         case = Case(
             reader.dataset,
             reader.sample(line["index"]),
@@ -304,7 +317,10 @@ def _score_samples(
         if curves:
             store.put_arrays(CURVES, line["id"], curves)
         versions = {metric.card.name: metric.card.version for metric in due}
-        store.append("score", id=line["id"], values=values, versions=versions, errors=errors)
+        return {"id": line["id"], "values": values, "versions": versions, "errors": errors}
+
+    for count, scores in enumerate(parallel.execute(scored, work), 1):
+        store.append("score", **scores)
         observer.scored(count, len(work), "videos compared")
 
 
@@ -340,7 +356,7 @@ def _score_sets(
         for method, rows in by_method.items():
             indices = tuple(sorted({line["index"] for line in rows}))
             if indices not in floors:
-                real = [[features[reader.hash(index)] for index in part] for part in (indices, others)]
+                real = [{name: features[name] for name in map(reader.hash, part)} for part in (indices, others)]
                 floors[indices] = _floor(metric, *real)
             row = _distance(
                 metric,
@@ -368,8 +384,7 @@ def _see(features: _Features, reader: _Reader, lines: list[Line], others: Sequen
         videos[reader.hash(line["index"])] = partial(reader.original, line["index"])
     for index in others:
         videos[reader.hash(index)] = partial(reader.original, index)
-    for count, (sha256, video) in enumerate(videos.items(), 1):
-        features.add(sha256, video)
+    for count, _ in enumerate(parallel.execute(lambda video: features.add(*video), list(videos.items())), 1):
         observer.scored(count, len(videos), f"videos seen by {features.metric.network}")
 
 
@@ -390,14 +405,16 @@ def _nothing(n: int, reason: str) -> Line:
     return {"n": n, "value": nan, "low": nan, "high": nan, "reason": reason}
 
 
-def _floor(metric: SetMetric, originals: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Line:
+def _floor(metric: SetMetric, originals: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> Line:
     """What the originals are apart from as many other real videos, averaged over random halves of both."""
     count = len(originals)
     if len(others) < count:
         return {"floor": float("nan"), "floor_n": 0}
-    real = [*originals, *others[:count]]
+    real = [*originals.items(), *islice(others.items(), count)]
+    names, features = zip(*real, strict=True)
+    seed = seeds.derive(metric.card.name)
     try:
-        value = float(statistics.real_against_real(real, metric.distance, seeds.derive(metric.card.name)).mean())
+        value = float(statistics.real_against_real(features, names, metric.distance, seed).mean())
     except Exception:
         value = float("nan")
     return {"floor": value, "floor_n": count}

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from scipy import stats
+
+from vcfe_bench import seeds
 
 LEVEL = 0.95
 RESAMPLES = 9999
@@ -22,7 +23,8 @@ BLOCKS = 40
 
 Features = Sequence[np.ndarray]
 """Features of a set: one array ``[n, D]`` per video."""
-Distance = Callable[[Features, Features], float]
+Distance = Callable[[Features, Features, Sequence[str]], float]
+"""Of originals and counterfactuals, with the name of each pair's source video."""
 
 
 @dataclass(frozen=True)
@@ -221,55 +223,47 @@ def distance_interval(
     originals: Features,
     counterfactuals: Features,
     distance: Distance,
-    clusters: Sequence[Hashable] | None = None,
+    sources: Sequence[str],
     lowest: float = -math.inf,
 ) -> Estimate:
     """A set distance with its jackknife interval: the spread of its values with one source video left out.
 
-    ``counterfactuals[i]`` explains ``originals[i]``; both are left out together. Of more than ``BLOCKS`` source videos
-    as many groups of about equal size are left out. The interval is for the distance *at this number of videos*, with
-    the bias that comes with it, and does not go below ``lowest``, the smallest value that the distance can have. A
-    bootstrap would not do: videos drawn twice make a Fréchet distance larger, and in simulations its interval held the
-    expected value in none to half of the cases, the jackknife's in 93 to 100%.
+    ``counterfactuals[i]`` explains ``originals[i]``, a video that ``sources[i]`` names; both are left out together. Of
+    more than ``BLOCKS`` source videos as many groups of about equal size are left out. The interval is for the distance
+    *at this number of videos*, with the bias that comes with it, and does not go below ``lowest``, the smallest value
+    that the distance can have. A bootstrap would not do: videos drawn twice make a Fréchet distance larger, and in
+    simulations its interval held the expected value in none to half of the cases, the jackknife's in 93 to 100%.
 
     Raises:
         ValueError: the sets differ in length.
     """
     total = len(originals)
-    if len(counterfactuals) != total:
-        raise ValueError(f"{total} originals, but {len(counterfactuals)} counterfactuals")
-    order = sorted(range(total), key=lambda i: (originals[i].tobytes(), counterfactuals[i].tobytes()))
-    originals, counterfactuals = ([side[i] for i in order] for side in (originals, counterfactuals))
-    groups = _numbered(clusters, total, np.ones(total, dtype=bool))[order]
-    count = len(set(groups.tolist()))
-    value = distance(originals, counterfactuals)
-    if count < 3 or not np.isfinite(value):
-        return Estimate(value, np.nan, np.nan, total, 0, count)
-    blocks = _blocks(originals, groups)
-    left_out = []
-    for block in set(blocks.tolist()):
-        kept = np.flatnonzero(blocks != block).tolist()
-        left_out.append(distance([originals[i] for i in kept], [counterfactuals[i] for i in kept]))
+    if not total == len(counterfactuals) == len(sources):
+        raise ValueError(f"{total} originals, but {len(counterfactuals)} counterfactuals of {len(sources)} sources")
+    order = sorted(range(total), key=lambda i: (sources[i], counterfactuals[i].tobytes()))
+
+    def without(names: Collection[str]) -> float:
+        kept = [i for i in order if sources[i] not in names]
+        return distance([originals[i] for i in kept], [counterfactuals[i] for i in kept], [sources[i] for i in kept])
+
+    ranked = sorted(set(sources), key=seeds.derive)
+    value = without(())
+    if len(ranked) < 3 or not np.isfinite(value):
+        return Estimate(value, np.nan, np.nan, total, 0, len(ranked))
+    left_out = [without(set(ranked[block::BLOCKS])) for block in range(min(BLOCKS, len(ranked)))]
     error = np.sqrt((len(left_out) - 1) * np.var(np.sort(left_out)))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(left_out) - 1) * error)
-    return Estimate(value, max(value - half, lowest), value + half, total, 0, count)
+    return Estimate(value, max(value - half, lowest), value + half, total, 0, len(ranked))
 
 
-def _blocks(originals: Features, groups: np.ndarray) -> np.ndarray:
-    """The block of each pair, ``[n]``: clusters dealt into at most ``BLOCKS`` by a hash of their originals."""
-    keys: dict[int, bytes] = {}
-    for original, group in zip(originals, groups.tolist(), strict=True):
-        key = sha256(original.tobytes()).digest()
-        keys[group] = min(key, keys.get(group, key))
-    rank = {group: place for place, group in enumerate(sorted(keys, key=keys.__getitem__))}
-    return np.array([rank[group] % BLOCKS for group in groups.tolist()])
-
-
-def real_against_real(features: Features, distance: Distance, seed: int = 0, splits: int = 10) -> np.ndarray:
+def real_against_real(
+    features: Features, names: Sequence[str], distance: Distance, seed: int = 0, splits: int = 10
+) -> np.ndarray:
     """The floor of a set distance: what two sets of *different* originals are apart, ``[splits]`` values.
 
-    ``features`` are 2N originals; each split deals them into two halves of N at random. The mean is the floor of a
-    distance over N videos; a distance at N may not be read against a floor at another N.
+    ``features`` are those of 2N originals, each with a name of its own; each split deals them into two halves of N at
+    random. The mean is the floor of a distance over N videos; a distance at N may not be read against a floor at
+    another N.
 
     Raises:
         ValueError: fewer than four originals.
@@ -277,10 +271,12 @@ def real_against_real(features: Features, distance: Distance, seed: int = 0, spl
     half = len(features) // 2
     if half < 2:
         raise ValueError(f"the floor needs four originals or more, got {len(features)}")
-    features = sorted(features, key=np.ndarray.tobytes)
+    ranked = np.argsort(np.array(names), kind="stable")
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(splits):
-        order = rng.permutation(len(features))
-        values.append(distance([features[i] for i in order[:half]], [features[i] for i in order[half : 2 * half]]))
+        order = rng.permutation(ranked)
+        first, second = order[:half], order[half : 2 * half]
+        sides = [features[i] for i in first], [features[i] for i in second], [names[i] for i in first]
+        values.append(distance(*sides))
     return np.array(values)

@@ -241,7 +241,7 @@ def compare_sets(store: Store, records: pd.DataFrame, cards: Sequence[Mapping[st
         metric = plugins.METRICS.build(card["spec"])
         assert isinstance(metric, SetMetric)
         sides = {
-            method: scoring.kept_features(store, metric, group.to_dict("records"))
+            method: (*scoring.kept_features(store, metric, group.to_dict("records")), group["sample"].tolist())
             for method, group in made.groupby("method")
         }
         count = len(sides[TRUTH][0])
@@ -270,12 +270,12 @@ def _distances(
     metric: SetMetric,
     originals: Sequence[np.ndarray],
     counterfactuals: Sequence[np.ndarray],
+    sources: Sequence[str],
     halves: Sequence[np.ndarray],
 ) -> np.ndarray:
     """The distance between the originals and the counterfactuals of each half, ``[halves]``."""
-    return np.array(
-        [metric.distance(*([side[i] for i in half] for side in (originals, counterfactuals))) for half in halves]
-    )
+    sides = originals, counterfactuals, sources
+    return np.array([metric.distance(*([side[i] for i in half] for side in sides)) for half in halves])
 
 
 def _others(records: pd.DataFrame) -> list[str]:

@@ -142,11 +142,12 @@ def test_features_hold_what_the_distance_needs():
         dataset = Seen({**BEFORE, "way": way, "colour": colour}, {**BEFORE, "way": other, "colour": colour})
         pairs.append([metric.features_of(Footage(dataset, Sample("s", v, 0, 16.0), v)) for v in (BLACK, BLACK + 1)])
     before, after = zip(*pairs, strict=True)
-    assert metric.distance(before, after) == pytest.approx(0, abs=1e-9)
+    names = list("abcd")
+    assert metric.distance(before, after, names) == pytest.approx(0, abs=1e-9)
     side_effect = [*after[:3], after[0]]
-    assert metric.distance(before, side_effect) > 0.1
+    assert metric.distance(before, side_effect, names) > 0.1
     lost = [np.empty((3, 0), dtype=str)] * 4
-    assert math.isfinite(metric.distance(before, [*after[:2], *lost[:2]]))
+    assert math.isfinite(metric.distance(before, [*after[:2], *lost[:2]], names))
 
 
 def test_datasets_say_what_they_cannot_tell(silent):

@@ -89,11 +89,11 @@ def test_no_covariance_no_distance(a, b):
 def test_distance_of_features_per_video():
     a, b = samples(0, 6, 4), samples(1, 6, 4)
     metric = FVDI3D()
-    value = metric.distance(list(a.reshape(2, 3, 4)), list(b.reshape(3, 2, 4)))
+    value = metric.distance(list(a.reshape(2, 3, 4)), list(b.reshape(3, 2, 4)), [])
     assert value == pytest.approx(frechet_distance(a, b), rel=1e-12)
-    assert math.isnan(metric.distance([a[:1]], [b]))
-    assert math.isnan(metric.distance([], [b]))
-    assert math.isnan(metric.distance([a, np.full((1, 4), np.nan)], [b]))
+    assert math.isnan(metric.distance([a[:1]], [b], []))
+    assert math.isnan(metric.distance([], [b], []))
+    assert math.isnan(metric.distance([a, np.full((1, 4), np.nan)], [b], []))
 
 
 def test_fvd_needs_nine_frames(silent_of):

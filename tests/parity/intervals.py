@@ -35,7 +35,11 @@ def intervals() -> Iterator[Measurement]:
     reference = stats.binomtest(16, 16).proportion_ci(method="exact")
     yield _compare("interval of a rate of 16 of 16", "scipy.stats.binomtest", found, reference, 1e-9, "16 values")
     sides = [list(side[:32, None, None]) for side in pairs]
-    found = distance_interval(*sides, lambda a, b: float(np.concatenate(b).mean() - np.concatenate(a).mean()) + 9)
+    found = distance_interval(
+        *sides,
+        lambda a, b, sources: float(np.concatenate(b).mean() - np.concatenate(a).mean()) + 9,
+        [f"video {i}" for i in range(32)],
+    )
     reference = stats.ttest_1samp(pairs[1, :32] - pairs[0, :32] + 9, 0).confidence_interval()
     yield _compare(
         "jackknife interval of a difference of means", "scipy.stats.ttest_1samp", found, reference, 1e-9, "32 pairs"

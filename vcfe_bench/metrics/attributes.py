@@ -162,7 +162,9 @@ class CorrelationDifference(SetMetric):
         rows = [[json.dumps(part) for part in (name, name in cause, value)] for name, value in found.items()]
         return np.array(rows, dtype=str).reshape(-1, 3).T
 
-    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
+    def distance(
+        self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray], sources: Sequence[str]
+    ) -> float:
         cause = {json.loads(name) for side in originals for name, own, _ in side.T if json.loads(own)}
         return correlation_difference(_table(originals), _table(counterfactuals), cause)
 

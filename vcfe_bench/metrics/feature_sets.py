@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 import numpy as np
 import torch
@@ -18,11 +17,6 @@ from vcfe_bench.models import i3d as i3d_network
 
 Features = Sequence[np.ndarray]
 """Features of a set: one array ``[n, D]`` per video."""
-
-
-def sources(originals: Features) -> list[bytes]:
-    """The source video of each pair: equal for counterfactuals of one original."""
-    return [sha256(original.tobytes()).digest() for original in originals]
 
 
 class _Frames(NetworkMetric, SetMetric):

@@ -7,6 +7,8 @@ other set. Read one only beside the real-against-real distance at the same numbe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.linalg
 
@@ -19,7 +21,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     With the centred data divided by √(N-1) as A and B, the covariances are AᵀA and BᵀB, and the trace of
     (Σa^½ Σb Σa^½)^½ is the sum of the singular values of A Bᵀ: exact for any rank, no square root of a matrix needed.
-    Where N > D, the triangular factor of A stands in for A.
+    Where N > 2D, the triangular factor of A stands in for A.
 
     Raises:
         ValueError: a set with fewer than two rows has no covariance; the widths differ.
@@ -34,17 +36,17 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``[D]`` and a root R ``[min(N, D), D]`` of the covariance RᵀR (divided by N - 1)."""
+    """Mean ``[D]`` and a root R ``[N or D, D]`` of the covariance RᵀR (divided by N - 1)."""
     x = x.astype(np.float64)
     mean = x.mean(axis=0)
     root = (x - mean) / np.sqrt(len(x) - 1)
-    return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > root.shape[1] else root
+    return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > 2 * root.shape[1] else root
 
 
 class Frechet(SetMetric):
     """The Fréchet distance of all rows of both sets."""
 
-    def distance(self, originals: Features, counterfactuals: Features) -> float:
+    def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
         """``frechet_distance``; NaN where a set has fewer than two rows or NaN among them."""
         if not originals or not counterfactuals:
             return float("nan")

@@ -9,10 +9,12 @@ copies. For independent sets with a row per video that is the usual estimate; a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vcfe_bench.interfaces import Card, SetMetric
-from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames, sources
+from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b: np.ndarray) -> float:
@@ -34,13 +36,13 @@ def _similarity(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b: np
 
 
 class _Kernel(SetMetric):
-    def distance(self, originals: Features, counterfactuals: Features) -> float:
+    def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
         """``kernel_distance``, ``counterfactuals[i]`` made from ``originals[i]``; NaN if a feature is not a number.
 
         Raises:
             ValueError: the sets differ in length.
         """
-        pairs = list(zip(sources(originals), originals, counterfactuals, strict=True))
+        pairs = list(zip(sources, originals, counterfactuals, strict=True))
         if not pairs or not all(np.isfinite(rows).all() for _, *sides in pairs for rows in sides):
             return float("nan")
         numbers = {source: number for number, source in enumerate(dict.fromkeys(source for source, *_ in pairs))}

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from fractions import Fraction
 from io import BytesIO
+from threading import Lock
 from typing import Final
 
 import av
@@ -27,6 +28,9 @@ CRF = 23
 """Encoder and its default quality: what most videos on the web went through."""
 SIGMA = 0.75
 """Blur in pixels: leaves 6 % of an amplitude at the Nyquist frequency, 84 % at a quarter of it."""
+
+_GENERATOR = Lock()
+"""Autoencoders of video keep the frames of a call: one call at a time."""
 
 
 def h264(video: Tensor, fps: float) -> Tensor:
@@ -160,4 +164,5 @@ class SurvivesReconstruction(_Survival):
     def alter(self, case: Case) -> Tensor:
         if case.generator is None:
             raise ValueError("the metric needs the generator, and the case has none")
-        return case.generator.decode(case.generator.encode(case.counterfactual[None])).clamp(0, 1)
+        with _GENERATOR:
+            return case.generator.decode(case.generator.encode(case.counterfactual[None])).clamp(0, 1)

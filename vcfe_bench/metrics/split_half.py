@@ -8,35 +8,37 @@ floor, and never against FID or FVD: it rests on half of the videos.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vcfe_bench import seeds
 from vcfe_bench.interfaces import Card, SetMetric
-from vcfe_bench.metrics.feature_sets import Features, sources
+from vcfe_bench.metrics.feature_sets import Features
 from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG
 
 SPLITS = 10
 
 
 class _SplitHalf(SetMetric):
-    def distance(self, originals: Features, counterfactuals: Features) -> float:
+    def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
         """Mean of the distances between opposite halves over ``SPLITS`` deals.
 
-        Each deal orders the source videos by a hash of its number and of the video: leaving a video out moves no more
+        Each deal orders the source videos by a hash of its number and of their names: leaving a video out moves no more
         than one other to the other half.
 
         Raises:
             ValueError: the sets differ in length.
         """
-        pairs = list(zip(sources(originals), originals, counterfactuals, strict=True))
+        pairs = list(zip(sources, originals, counterfactuals, strict=True))
         distances = []
         for split in range(SPLITS):
-            order = sorted({source for source, *_ in pairs}, key=lambda source: seeds.derive(split, source.hex()))
+            order = sorted(set(sources), key=lambda source: seeds.derive(split, source))
             first = set(order[: len(order) // 2])
             for side in (True, False):
                 real = [original for source, original, _ in pairs if (source in first) == side]
                 edited = [edit for source, _, edit in pairs if (source in first) != side]
-                distances.append(super().distance(real, edited))  # type: ignore[safe-super]
+                distances.append(super().distance(real, edited, ()))  # type: ignore[safe-super]
         return float(np.mean(distances))
 
 
@@ -60,6 +62,7 @@ class SFIDInception(_SplitHalf, FIDInception):
         failure_modes="Dominated by the number of samples while a half has fewer videos than the 2048 features. Blind "
         "to motion." + _FAILURES,
         min_samples=2 * 2049,
+        version=2,
     )
 
 
@@ -77,6 +80,7 @@ class SFIDStVGG(_SplitHalf, FIDStVGG):
         failure_modes="Dominated by the number of samples while a half has fewer videos than the 512 features. Blind "
         "to motion." + _FAILURES,
         min_samples=2 * 513,
+        version=2,
     )
 
 
@@ -94,4 +98,5 @@ class SFVDI3D(_SplitHalf, FVDI3D):
         failure_modes="Dominated by the number of samples while a half has fewer videos than the 400 logits. Favours "
         "the look of frames over their motion." + _FAILURES,
         min_samples=2 * 401,
+        version=2,
     )

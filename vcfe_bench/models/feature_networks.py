@@ -157,7 +157,7 @@ def lpips_st_alex() -> Perceptual:
         network.metric.net = shift_tolerant_alexnet()
     fill(network.metric.net, _numbered(state, "net."), ST_ALEX.name)
     network.fill_heads(state, ST_ALEX.name)
-    return network.eval()
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class PooledVGG(nn.Module):
@@ -185,7 +185,7 @@ def st_vgg() -> PooledVGG:
     """
     network = PooledVGG()
     fill(network.layers, _numbered(load(ST_VGG), "net."), ST_VGG.name)
-    return network.eval()
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Pool3(nn.Module):

@@ -142,4 +142,4 @@ def i3d() -> I3D:
     with torch.device("meta"):
         network = I3D()
     fill(network, load(WEIGHTS), WEIGHTS.name)
-    return network
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -65,7 +65,9 @@ class Spread(SetMetric):
     def features(self, video: Tensor) -> np.ndarray:
         return video.mean(dim=(2, 3)).numpy()
 
-    def distance(self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray]) -> float:
+    def distance(
+        self, originals: Sequence[np.ndarray], counterfactuals: Sequence[np.ndarray], sources: Sequence[str]
+    ) -> float:
         return float(np.abs(np.concatenate(originals).mean(0) - np.concatenate(counterfactuals).mean(0)).sum())
 
 
