@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.harness.toys import ask, run
@@ -99,6 +100,23 @@ def test_confusion_counts_goals_met_of_goals_asked(finished: Path, groups: dict[
     counts = [f"{cell['met'].sum()}/{len(cell)}" for _, cell in part.groupby(["prediction", "goal"])]
     assert sorted(text for text in texts(plot.svg) if "/" in text) == sorted(counts)
     assert {"left", "middle", "right", "source", "goal"} <= set(texts(plot.svg))
+
+
+def test_of_many_classes_those_that_occur_have_a_row() -> None:
+    classes = [f"doing thing {i}" for i in range(400)]
+    done = pd.DataFrame(
+        {
+            "method": "pgd",
+            "prediction": [399, 7, 7],
+            "goal": ["class=0", "class=0", "class=12"],
+            "met": [True, False, True],
+        }
+    )
+    plot = plots._confusion(done, "pgd", classes)
+    named = {text for text in texts(plot.svg) if text.startswith("doing")}
+    assert named == {"doing thing 7", "doing thing 399", "doing thing 0", "doing thing 12"}
+    assert sorted(text for text in texts(plot.svg) if "/" in text) == ["0/1", "1/1", "1/1"]
+    assert float(re.match(r"[\d.]+", elements(plot.svg, "svg")[0].attrib["height"])[0]) < 300, "points"
 
 
 def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ COLOURS = 8
 """Number of colours of methods, ``--series-0`` to ``--series-7`` of the style sheet."""
 TICK = 22
 """Longest name of a method beside an axis."""
+LONG = 7
+"""Longest name of a class below its column; longer ones stand upright."""
 QUARTILES = (25, 50, 75)
 SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
 SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
@@ -210,17 +212,20 @@ def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
     part = done[done["method"] == method]
     goal = part["goal"].map(lambda text: asked(text, classes))
     columns = [name for name in classes if name in set(goal)] + sorted(set(goal) - set(classes))
+    rows = [name for place, name in enumerate(classes) if place in set(part["prediction"])]
     cells = part.assign(goal=goal).groupby(["prediction", "goal"])["met"].agg(["sum", "count"])
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(_tick(method), (0.9 + 0.5 * max(len(columns), 3), 0.9 + 0.34 * len(classes)))
+        figure, axes = _axes(_tick(method), (0.9 + 0.5 * max(len(columns), 3), 0.9 + 0.34 * len(rows)))
         axes.grid(False)
         for (source, wished), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
-            corner = (columns.index(wished), int(source))
+            corner = (columns.index(wished), rows.index(classes[int(source)]))
             axes.add_patch(Rectangle(corner, 1, 1, color=_colour(0), alpha=0.6 * met / count, linewidth=0))
             axes.text(corner[0] + 0.5, corner[1] + 0.5, f"{met}/{count}", ha="center", va="center")
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(classes)) + 0.5, classes)
-        axes.set(xlim=(0, len(columns)), ylim=(len(classes), 0), xlabel="goal", ylabel="source")
+        if max(map(len, columns)) > LONG:
+            axes.tick_params(axis="x", rotation=90)
+        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xlabel="goal", ylabel="source")
         return Plot(_tick(method), _svg(figure, f"Goals met by {method}, by source and goal"))
 
 
