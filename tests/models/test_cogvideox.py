@@ -13,7 +13,7 @@ from tests.models.pipelines import SHAPE, assert_same, overheard
 from vcfe_bench.diffusion import denoise
 from vcfe_bench.errors import UsageError
 from vcfe_bench.models.cogvideox import CogVideoX, decode_in_chunks
-from vcfe_bench.models.latent_video import LatentVideoParams
+from vcfe_bench.models.latent_video import LatentVideoParams, kept, recomputed
 
 STEPS = 5
 
@@ -129,9 +129,9 @@ def test_decoding_in_chunks_is_the_vaes_own(pair, frames):
 def test_checkpointed_decoding_equals_plain_autograd(pair):
     latent = torch.randn(1, 4, 5, 2, 2, generator=torch.Generator().manual_seed(5))
     results = []
-    for checkpointed in (False, True):
+    for run in (kept, recomputed):
         leaf = latent.clone().requires_grad_()
-        video = decode_in_chunks(pair[1].model.vae, leaf, checkpointed)
+        video = decode_in_chunks(pair[1].model.vae, leaf, run)
         video.square().sum().backward()
         results.append((video.detach(), leaf.grad))
     assert torch.equal(results[0][0], results[1][0])

@@ -14,6 +14,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
 from tests.models import tiny_wan
 from tests.models.tiny_wan import SHAPE
+from vcfe_bench.models.latent_video import kept, recomputed
 from vcfe_bench.models.wan import Wan, WanModel, WanParams, decode_unclamped
 
 
@@ -96,9 +97,9 @@ def test_checkpointed_decoding_equals_plain_autograd(wan):
     latent = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(5))
     weight = torch.randn(1, 3, *SHAPE, generator=torch.Generator().manual_seed(6))
     results = []
-    for checkpointed in (False, True):
+    for run in (kept, recomputed):
         leaf = latent.clone().requires_grad_()
-        video = decode_unclamped(wan.model.vae, leaf, checkpointed=checkpointed)
+        video = decode_unclamped(wan.model.vae, leaf, run)
         (video * weight).sum().backward()
         results.append((video.detach(), leaf.grad))
     assert torch.equal(results[0][0], results[1][0])

@@ -33,13 +33,10 @@ OFFSET = 2.0
 """What CogVideoX 1.5 is told beside the time step, the same for every video."""
 
 
-def decode_in_chunks(
-    vae: AutoencoderKLCogVideoX, latent: Tensor, checkpointed: bool = False, offload: bool = False
-) -> Tensor:
+def decode_in_chunks(vae: AutoencoderKLCogVideoX, latent: Tensor, run: latent_video.Run = latent_video.kept) -> Tensor:
     """``vae.decode`` of ``[B, C, t, h, w]``, two latent frames at a time (an odd one joins the first two).
 
-    With ``checkpointed`` only the chunks and the causal convolutions' caches are kept for the backward pass (with
-    ``offload`` the chunks in the CPU's memory).
+    The inputs of ``run`` are the chunks and the causal convolutions' caches.
     """
     size, frames = vae.num_latent_frames_batch_size, latent.shape[2]
     ends = range(frames % size + size, frames + 1, size) if frames > size else [frames]
@@ -48,11 +45,7 @@ def decode_in_chunks(
         chunk = latent[:, :, start:end]
         if vae.post_quant_conv is not None:
             chunk = vae.post_quant_conv(chunk)
-        if checkpointed:
-            run = latent_video.offloaded if offload else latent_video.recomputed
-            part, cache = run(vae.decoder, chunk, None, cache)
-        else:
-            part, cache = vae.decoder(chunk, conv_cache=cache)
+        part, cache = run(vae.decoder, chunk, None, cache)
         video.append(part)
         start = end
     return torch.cat(video, dim=2)
@@ -105,8 +98,8 @@ class CogVideoXModel:
         self.transformer = transformer
         self.prompt = prompt
         self.device = vae.device
-        self.offload = False
-        """Whether what decoding keeps for the backward pass goes to the CPU's memory."""
+        self.run: latent_video.Run = latent_video.recomputed
+        """What decoding keeps for the backward pass."""
         with unset_fake_temporarily():  # time steps are numbers, in a sketch too
             cumulated = scheduler.alphas_cumprod.double().numpy()
         signal, noise = np.sqrt(cumulated), np.sqrt(1 - cumulated)
@@ -163,10 +156,10 @@ class CogVideoXModel:
         return self.vae.encode(pixels).latent_dist.mode().float()
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Scaled latents to ``[B, T, 3, H, W]``; differentiable at the memory of two latent frames."""
+        """Scaled latents to ``[B, T, 3, H, W]``; differentiable."""
         hidden = 1 / self.vae.config["scaling_factor"] * latent[:, :, self._patch_frames - 1 :]
-        checkpointed = torch.is_grad_enabled() and latent.requires_grad
-        pixels = decode_in_chunks(self.vae, hidden.to(self.vae.dtype), checkpointed, self.offload)
+        run = self.run if torch.is_grad_enabled() and latent.requires_grad else latent_video.kept
+        pixels = decode_in_chunks(self.vae, hidden.to(self.vae.dtype), run)
         return (pixels.float().transpose(1, 2) + 1) / 2
 
     def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> CogVideoXCondition:

@@ -41,8 +41,8 @@ class LatentVideoParams:
 
     ``dtype``: of the transformer; the autoencoder and the latents stay in float32. ``storage``: ``float8`` keeps the
     transformer's linear weights in eight bits and casts each layer when it is called. ``activations``: what the
-    backward pass finds of the transformer: ``keep`` everything, ``recompute`` it block by block from the blocks'
-    inputs, or ``offload`` these to the CPU's memory (and what the decoder keeps). ``attention``: a diffusers attention
+    backward pass finds of transformer and decoder: ``keep`` everything, ``recompute`` it block by block from the
+    blocks' inputs, or ``offload`` these to the CPU's memory. ``attention``: a diffusers attention
     backend (``flash``, ``sage``, …), empty for torch's own. ``compile``: compile the transformer's blocks. ``device``:
     ``auto`` is CUDA where there is one.
     """
@@ -66,6 +66,11 @@ class LatentVideoParams:
         return devices.default() if self.device == "auto" else torch.device(self.device)
 
 
+def kept(block: Callable, *inputs: Any) -> Any:
+    """Run a block, keeping for the backward pass whatever it needs."""
+    return block(*inputs)
+
+
 def recomputed(block: Callable, *inputs: Any) -> Any:
     """Run a block, keeping for the backward pass its inputs only."""
     return checkpoint(block, *inputs, use_reentrant=False)
@@ -83,6 +88,12 @@ def offloaded(block: Callable, *inputs: Any) -> Any:
         return recomputed(block, *inputs)
 
 
+Run = Callable[..., Any]
+"""One of the three above: calls its first argument with the others."""
+RUNS: Mapping[str, Run] = {"keep": kept, "recompute": recomputed, "offload": offloaded}
+"""By the setting ``activations``."""
+
+
 def prepare(transformer: Any, params: LatentVideoParams, device: torch.device) -> None:
     """Freeze a diffusers transformer, put it on its device and apply the settings for memory and speed."""
     transformer.requires_grad_(False).eval()
@@ -90,7 +101,7 @@ def prepare(transformer: Any, params: LatentVideoParams, device: torch.device) -
         transformer.enable_layerwise_casting(torch.float8_e4m3fn, params.compute_dtype)
     transformer.to(device)
     if params.activations != "keep":
-        transformer.enable_gradient_checkpointing(offloaded if params.activations == "offload" else recomputed)
+        transformer.enable_gradient_checkpointing(RUNS[params.activations])
     if params.attention:
         transformer.set_attention_backend(params.attention)
     if params.compile:
@@ -136,9 +147,9 @@ def sketched(cls: Any, config: Mapping[str, Any], params: LatentVideoParams) -> 
     """
     with unset_fake_temporarily(), CPU, init_empty_weights():
         twin = cls.from_config(config)
-        kept = set(twin._keep_in_fp32_modules or [])
+        exact = set(twin._keep_in_fp32_modules or [])
         for name, parameter in twin.named_parameters():
-            if not kept & set(name.split(".")):
+            if not exact & set(name.split(".")):
                 parameter.data = parameter.data.to(params.compute_dtype)
         if params.storage == "float8":
             twin.enable_layerwise_casting(torch.float8_e4m3fn, params.compute_dtype)
@@ -201,7 +212,7 @@ class LatentVideoGenerator(Generator):
             raise UsageError(f"name a pipeline: path=DIRECTORY or path=HUB_ID ({type(self).__name__})")
         self.check()
         self.model = self.family.read(self.params)
-        self.model.offload = self.params.activations == "offload"
+        self.model.run = RUNS[self.params.activations]
         self.constraints = self.model.constraints()
 
     def check(self) -> None:
@@ -249,7 +260,7 @@ class LatentVideoGenerator(Generator):
         generator = cls.__new__(cls)
         Generator.__init__(generator, cls.full(params))
         generator.model = cls.family.sketch(generator.params)
-        generator.model.offload = generator.params.activations == "offload"
+        generator.model.run = RUNS[generator.params.activations]
         generator.constraints = generator.model.constraints()
         return generator
 

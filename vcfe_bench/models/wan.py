@@ -29,14 +29,12 @@ from vcfe_bench.models.latent_video import PROMPT_FILE, LatentVideoGenerator, La
 TEXT_TOKENS = 512
 
 
-def decode_unclamped(
-    vae: AutoencoderKLWan, latent: Tensor, checkpointed: bool = False, offload: bool = False
-) -> Tensor:
+def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, run: latent_video.Run = latent_video.kept) -> Tensor:
     """``vae.decode`` without its final clamp to [-1, 1], whose gradient is zero on saturated pixels.
 
-    ``latent`` is ``[B, C, t, h, w]``, not normalised; the result is ``[B, 3, T, H, W]``. With ``checkpointed`` only the
-    latent frames and the causal convolutions' caches are kept for the backward pass (with ``offload`` in the CPU's
-    memory); the rest of its memory is that of one latent frame.
+    ``latent`` is ``[B, C, t, h, w]``, not normalised; the result is ``[B, 3, T, H, W]``. The inputs of ``run`` are the
+    latent frames and the causal convolutions' caches: where it keeps no more for the backward pass, the rest of its
+    memory is that of one latent frame.
     """
     hidden = vae.post_quant_conv(latent)
     cache: list = [None] * vae._cached_conv_counts["decoder"]
@@ -49,11 +47,7 @@ def decode_unclamped(
             return (frame, *caches)
 
         chunk = hidden[:, :, index : index + 1]
-        if checkpointed:
-            run = latent_video.offloaded if offload else latent_video.recomputed
-            frame, *cache = run(step, chunk, *cache)
-        else:
-            frame, *cache = step(chunk, *cache)
+        frame, *cache = run(step, chunk, *cache)
         frames.append(frame)
     video = torch.cat(frames, dim=2)
     return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])
@@ -91,8 +85,8 @@ class WanModel:
         self.image_encoder = image_encoder
         self.image_processor = image_processor
         self.device = vae.device
-        self.offload = False
-        """Whether what decoding keeps for the backward pass goes to the CPU's memory."""
+        self.run: latent_video.Run = latent_video.recomputed
+        """What decoding keeps for the backward pass."""
         shape = (1, -1, 1, 1, 1)
         self.mean = torch.tensor(vae.config["latents_mean"], device=vae.device).view(shape)
         self.scale = 1 / torch.tensor(vae.config["latents_std"], device=vae.device).view(shape)
@@ -136,10 +130,10 @@ class WanModel:
         return (self.vae.encode(pixels).latent_dist.mode().float() - self.mean) * self.scale
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Normalised latents to ``[B, T, 3, H, W]``, unclamped; differentiable at the memory of one latent frame."""
+        """Normalised latents to ``[B, T, 3, H, W]``, unclamped; differentiable."""
         hidden = (latent / self.scale + self.mean).to(self.vae.dtype)
-        checkpointed = torch.is_grad_enabled() and latent.requires_grad
-        pixels = decode_unclamped(self.vae, hidden, checkpointed, self.offload)
+        run = self.run if torch.is_grad_enabled() and latent.requires_grad else latent_video.kept
+        pixels = decode_unclamped(self.vae, hidden, run)
         return (pixels.float().transpose(1, 2) + 1) / 2
 
     def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> Any:
