@@ -330,6 +330,7 @@ class ShapeScenes(ShapeWorld):
     Params = ShapeScenesParams
     classes = CLASSES
     count = COUNT
+    target = "scenes_c3d"
     attributes: tuple[str, ...] = ATTRIBUTES
     """Names of all attributes."""
     class_attributes = CLASS_ATTRIBUTES

@@ -125,6 +125,7 @@ class ShapeShortcut(ShapeWorld):
     classes = CLASSES
     count = COUNT
     target = "shortcut_swin"
+    generator = "wan_shape_shortcut"
     cause = ("object_direction",)
     shortcut = ("distractor_direction",)
     identity = ("object_shape", "object_size", "distractor_shape", "distractor_size")

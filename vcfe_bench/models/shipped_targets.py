@@ -21,6 +21,13 @@ class MC3D(ShippedTarget):
     file = "m_c3d.safetensors"
 
 
+class ScenesC3D(ShippedTarget):
+    """A C3D-ResNet trained on Shape-Scenes: the target that the tubes explain."""
+
+    form_type = C3DForm
+    file = "scenes_c3d.safetensors"
+
+
 class CleanSwin(ShippedTarget):
     """Trained on Shape-Shortcut without the link: it goes by the object."""
 

@@ -42,3 +42,9 @@ class WanShapeMoving(_ShippedWan):
     """A small Wan trained from scratch on Shape-Moving's training split."""
 
     folder = "wan_shape_moving"
+
+
+class WanShapeShortcut(_ShippedWan):
+    """The Wan of Shape-Moving, trained further on Shape-Shortcut where the two motions are independent."""
+
+    folder = "wan_shape_shortcut"
