@@ -2,7 +2,8 @@
 
 In a page, a line ``<!-- parameters: bttf -->`` becomes the table of a method's parameters; ``<!-- methods -->``,
 ``<!-- datasets -->`` and ``<!-- metrics -->`` become tables of what this distribution registers, and
-``<!-- validation: shape_moving -->`` the table of the study of the metrics on a dataset.
+``<!-- validation: shape_moving -->`` the table of the study of the metrics on a dataset, and
+``<!-- board: shape_moving -->`` that of a committed leaderboard.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ from vcfe_bench.weights import ZOO
 
 OURS = "vcfe-bench"
 """The distribution whose plug-ins the site describes."""
-STUDIES = Path(__file__).parents[1] / "leaderboards" / "validation"
+BOARDS = Path(__file__).parents[1] / "leaderboards"
+STUDIES = BOARDS / "validation"
 SURE = 0.95
 """AUROC from which a metric tells a fake."""
+RATES = ("FR", "semantic_FR", "valid_share", "concept@3", "negative_class@3(n=3)", "positive_drop")
+RATES += ("cause_changed", "shortcut_changed", "faithful")
+DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
+"""Metrics of a committed leaderboard that pages show, as far as it has them; rates with their interval."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 """Bounds of a number in a JSON schema."""
@@ -58,6 +64,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         "datasets": described,
         "metrics": metrics,
         "validation": validation,
+        "board": board,
     }
     return MARKER.sub(lambda match: tables[match[1]](*filter(None, [match[2]])), markdown)
 
@@ -127,6 +134,29 @@ def validation(dataset: str) -> str:
     return _table(
         ["metric", "criterion", *(f"`{kind}`" for kind in table.columns)], sorted(rows, key=lambda row: row[1])
     )
+
+
+def board(name: str) -> str:
+    """The rows of a committed leaderboard, with the metrics that pages show."""
+    table = pd.read_csv(BOARDS / f"{name}.csv").dropna(axis=1, how="all")
+    rates = [metric for metric in RATES if metric in table]
+    distances = [metric for metric in DISTANCES if metric in table]
+    rows = [
+        [
+            f"`{row['method']}`",
+            str(row["n"]),
+            *(_rate(row, metric) for metric in rates),
+            *(f"{row[metric]:.3g}" for metric in distances),
+        ]
+        for _, row in table.iterrows()
+    ]
+    return _table(["method", "n", *rates, *distances], rows)
+
+
+def _rate(row: Mapping[str, Any], metric: str) -> str:
+    if pd.isna(row[metric]):
+        return ""
+    return f"{row[metric]:.2f} [{row[f'{metric}_low']:.2f}, {row[f'{metric}_high']:.2f}]"
 
 
 def commands() -> str:

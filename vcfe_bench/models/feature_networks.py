@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeVar
 from unittest.mock import patch
 
 import lpips
@@ -41,6 +42,9 @@ ST_VGG = Weights(
     distribution="stlpips-pytorch",
     path="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
 )
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class BlurPool(nn.Module):
@@ -100,6 +104,11 @@ def shift_tolerant_vgg16() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _ready(network: Network) -> Network:
+    """In evaluation mode, channels last, in which convolutions take a fifth to a third less time on a CPU."""
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _numbered(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Tensors under ``prefix`` by layer number and kind: ``net.slice2.5.bias`` becomes ``5.bias``."""
     return {".".join(name.split(".")[-2:]): tensor for name, tensor in state.items() if name.startswith(prefix)}
@@ -141,7 +150,7 @@ def lpips_alex() -> Perceptual:
     names = {name: name.split(".", 1)[1] for name in backbone.state_dict()}  # slice2.3.bias: layer 3 of torchvision's
     fill(backbone, {name: tensors[layer] for name, layer in names.items() if layer in tensors}, ALEXNET.name)
     network.fill_heads(load(LPIPS_HEADS), LPIPS_HEADS.name)
-    return network.eval()
+    return _ready(network)
 
 
 @lru_cache(maxsize=1)
@@ -157,7 +166,7 @@ def lpips_st_alex() -> Perceptual:
         network.metric.net = shift_tolerant_alexnet()
     fill(network.metric.net, _numbered(state, "net."), ST_ALEX.name)
     network.fill_heads(state, ST_ALEX.name)
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _ready(network)
 
 
 class PooledVGG(nn.Module):
@@ -185,7 +194,7 @@ def st_vgg() -> PooledVGG:
     """
     network = PooledVGG()
     fill(network.layers, _numbered(load(ST_VGG), "net."), ST_VGG.name)
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _ready(network)
 
 
 class Pool3(nn.Module):
@@ -208,4 +217,4 @@ def inception() -> Pool3:
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
     """
-    return Pool3(load(INCEPTION)).eval()
+    return _ready(Pool3(load(INCEPTION)))
