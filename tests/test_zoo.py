@@ -19,9 +19,10 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    for name in ("m_swin", "m_swin_r", "m_c3d", "clean_swin", "shortcut_swin"):
+    for name in ("m_swin", "m_swin_r", "m_c3d", "scenes_c3d", "clean_swin", "shortcut_swin"):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
-    assert _bytes(ZOO / "wan_shape_moving") <= 15e6
+    for name in ("wan_shape_moving", "wan_shape_shortcut"):
+        assert _bytes(ZOO / name) <= 15e6
 
 
 def _measured(target: str, dataset: str, limit: int, attacked: int) -> dict[str, Any]:
@@ -51,6 +52,11 @@ def test_m_c3d_is_accurate_reads_motion_and_is_robust_by_itself():
     assert found["accuracy"] >= 0.995
     assert found["reversed_opposite"] >= 0.95
     assert found["robust_accuracy"] >= 0.8
+
+
+@pytest.mark.slow
+def test_scenes_c3d_is_accurate():
+    assert _measured("scenes_c3d", "shape_scenes", 300, 1)["accuracy"] >= 0.9
 
 
 @pytest.mark.slow
@@ -98,3 +104,18 @@ def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
     assert generator_card["coherent"] >= 0.9
     assert generator_card["first_frame_error"] <= 0.03
     assert all(generator_card["directions"][name] >= 0.1 for name in ("up", "down", "left", "right"))
+
+
+@pytest.mark.slow
+def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_objects():
+    card = evaluate_generator(
+        GENERATORS.build("wan_shape_shortcut"),
+        TARGETS.build("clean_swin"),
+        DATASETS.build("shape_shortcut"),
+        limit=24,
+        steps=15,
+        noises=8,
+    )
+    assert card["reconstruction_error"] <= 0.01
+    assert card["reconstruction_oracle"] >= 0.9
+    assert card["coherent"] >= 0.8
