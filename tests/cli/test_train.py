@@ -14,7 +14,7 @@ from vcfe_bench import weights
     ("arguments", "message"),
     [
         (["toy_lights", "--method", "toy_half"], "method 'toy_half' has nothing to train"),
-        (["shape_scenes", "--method", "toy_half"], "dataset 'shape_scenes' has no target of its own"),
+        (["echo_phantom", "--method", "toy_half"], "dataset 'echo_phantom' has no target of its own"),
         (["toy_lights", "--method", "toy_halv"], "unknown method 'toy_halv'; did you mean 'toy_half'?"),
     ],
 )
