@@ -410,11 +410,10 @@ def _floor(metric: SetMetric, originals: Mapping[str, np.ndarray], others: Mappi
     count = len(originals)
     if len(others) < count:
         return {"floor": float("nan"), "floor_n": 0}
-    real = [*originals.items(), *islice(others.items(), count)]
-    names, features = zip(*real, strict=True)
+    real = dict([*originals.items(), *islice(others.items(), count)])
     seed = seeds.derive(metric.card.name)
     try:
-        value = float(statistics.real_against_real(features, names, metric.distance, seed).mean())
+        value = float(statistics.real_against_real([*real.values()], [*real], metric.distance, seed).mean())
     except Exception:
         value = float("nan")
     return {"floor": value, "floor_n": count}
