@@ -294,3 +294,21 @@ def test_a_value_is_kept_within_the_tolerance(generator: Generator, kept: float)
     assert (
         evaluate_generator(generator, _Travel(), _Speeds(), limit=4, steps=1, noises=2)["reconstruction_target"] == kept
     )
+
+
+class _Still(_Perfect):
+    """Decodes to the first frame throughout."""
+
+    fingerprint = "still"
+
+    def decode(self, latent):
+        return latent[:, :, :1].expand_as(latent).transpose(1, 2)
+
+
+def test_how_far_reconstruction_moves_a_value():
+    """Of a video that stands still the target says 3: it moves by the way the object went."""
+    found = evaluate_generator(_Still(), _Travel(), _Speeds(), limit=20, steps=1, noises=1)
+    ways = _Travel()(torch.stack([_Speeds().sample("test", index).video for index in range(20)]))[:, 0] - 3
+    assert found["reconstruction_shift_95"] == pytest.approx(float(np.quantile(ways, 0.95)), rel=1e-4)
+    kept = evaluate_generator(_Perfect(), _Travel(), _Speeds(), limit=4, steps=1, noises=1)
+    assert kept["reconstruction_shift_95"] == 0

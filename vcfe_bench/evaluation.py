@@ -101,7 +101,8 @@ def evaluate_generator(
     """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
 
     - ``reconstruction_error``: mean absolute error of D(E(x)), and ``reconstruction_target``: share of videos whose
-      D(E(x)) keeps its label for the target, a value within the dataset's tolerance;
+      D(E(x)) keeps its label for the target, a value within the dataset's tolerance; for a regressor also
+      ``reconstruction_shift_95``: D(E(x)) moves the value of 95 % of the videos by at most so much;
     - of samples (one a video, ``steps`` steps, from its first frame) ``first_frame_error``: their first frame's mean
       absolute error, and ``motion``: mean absolute difference of neighbouring frames, that of real videos being
       ``real_motion``;
@@ -115,11 +116,13 @@ def evaluate_generator(
     limit = min(limit, dataset.size("test"))
     judged = _has_oracle(dataset)
     sums: Counter[str] = Counter()
+    shifts: list[float] = []
     for samples in _batches(dataset, limit):
         originals, count = _videos(samples), len(samples)
         result = generator.decode(generator.encode(originals)).clamp(0, 1)
         drawn = sample(generator, originals[:, 0], dataset.shape, steps, [f"evaluation/{s.id}" for s in samples])
         before, after = (_labels(dataset, target(videos)) for videos in (originals, result))
+        shifts += [abs(b - a) for a, b in zip(before, after, strict=True)]
         found = {
             "reconstruction_error": float((result - originals).abs().mean()) * count,
             "reconstruction_target": sum(map(partial(_same, dataset), before, after)),
@@ -134,6 +137,7 @@ def evaluate_generator(
         sums.update(found)
     return {
         **{name: total / limit for name, total in sums.items()},
+        **({"reconstruction_shift_95": float(np.quantile(shifts, 0.95))} if dataset.values else {}),
         "n": limit,
         "steps": steps,
         **_noises(generator, dataset, steps, noises, judged),
