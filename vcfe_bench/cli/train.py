@@ -188,7 +188,7 @@ def explainer(
     method: Annotated[str, Option(help="Spec of the method that explains.")] = "tubes",
     target: Annotated[str, Option(help="Target spec; by default the dataset's own.")] = "",
     checkpoints: Folder = Path("checkpoints"),
-    steps: Annotated[int, Option(help="Number of updates.", min=1)] = 2000,
+    steps: Annotated[int, Option(help="Number of updates.", min=1)] = 1000,
 ) -> None:
     """Train what a method carries to explain one target on one dataset; the target stays as it is."""
     from vcfe_bench.errors import UsageError

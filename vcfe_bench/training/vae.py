@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 
@@ -27,7 +28,8 @@ class VAERecipe:
     The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter at this size: without them the RMS
     norms hide absolute colour for very long. There is no KL term; ``noise`` on the latent and a light ``shrink`` on its
     square keep the latent space smooth. Pixels that differ from their frame's median colour weigh ``emphasis`` times
-    more.
+    more. The error of frames averaged over 4×4 pixels counts ``coarse`` times: fine grain, which no small latent holds,
+    is gone there, and what moves is left.
     """
 
     channels: int = 24
@@ -38,13 +40,14 @@ class VAERecipe:
     """(steps, batch, frames) of each phase; no more frames than the videos have."""
     rate: float = 4e-4
     emphasis: float = 4.0
+    coarse: float = 0.0
     noise: float = 0.05
     shrink: float = 1e-4
     seed: int = 0
 
 
-CONTINUED = VAERecipe(phases=((1000, 8, 9), (200, 6, 17)))
-"""For a dataset whose autoencoder goes on from another one's."""
+CONTINUED = VAERecipe(phases=((1000, 8, 9), (1000, 4, 17)), coarse=4.0)
+"""For a dataset whose autoencoder goes on from another one's. Frames after the ninth need clips that have them."""
 
 
 def build(recipe: VAERecipe) -> AutoencoderKLWan:
@@ -103,7 +106,8 @@ def train(
         plain = video.flatten(3).median(dim=3).values[..., None, None]
         weight = 1 + (recipe.emphasis - 1) * ((video - plain).abs().amax(1, keepdim=True) > 0.1)
         error = ((result - video).abs() * weight).sum() / (weight.sum() * 3)
-        return error + recipe.shrink * latent.square().mean()
+        coarse = F.avg_pool3d(result - video, (1, 4, 4)).abs().mean()
+        return error + recipe.coarse * coarse + recipe.shrink * latent.square().mean()
 
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = loop.Schedule(int(ends[-1]))
