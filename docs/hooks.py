@@ -37,9 +37,9 @@ BOARDS = Path(__file__).parents[1] / "leaderboards"
 STUDIES = BOARDS / "validation"
 SURE = 0.95
 """AUROC from which a metric tells a fake."""
-RATES = ("FR", "semantic_FR")
+RATES = ("FR", "semantic_FR", "negative_class@3(n=3)", "positive_drop", "concept@3")
 DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
-"""Metrics of a committed leaderboard that pages show; rates with their interval."""
+"""Metrics of a committed leaderboard that pages show where it has them; rates with their interval."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 """Bounds of a number in a JSON schema."""
@@ -136,16 +136,22 @@ def validation(dataset: str) -> str:
 
 
 def board(name: str) -> str:
-    """The rows of a committed leaderboard, with the metrics that pages show."""
+    """The rows of a committed leaderboard that are not empty, with the metrics that pages show."""
+    table = pd.read_csv(BOARDS / f"{name}.csv").query("n > 0").dropna(axis="columns", how="all")
+    rates, distances = ([metric for metric in chosen if metric in table] for chosen in (RATES, DISTANCES))
+
+    def rate(row: Any, metric: str) -> str:
+        return f"{row[metric]:.2f} [{row[f'{metric}_low']:.2f}, {row[f'{metric}_high']:.2f}]"
+
+    def distance(row: Any, metric: str) -> str:
+        return f"{row[metric]:.0f}" if row[metric] > 10 else f"{row[metric]:.3f}"
+
+    cells = [*((rate, metric) for metric in rates), *((distance, metric) for metric in distances)]
     rows = [
-        [
-            f"`{row['method']}`",
-            *(f"{row[rate]:.2f} [{row[f'{rate}_low']:.2f}, {row[f'{rate}_high']:.2f}]" for rate in RATES),
-            *(f"{row[distance]:.0f}" if row[distance] > 10 else f"{row[distance]:.3f}" for distance in DISTANCES),
-        ]
-        for _, row in pd.read_csv(BOARDS / f"{name}.csv").iterrows()
+        [f"`{row['method']}`", *("–" if pd.isna(row[metric]) else show(row, metric) for show, metric in cells)]
+        for _, row in table.iterrows()
     ]
-    return _table(["method", *RATES, *DISTANCES], rows)
+    return _table(["method", *rates, *distances], rows)
 
 
 def commands() -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from vcfe_bench import models
+from vcfe_bench import baseline, models, runner
 from vcfe_bench.evaluation import evaluate_generator, evaluate_target
 from vcfe_bench.plugins import DATASETS, GENERATORS, METHODS, TARGETS
+from vcfe_bench.request import Request
 
 ZOO = Path(models.__file__).parent / "zoo"
 
@@ -73,6 +74,16 @@ def test_shortcut_swin_goes_by_the_distractor():
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] <= 0.4
     assert found["follows_distractor"] >= 0.95
+
+
+@pytest.mark.slow
+def test_the_explainer_of_scenes_c3d_finds_more_than_the_baselines(tmp_path: Path):
+    request = Request(("tubes", "tubes_random", "tubes_center"), "shape_scenes", limit=10, goals="all")
+    board = baseline.of_run(runner.run(request, tmp_path / "run", ("positive_drop", "concept_top3"))).frame
+    drop, concept = (board.set_index("method")[name] for name in ("positive_drop", "concept@3"))
+    assert drop["tubes"] >= 0.8
+    assert drop["tubes"] >= drop["tubes_center"] + 0.1
+    assert concept["tubes"] >= max(concept["tubes_random"], concept["tubes_center"]) + 0.1
 
 
 @pytest.fixture(scope="module")
