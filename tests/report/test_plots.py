@@ -119,6 +119,13 @@ def test_of_many_classes_those_that_occur_have_a_row() -> None:
     assert float(re.match(r"[\d.]+", elements(plot.svg, "svg")[0].attrib["height"])[0]) < 300, "points"
 
 
+@pytest.mark.filterwarnings("error")
+def test_long_names_of_classes_have_room() -> None:
+    names = ["jumping over a high hurdle", "throwing a javelin very far"]
+    done = pd.DataFrame({"method": "pgd", "prediction": [0], "goal": ["class=1"], "met": [True]})
+    assert {*names, "1/1"} <= set(texts(plots._confusion(done, "pgd", names).svg))
+
+
 def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
     path = runner.run(ask(dataset="toy_dimmer", limit=6), tmp_path / "run", ("toy_bias",))
     groups = drawn(path)

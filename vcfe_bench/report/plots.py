@@ -37,6 +37,8 @@ TICK = 22
 """Longest name of a method beside an axis."""
 LONG = 7
 """Longest name of a class below its column; longer ones stand upright."""
+LETTER = 0.08
+"""Width of a letter of a class's name, in inches."""
 QUARTILES = (25, 50, 75)
 SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
 SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
@@ -215,14 +217,16 @@ def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
     rows = [name for place, name in enumerate(classes) if place in set(part["prediction"])]
     cells = part.assign(goal=goal).groupby(["prediction", "goal"])["met"].agg(["sum", "count"])
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(_tick(method), (0.9 + 0.5 * max(len(columns), 3), 0.9 + 0.34 * len(rows)))
+        above, beside = (max(map(len, names), default=0) for names in (columns, rows))
+        margins = 0.5 + LETTER * beside, 0.9 + LETTER * above * (above > LONG)
+        figure, axes = _axes(_tick(method), (margins[0] + 0.5 * max(len(columns), 3), margins[1] + 0.34 * len(rows)))
         axes.grid(False)
         for (source, wished), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
             corner = (columns.index(wished), rows.index(classes[int(source)]))
             axes.add_patch(Rectangle(corner, 1, 1, color=_colour(0), alpha=0.6 * met / count, linewidth=0))
             axes.text(corner[0] + 0.5, corner[1] + 0.5, f"{met}/{count}", ha="center", va="center")
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        if max(map(len, columns)) > LONG:
+        if above > LONG:
             axes.tick_params(axis="x", rotation=90)
         axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
         axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xlabel="goal", ylabel="source")
