@@ -40,3 +40,10 @@ class ShortcutSwin(ShippedTarget):
 
     form_type = SwinForm
     file = "shortcut_swin.safetensors"
+
+
+class PhantomSwin(ShippedTarget):
+    """A Video Swin that reads the ejection fraction of the echo phantom."""
+
+    form_type = SwinForm
+    file = "phantom_swin.safetensors"
