@@ -20,7 +20,7 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    for name in ("m_swin", "m_swin_r", "m_c3d", "scenes_c3d", "clean_swin", "shortcut_swin"):
+    for name in ("m_swin", "m_swin_r", "m_c3d", "scenes_c3d", "clean_swin", "shortcut_swin", "phantom_swin"):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     for name in ("wan_shape_moving", "wan_shape_shortcut"):
         assert _bytes(ZOO / name) <= 15e6
@@ -74,6 +74,13 @@ def test_shortcut_swin_goes_by_the_distractor():
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] <= 0.4
     assert found["follows_distractor"] >= 0.95
+
+
+@pytest.mark.slow
+def test_phantom_swin_reads_the_ejection_fraction():
+    found = _measured("phantom_swin", "echo_phantom", 200, 1)
+    assert found["mae"] <= 1.5
+    assert found["r2"] >= 0.98
 
 
 @pytest.mark.slow

@@ -279,3 +279,15 @@ def test_oracle_refuses_noise(dataset, samples, level):
 def test_a_chamber_that_stands_still_has_no_ejection_fraction(dataset, samples):
     for sample in samples[:10]:
         assert dataset.oracle(sample, dataset.true_edit(sample, ValueGoal(0.0, 2.0))) is None
+
+
+def test_half_of_the_training_clips_are_blurred_and_keep_their_label(dataset: EchoPhantom) -> None:
+    original = dataset.sample("train", 3)
+    clips = [dataset.training_clip(3, np.random.default_rng(seed)) for seed in range(40)]
+    plain = [clip.equal(original.video) for clip, _ in clips]
+    assert 10 <= sum(plain) <= 30
+    assert {label for _, label in clips} == {original.label}
+    grain = original.video.diff(dim=-1).abs().mean()
+    assert all(
+        clip.diff(dim=-1).abs().mean() < 0.9 * grain for (clip, _), kept in zip(clips, plain, strict=True) if not kept
+    )
