@@ -10,8 +10,8 @@ What the paper leaves open is settled thus:
 - *Shapes.* a_i (Figure 4) is the share of each of the 3×3 cells that lies in a region of 2×2, 2×3, 3×2 or 3×3 cells
   around the middle of the window, divided by its sum.
 - *No bias.* Section 3.5 sums Δwᵀh over a tube, nothing else.
-- *Start.* All weights are 0. Equation 7 asks of the worst tube, which crosses what tells nothing: any random weights are
-  worse than none, and are hardly forgotten.
+- *Start.* All weights are 0. Equation 7 asks of the worst tube, which crosses what tells nothing: there random weights
+  are worse than none, and they are hardly forgotten.
 - *Optimisation.* SGD with the rate, momentum, weight decay and batch of section 4.1 (0.1, 0.9, 10⁻³, 30), in the
   training loop of all networks here: a warm-up, a cosine fall of the rate, gradients clipped to a norm of 1, and the
   moving average of the weights.
