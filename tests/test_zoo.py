@@ -85,7 +85,7 @@ def test_phantom_swin_reads_the_ejection_fraction():
 
 @pytest.mark.slow
 def test_the_explainer_of_scenes_c3d_finds_more_than_the_baselines(tmp_path: Path):
-    request = Request(("tubes", "tubes_random", "tubes_center"), "shape_scenes", limit=10, goals="all")
+    request = Request(("tubes", "tubes_random", "tubes_center"), "shape_scenes", limit=16, goals="all")
     board = baseline.of_run(runner.run(request, tmp_path / "run", ("positive_drop", "concept_top3"))).frame
     drop, concept = (board.set_index("method")[name] for name in ("positive_drop", "concept@3"))
     assert drop["tubes"] >= 0.8
