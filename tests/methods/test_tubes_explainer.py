@@ -158,9 +158,9 @@ def test_training_makes_every_tube_speak_for_the_right_class(tmp_path):
             losses = [explainer.loss(x, int(s.label), p) for x, s, p in zip(scales, samples, present, strict=True)]
         return float(torch.stack(losses).mean())
 
-    trained = train(Squares(), Counting(), tmp_path, ExplainerRecipe(steps=120, batch=4), str)
+    trained = train(Squares(), Counting(), tmp_path, ExplainerRecipe(steps=200, batch=4), str)
     assert mean_loss(Explainer((6, 6), 2, 3)) == pytest.approx(math.log(2))
-    assert mean_loss(trained) < math.log(2) / 1.1
+    assert mean_loss(trained) < math.log(2) / 1.15
 
 
 def test_a_target_of_other_classes_is_refused(tmp_path):
