@@ -2,17 +2,22 @@ import threading
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from vcfe_bench.executors import parallel
 
 
-def test_results_keep_their_order_and_have_one_torch_thread_each():
-    def work(number: int) -> tuple[int, int]:
-        return number, torch.get_num_threads()
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
-    before = torch.get_num_threads()
-    assert list(parallel.execute(work, range(20))) == [(number, 1) for number in range(20)]
-    assert torch.get_num_threads() == before
+
+def test_results_keep_their_order_and_have_one_thread_each():
+    def work(number: int) -> tuple[int, int, set[int]]:
+        return number, torch.get_num_threads(), blas_threads()
+
+    before = torch.get_num_threads(), blas_threads()
+    assert list(parallel.execute(work, range(20))) == [(number, 1, {1}) for number in range(20)]
+    assert (torch.get_num_threads(), blas_threads()) == before
 
 
 def test_as_many_at_once_as_there_are_cores(monkeypatch):

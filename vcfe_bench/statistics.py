@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from vcfe_bench import seeds
+from vcfe_bench.executors import parallel
 
 LEVEL = 0.95
 RESAMPLES = 9999
@@ -252,7 +253,7 @@ def distance_interval(
     if len(ranked) < 3 or not np.isfinite(value):
         return Estimate(value, np.nan, np.nan, total, 0, len(ranked))
     count = math.ceil(len(ranked) / math.ceil(len(ranked) / BLOCKS))
-    left_out = [without(set(ranked[block::count])) for block in range(count)]
+    left_out = list(parallel.execute(without, [set(ranked[block::count]) for block in range(count)]))
     error = np.sqrt((len(left_out) - 1) * np.var(np.sort(left_out)))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(left_out) - 1) * error)
     return Estimate(value, max(value - half, lowest), value + half, total, 0, len(ranked))
@@ -275,10 +276,9 @@ def real_against_real(
         raise ValueError(f"the floor needs four originals or more, got {len(features)}")
     ranked = np.argsort(np.array(names), kind="stable")
     rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(splits):
-        order = rng.permutation(ranked)
+
+    def split(order: np.ndarray) -> float:
         first, second = order[:half], order[half : 2 * half]
-        sides = [features[i] for i in first], [features[i] for i in second], [names[i] for i in first]
-        values.append(distance(*sides))
-    return np.array(values)
+        return distance([features[i] for i in first], [features[i] for i in second], [names[i] for i in first])
+
+    return np.array(list(parallel.execute(split, [rng.permutation(ranked) for _ in range(splits)])))

@@ -61,7 +61,9 @@ STEPS = 4
 SPLINE = 4.0 * CELLS[0] ** 2 * CELLS[1] ** 2
 """Sum of the whole-numbered weights of the texture's B-splines."""
 BLURS = (0.5, 1.5)
-"""σ in pixels of the blur of every second clip that a target is trained on."""
+"""σ in pixels of the blur of every second clip that a target is trained on, and of the flicker over it."""
+FLICKER = 0.03
+"""Greatest deviation of that flicker, of full scale: a grain that is new in each frame, as generators leave one."""
 COUNT = 20_000
 FPS = 8.0
 
@@ -257,11 +259,16 @@ class EchoPhantom(Dataset):
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
 
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """Every second clip is blurred: its label is in the outline, not in the grain, which generators do not keep."""
+        """Every second clip is blurred and flickers: its label is in the outline, not in the grain, which generators do
+        not keep."""
         sample = self.sample("train", index)
         if rng.random() < 0.5:
-            return gaussian_blur(sample.video, [7, 7], [rng.uniform(*BLURS)] * 2), float(sample.label)
-        return sample.video, float(sample.label)
+            return sample.video, float(sample.label)
+        frames, _, *sides = sample.video.shape
+        grain = torch.from_numpy(rng.standard_normal((frames, 1, *sides), np.float32))
+        blurred, grain = (gaussian_blur(x, [7, 7], [rng.uniform(*BLURS)] * 2) for x in (sample.video, grain))
+        flicker = grain * (FLICKER * rng.random() / float(grain.std()))
+        return (blurred + flicker).clamp(0, 1), float(sample.label)
 
     def card(self) -> str:
         return files("vcfe_datasets").joinpath("echo_phantom.md").read_text()

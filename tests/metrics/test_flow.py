@@ -23,11 +23,17 @@ def texture(seed: int, down: float, across: float, frames: int = 1) -> torch.Ten
     return torch.from_numpy(np.stack(moved)[:, :, 8:-8, 8:-8].clip(0, 1)).float()
 
 
+def pairs(video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both frames as pairs there and back."""
+    return video, video.flip(0)
+
+
 @given(st.integers(0, 100), st.integers(-4, 4), st.integers(-4, 4))
 @settings(deadline=None, max_examples=5)
 def test_whole_displacements_are_found(seed, down, across):
-    first, second = texture(seed, down, across, 2)
-    found = flow(first, second)[INSIDE]
+    there, back = pairs(texture(seed, down, across, 2))
+    found, opposite = (displacement[INSIDE] for displacement in flow(there, back))
+    assert (found[0] + opposite[0]).abs().mean() < 0.1
     assert (found[0] - across).abs().max() < 0.5
     assert (found[1] - down).abs().max() < 0.5
     assert (found[0] - across).abs().mean() < 0.1
@@ -35,33 +41,33 @@ def test_whole_displacements_are_found(seed, down, across):
 
 @pytest.mark.parametrize(("down", "across"), [(0.5, -1.5), (1.25, 0.3)])
 def test_parts_of_a_pixel_are_found(down, across):
-    first, second = texture(1, down, across, 2)
-    found = flow(first, second)[INSIDE]
+    found = flow(*pairs(texture(1, down, across, 2)))[0][INSIDE]
     assert float(found[0].median()) == pytest.approx(across, abs=0.15)
     assert float(found[1].median()) == pytest.approx(down, abs=0.15)
 
 
 def test_what_stands_or_has_no_texture_does_not_move():
-    frame = noise(0, 3, 20, 24)
+    frame = noise(0, 1, 3, 20, 24)
     assert flow(frame, frame).abs().max() < 1e-3
     assert not flow(frame * 0 + 0.5, frame * 0 + 0.5).any()
 
 
 def test_warping_is_bilinear_and_repeats_the_border():
-    image, displacement = noise(1, 3, 9, 12), 6 * noise(2, 2, 9, 12) - 3
-    places = np.indices((9, 12)) + displacement.numpy()[::-1]
-    expected = [ndimage.map_coordinates(layer, places, order=1, mode="nearest") for layer in image.numpy()]
-    np.testing.assert_allclose(warped(image, displacement).numpy(), np.stack(expected), atol=1e-5)
+    images, displacements = noise(1, 2, 3, 9, 12), 6 * noise(2, 2, 2, 9, 12) - 3
+    for image, displacement, found in zip(images, displacements, warped(images, displacements), strict=True):
+        places = np.indices((9, 12)) + displacement.numpy()[::-1]
+        expected = [ndimage.map_coordinates(layer, places, order=1, mode="nearest") for layer in image.numpy()]
+        np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=1e-5)
 
 
 def test_what_comes_back_is_visible():
-    forth = torch.zeros(2, 16, 16)
-    forth[0] = 2
+    forth = torch.zeros(1, 2, 16, 16)
+    forth[:, 0] = 2
     back = -forth
     assert visible(forth, back).all()
-    back[0, :, 10:] = 2
-    assert visible(forth, back)[:, :8].all()
-    assert not visible(forth, back)[:, 9:].any()
+    back[:, 0, :, 10:] = 2
+    assert visible(forth, back)[..., :8].all()
+    assert not visible(forth, back)[..., 9:].any()
 
 
 def error(video: torch.Tensor) -> float:
@@ -76,6 +82,15 @@ def test_motion_costs_nearly_nothing_and_flicker_its_square():
     flicker[::2] += 0.2
     assert error(flicker) == pytest.approx(0.2**2, rel=1e-5)
     assert error(moving[:1].expand(4, -1, -1, -1)) < 1e-6
+
+
+def test_the_pairs_of_a_long_video_count_alike():
+    moving, still = texture(5, 1, 1, 3), torch.full((1, 3, 48, 48), 0.5)
+    parts = [error(moving[k : k + 2]) for k in range(2)]
+    long = torch.cat([moving, *[moving[1:2], moving[2:3]] * 5])
+    backwards = error(moving[1:].flip(0))
+    assert error(long) == pytest.approx((parts[0] + 6 * parts[1] + 5 * backwards) / 12, rel=1e-5)
+    assert math.isnan(error(still))
 
 
 def test_noise_makes_it_larger(case):

@@ -1,4 +1,4 @@
-"""Several pieces of work at once, in threads of this process: one torch thread for each."""
+"""Several pieces of work at once, in threads of this process: none of them computes in more than one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -16,11 +17,12 @@ Result = TypeVar("Result")
 def execute(work: Callable[[Work], Result], items: Sequence[Work]) -> Iterator[Result]:
     """Results in the order of ``items``, on as many threads as this process has cores.
 
-    Each is computed with one torch thread, so its bits do not depend on their number. What was not begun is dropped
-    when a piece of work fails or the caller stops asking.
+    Each is computed with one thread of torch and one of numpy, so its bits do not depend on their number. What was not
+    begun is dropped when a piece of work fails or the caller stops asking.
     """
     before = torch.get_num_threads()
-    with ThreadPoolExecutor(_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    one_each = ThreadPoolExecutor(_cores(), initializer=torch.set_num_threads, initargs=(1,))
+    with threadpool_limits(1, user_api="blas"), one_each as pool:
         try:
             yield from pool.map(work, items)
         finally:

@@ -7,7 +7,7 @@ one pixel of one frame with its three channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -31,15 +31,16 @@ class CoutParams:
     steps: int = Field(default=50, ge=1)
 
 
-def mixtures(original: Tensor, counterfactual: Tensor, steps: int) -> Tensor:
-    """What lies between the two ``[T, 3, H, W]``: ``[steps - 1, T, 3, H, W]``, mixture k with the share ``(k + 1) /
-    steps`` of the voxels from the counterfactual, those of the greatest absolute change over the channels."""
+def mixtures(original: Tensor, counterfactual: Tensor, steps: int) -> Iterator[Tensor]:
+    """What lies between the two ``[T, 3, H, W]``: ``steps - 1`` of them in batches ``[B, T, 3, H, W]``, mixture k with
+    the share ``(k + 1) / steps`` of the voxels from the counterfactual, those of the greatest absolute change over the
+    channels."""
     size = (counterfactual - original).abs().sum(dim=1).flatten()
     rank = torch.empty_like(size, dtype=torch.long)
     rank[size.argsort(descending=True, stable=True)] = torch.arange(len(size))
     shape = (1, len(original), 1, *original.shape[2:])
-    taken = torch.arange(1, steps).view(-1, 1, 1, 1, 1) * len(size) > rank.view(shape) * steps
-    return torch.where(taken, counterfactual, original)
+    for shares in torch.arange(1, steps).view(-1, 1, 1, 1, 1).split(BATCH):
+        yield torch.where(shares * len(size) > rank.view(shape) * steps, counterfactual, original)
 
 
 class COUT(SampleMetric):
@@ -81,6 +82,6 @@ class COUT(SampleMetric):
         ends = torch.stack([case.before, case.after])
         if videos is None or wished in (None, said) or not torch.isfinite(ends).all():
             return {}
-        between = [outputs(case, part) for part in mixtures(*videos, self.params.steps).split(BATCH)]
+        between = [outputs(case, part) for part in mixtures(*videos, self.params.steps)]
         probabilities = torch.cat([ends[:1], *between, ends[1:]]).double().softmax(dim=1)
         return {"COUT goal": probabilities[:, wished].numpy(), "COUT original": probabilities[:, said].numpy()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
@@ -16,63 +15,66 @@ REACH = 4
 """Longest displacement along an axis, in pixels a frame: a sixteenth of the embedded frame's side."""
 BLOCK = 7
 """Side of the square whose pixels are compared."""
+PAIRS = 16
+"""Pairs of frames at once, few enough to stay in a core's cache."""
 RETURN = 1.0
 """A pixel is hidden in the other frame where the way there and back ends more than so many pixels from its start."""
 
 
 def flow(first: Tensor, second: Tensor) -> Tensor:
-    """Displacement (across, down) in pixels, ``[2, H, W]``, from frame ``first [3, H, W]`` to ``second``.
+    """Displacements (across, down) in pixels, ``[N, 2, H, W]``, from frames ``first [N, 3, H, W]`` to ``second``.
 
     Block matching: of all whole displacements, the one with the least squared difference of the blocks around both
     places, of equals the shortest; then the vertex of the parabola through it and its neighbours, along each axis,
     where that is still better.
     """
-    height, width = first.shape[1:]
+    height, width = first.shape[2:]
     side = 2 * REACH + 1
+    wide = F.pad(second, [REACH] * 4, mode="replicate")
     down, across = torch.cartesian_prod(*[torch.arange(side, device=first.device) - REACH] * 2).T
-    wide = F.pad(second[None], [REACH] * 4, mode="replicate")[0]
-    costs = _over_blocks(
-        torch.stack([wide[:, y : y + height, x : x + width] for y, x in product(range(side), repeat=2)]), first
-    )
-    order = (down**2 + across**2).argsort(stable=True)
-    least, place = costs[order].min(dim=0)
-    best = order[place]
-    whole = torch.stack([across[best], down[best]]).float()
+    costs = first.new_empty(side**2, len(first), height, width)
+    least, best = torch.full_like(costs[0], math.inf), torch.zeros_like(costs[0], dtype=torch.long)
+    for place in (down**2 + across**2).argsort(stable=True).tolist():
+        y, x = divmod(place, side)
+        costs[place] = _over_blocks(wide[:, :, y : y + height, x : x + width], first)
+        best.masked_fill_(costs[place] < least, place)
+        torch.minimum(least, costs[place], out=least)
+    whole = torch.stack([across[best], down[best]], dim=1).float()
     parts = []
     for axis, stride in enumerate((1, side)):
-        step = torch.where(whole[axis].abs() < REACH, stride, 0)
+        step = torch.where(whole[:, axis].abs() < REACH, stride, 0)
         ahead, behind = (costs.gather(0, (best + sign * step)[None])[0] for sign in (1, -1))
         bend = ahead - 2 * least + behind
         parts.append(torch.where(bend > 0, (behind - ahead) / (2 * bend).clamp(min=1e-12), 0.0).clamp(-0.5, 0.5))
-    refined = whole + torch.stack(parts)
-    return torch.where(_over_blocks(warped(second, refined)[None], first)[0] < least, refined, whole)
+    refined = whole + torch.stack(parts, dim=1)
+    return torch.where((_over_blocks(warped(second, refined), first) < least)[:, None], refined, whole)
 
 
 def _over_blocks(moved: Tensor, first: Tensor) -> Tensor:
-    """Squared difference of ``moved [n, 3, H, W]`` from ``first``, summed over the block at each pixel, ``[n, H, W]``.
+    """Squared difference of ``moved [N, 3, H, W]`` from ``first``, summed over the block at each pixel, ``[N, H, W]``.
 
     Slices are added one by one, which is several times faster on a CPU than pooling.
     """
-    height, width = first.shape[1:]
+    height, width = first.shape[2:]
     difference = moved - first
     wide = F.pad((difference * difference).sum(dim=1), [BLOCK // 2] * 4, mode="replicate")
     columns = sum((wide[:, y : y + height] for y in range(1, BLOCK)), wide[:, :height])
     return sum((columns[:, :, x : x + width] for x in range(1, BLOCK)), columns[:, :, :width])
 
 
-def warped(image: Tensor, displacement: Tensor) -> Tensor:
-    """``image [C, H, W]`` looked up at each pixel's place plus its displacement ``[2, H, W]``, bilinearly."""
-    height, width = image.shape[1:]
+def warped(images: Tensor, displacement: Tensor) -> Tensor:
+    """``images [N, C, H, W]`` looked up at each pixel's place plus its displacement ``[N, 2, H, W]``, bilinearly."""
+    height, width = images.shape[2:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([x, y]).to(image) + displacement
-    size = torch.tensor([width, height]).to(image).view(2, 1, 1)
-    grid = ((2 * places + 1) / size - 1).movedim(0, -1)
-    return F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    places = torch.stack([x, y]).to(images) + displacement
+    size = torch.tensor([width, height]).to(images).view(2, 1, 1)
+    grid = ((2 * places + 1) / size - 1).movedim(1, -1)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def visible(forth: Tensor, back: Tensor) -> Tensor:
-    """Pixels of a frame that are in the other frame too, by the flow there and back, bool ``[H, W]``."""
-    return (forth + warped(back, forth)).norm(dim=0) <= RETURN
+    """Pixels of frames that are in the other frames too, by the flow there and back, bool ``[N, H, W]``."""
+    return (forth + warped(back, forth)).norm(dim=1) <= RETURN
 
 
 @torch.no_grad()
@@ -83,11 +85,13 @@ def warping_error(footage: Footage) -> float:
     """
     video = footage.video.float()
     errors = []
-    for now, after in pairwise(video):
+    for first in range(0, len(video) - 1, PAIRS):
+        frames = video[first : first + PAIRS + 1]
+        now, after = frames[:-1], frames[1:]
         forth = flow(now, after)
         seen = visible(forth, flow(after, now))
-        if seen.any():
-            errors.append(float(((warped(after, forth) - now) ** 2)[:, seen].double().mean()))
+        error = (warped(after, forth) - now).double().square().mean(dim=1)
+        errors += [float(error[seen].mean()) for error, seen in zip(error, seen, strict=True) if seen.any()]
     return sum(errors) / len(errors) if errors else math.nan
 
 

@@ -29,8 +29,8 @@ CRF = 23
 SIGMA = 0.75
 """Blur in pixels: leaves 6 % of an amplitude at the Nyquist frequency, 84 % at a quarter of it."""
 
-_GENERATOR = Lock()
-"""Autoencoders of video keep the frames of a call: one call at a time."""
+_ENCODER, _DECODER = Lock(), Lock()
+"""Encoders and decoders of video keep the frames of a call: one call of each at a time."""
 
 
 def h264(video: Tensor, fps: float) -> Tensor:
@@ -164,5 +164,7 @@ class SurvivesReconstruction(_Survival):
     def alter(self, case: Case) -> Tensor:
         if case.generator is None:
             raise ValueError("the metric needs the generator, and the case has none")
-        with _GENERATOR:
-            return case.generator.decode(case.generator.encode(case.counterfactual[None])).clamp(0, 1)
+        with _ENCODER:
+            latent = case.generator.encode(case.counterfactual[None])
+        with _DECODER:
+            return case.generator.decode(latent).clamp(0, 1)
