@@ -68,6 +68,7 @@ class Unit(nn.Module):
 
     def fold(self) -> None:
         """Put the normalisation into the convolution's weights, where it costs nothing."""
+        assert isinstance(self.norm, nn.BatchNorm3d)
         self.conv = fuse_conv_bn_eval(self.conv, self.norm)
         self.norm = nn.Identity()
 
