@@ -163,11 +163,11 @@ class ShapeMoving(ShapeWorld):
         return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
-        found, _ = follow(_pixels(video), *_colours(Scene(**sample.attributes)))
+        found = follow(_pixels(video), *_colours(Scene(**sample.attributes))).track
         return None if np.isnan(found.area).all() else found
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
-        found = _follow_steadily(_pixels(video), Scene(**sample.attributes))
+        found = _steady(follow(_pixels(video), *_colours(Scene(**sample.attributes))))
         return None if found is None else found.direction
 
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
@@ -175,10 +175,13 @@ class ShapeMoving(ShapeWorld):
         content, pixels = Scene(**sample.attributes), _pixels(video)
         look = LOOKS[self.params.look]
         seen = colours(pixels, content.background, look.colours)
-        measured = measure(pixels, content.background, seen[0], look.shapes) if seen else None
+        if not seen:
+            return None
+        followed = follow(pixels, *_colours(replace(content, colour=seen[0])))
+        measured = measure(pixels, followed, content.background, seen[0], look.shapes)
         if measured is None:
             return None
-        found = _follow_steadily(pixels, replace(content, colour=seen[0]))
+        found = _steady(followed)
         direction = None if found is None else CLASSES[found.direction]
         return {"direction": direction, "colour": seen[0] if len(set(seen)) == 1 else None, **measured}
 
@@ -210,9 +213,9 @@ class ShapeMoving(ShapeWorld):
         return torch.from_numpy(video).float() / 255
 
 
-def _follow_steadily(pixels: np.ndarray, scene: Scene) -> shape_tracker.Track | None:
-    """The scene's object in ``pixels [T, 3, H, W]`` (0–255), where it moves as objects of this dataset do."""
-    return track(pixels, *_colours(scene), slowest=min(SPEEDS), fastest=max(SPEEDS))
+def _steady(followed: shape_tracker.Followed) -> shape_tracker.Track | None:
+    """The track of an object that moves as objects of this dataset do."""
+    return track(followed, slowest=min(SPEEDS), fastest=max(SPEEDS))
 
 
 def _pixels(video: Tensor) -> np.ndarray:

@@ -27,7 +27,7 @@ from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target
 from vcfe_datasets import shape_moving
 from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shape_moving import CLASSES, MARGIN, OPPOSITE, path
-from vcfe_datasets.shape_tracker import LEAST, measure, track
+from vcfe_datasets.shape_tracker import LEAST, Followed, follow, measure, track
 from vcfe_datasets.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 OBJECT_COLOURS = ("red", "green", "blue")
@@ -181,18 +181,18 @@ class ShapeShortcut(ShapeWorld):
 
         None where a thing is gone or does not move as one object would (see ``shape_tracker``).
         """
-        (thing, alone), (other, without) = _apart(sample, video)
-        return _direction(thing, alone, OBJECT_SPEEDS), _direction(other, without, DISTRACTOR_SPEEDS)
+        first, second = (followed for _, _, followed in _apart(sample, video))
+        return _direction(first, OBJECT_SPEEDS), _direction(second, DISTRACTOR_SPEEDS)
 
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
         """``<thing>_direction`` and what ``shape_tracker`` measures of ``object`` and ``distractor``, each followed by
         its own colour; None for all of a thing that is gone."""
         found: dict[str, AttributeValue] = {}
-        names = ("object", "distractor")
-        for name, direction, (thing, alone) in zip(
-            names, self.directions(sample, video), _apart(sample, video), strict=True
-        ):
-            measured = measure(alone, thing.background, thing.colour, SHAPES) or dict.fromkeys(("shape", *LEAST))
+        kinds = (("object", OBJECT_SPEEDS), ("distractor", DISTRACTOR_SPEEDS))
+        for (name, speeds), (thing, alone, followed) in zip(kinds, _apart(sample, video), strict=True):
+            direction = _direction(followed, speeds)
+            measured = measure(alone, followed, thing.background, thing.colour, SHAPES)
+            measured = measured or dict.fromkeys(("shape", *LEAST))
             found[f"{name}_direction"] = None if direction is None else CLASSES[direction]
             found.update({f"{name}_{part}": value for part, value in measured.items()})
         return None if all(value is None for value in found.values()) else found
@@ -233,23 +233,24 @@ def _class(goal: Goal) -> int:
     return goal.index
 
 
-def _apart(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene, np.ndarray]]:
-    """Object and distractor, each with the video ``[T, 3, H, W]`` (0–255) in which what looks more like the other is
-    wiped out."""
+def _apart(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene, np.ndarray, Followed]]:
+    """Object and distractor, each followed in the video ``[T, 3, H, W]`` (0–255) in which what looks more like the
+    other is wiped out."""
     content, pixels = Scene.of(sample), video.clamp(0, 1).numpy() * 255
     background = np.array(BACKGROUNDS[content.object.background], float)
     things = (content.object, content.distractor)
-    first, second = (_distance(pixels, background, np.array(COLOURS[thing.colour], float)) for thing in things)
-    return [
-        (thing, np.where(foreign[:, None], background[:, None, None], pixels))
-        for thing, foreign in zip(things, (second < first, first < second), strict=True)
-    ]
+    colours = [np.array(COLOURS[thing.colour], float) for thing in things]
+    first, second = (_distance(pixels, background, colour) for colour in colours)
+    found = []
+    for thing, colour, foreign in zip(things, colours, (second < first, first < second), strict=True):
+        alone = np.where(foreign[:, None], background[:, None, None], pixels)
+        found.append((thing, alone, follow(alone, background, colour)))
+    return found
 
 
-def _direction(thing: shape_moving.Scene, alone: np.ndarray, speeds: tuple[float, ...]) -> int | None:
-    """Direction of a thing in a video in which it is ``alone``."""
-    colours = np.array(BACKGROUNDS[thing.background], float), np.array(COLOURS[thing.colour], float)
-    found = track(alone, *colours, slowest=min(speeds), fastest=max(speeds))
+def _direction(followed: Followed, speeds: tuple[float, ...]) -> int | None:
+    """Direction of a thing of those speeds."""
+    found = track(followed, slowest=min(speeds), fastest=max(speeds))
     return None if found is None else found.direction
 
 

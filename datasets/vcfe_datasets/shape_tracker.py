@@ -52,42 +52,48 @@ class Track(interfaces.Track):
     direction: int
 
 
-def follow(video: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[interfaces.Track, np.ndarray]:
-    """Where the object of ``colour`` over ``background`` (RGB, 0–255) is in each frame of ``video [T, 3, H, W]``.
+@dataclass(frozen=True)
+class Followed:
+    """Where an object is in each frame; rows of frames without a solid object of its colour are NaN.
 
-    With it comes, for each frame, the area of what looks like the object away from it, ``[T]`` in pixels. Rows of
-    frames without a solid object of that colour are NaN.
+    Attributes:
+        stray: area of what looks like the object away from it, ``[T]`` in pixels.
+        side: of the frame, in pixels.
     """
+
+    track: interfaces.Track
+    stray: np.ndarray
+    side: int
+
+
+def follow(video: np.ndarray, background: np.ndarray, colour: np.ndarray) -> Followed:
+    """Follow the object of ``colour`` over ``background`` (RGB, 0–255) in ``video [T, 3, H, W]`` (0–255)."""
     contrast = colour - background
     offset = video - background[:, None, None]
     alpha = np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)
     tint = np.sqrt(((offset - alpha[:, None] * contrast[:, None, None]) ** 2).sum(1))
     halo = round(2 * video.shape[2] / 64)
     rows = np.array([_object(a, t, halo) for a, t in zip(alpha, tint, strict=True)])
-    return interfaces.Track(rows[:, :2], rows[:, 2], rows[:, 3:7]), rows[:, 7]
+    return Followed(interfaces.Track(rows[:, :2], rows[:, 2], rows[:, 3:7]), rows[:, 7], video.shape[-1])
 
 
-def track(
-    video: np.ndarray, background: np.ndarray, colour: np.ndarray, slowest: float, fastest: float
-) -> Track | None:
-    """Follow the object of ``colour`` over ``background`` (RGB, 0–255) in ``video [T, 3, H, W]`` (0–255).
+def track(found: Followed, slowest: float, fastest: float) -> Track | None:
+    """The track of an object that is there in every frame and moves as one object would, else None.
 
     ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one
-    clip. Returns None where there is no such object or it does not move as one object would.
+    clip.
     """
-    frames, _, height, _ = video.shape
-    pixel = height / 64
-    found, stray = follow(video, background, colour)
-    path, area, boxes = found.path, found.area, found.boxes
+    path, area, boxes = found.track.path, found.track.area, found.track.boxes
+    frames, pixel = len(path), found.side / 64
     if np.isnan(area).any():
         return None
-    if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (stray > STRAY * area[0]).any():
+    if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (found.stray > STRAY * area[0]).any():
         return None
 
     steps = np.diff(path, axis=0)
     if (np.hypot(*steps.T) > 2 * fastest * pixel / (frames - 1)).any():
         return None
-    direction = _direction(path, boxes, height, slowest * pixel / (frames - 1), pixel)
+    direction = _direction(path, boxes, found.side, slowest * pixel / (frames - 1), pixel)
     return None if direction is None else Track(path, area, boxes, direction)
 
 
@@ -106,14 +112,14 @@ def colours(video: np.ndarray, background: str, names: Sequence[str]) -> list[st
 
 
 def measure(
-    video: np.ndarray, background: str, colour: str, shapes: Sequence[str]
+    video: np.ndarray, followed: Followed, background: str, colour: str, shapes: Sequence[str]
 ) -> dict[str, str | float | None] | None:
-    """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object of ``colour`` in ``video`` (0–255).
+    """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object ``followed`` in ``video`` (0–255).
 
     Numbers are in units of ``LEAST``. The shape is the nearest of ``shapes``, None where it changes; the speed is None
     where the object is gone for a while. Returns None where no frame shows the object.
     """
-    found, _ = follow(video, np.array(RGB[background], float), np.array(RGB[colour], float))
+    found = followed.track
     seen = np.flatnonzero(~np.isnan(found.area))
     if not len(seen):
         return None

