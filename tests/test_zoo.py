@@ -22,7 +22,7 @@ def _bytes(path: Path) -> int:
 def test_sizes():
     for name in ("m_swin", "m_swin_r", "m_c3d", "scenes_c3d", "clean_swin", "shortcut_swin", "phantom_swin"):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
-    for name in ("wan_shape_moving", "wan_shape_shortcut"):
+    for name in ("wan_shape_moving", "wan_shape_shortcut", "wan_echo_phantom"):
         assert _bytes(ZOO / name) <= 15e6
 
 
@@ -79,7 +79,7 @@ def test_shortcut_swin_goes_by_the_distractor():
 @pytest.mark.slow
 def test_phantom_swin_reads_the_ejection_fraction():
     found = _measured("phantom_swin", "echo_phantom", 200, 1)
-    assert found["mae"] <= 1.5
+    assert found["mae"] <= 2
     assert found["r2"] >= 0.98
 
 
@@ -137,3 +137,18 @@ def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_obje
     assert card["reconstruction_error"] <= 0.01
     assert card["reconstruction_oracle"] >= 0.9
     assert card["coherent"] >= 0.8
+
+
+@pytest.mark.slow
+def test_the_generator_of_the_phantom_keeps_the_ejection_fraction():
+    card = evaluate_generator(
+        GENERATORS.build("wan_echo_phantom"),
+        TARGETS.build("phantom_swin"),
+        DATASETS.build("echo_phantom"),
+        limit=48,
+        steps=15,
+        noises=8,
+    )
+    assert card["reconstruction_shift_95"] <= 2
+    assert card["reconstruction_error"] <= 0.03
+    assert card["repeatable"]

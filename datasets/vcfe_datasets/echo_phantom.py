@@ -232,6 +232,7 @@ class EchoPhantom(Dataset):
     params: EchoPhantomParams
     values = VALUES
     target = "phantom_swin"
+    generator = "wan_echo_phantom"
 
     def __init__(self, params: EchoPhantomParams | None = None) -> None:
         super().__init__(params)

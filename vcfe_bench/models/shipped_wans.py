@@ -48,3 +48,9 @@ class WanShapeShortcut(_ShippedWan):
     """The Wan of Shape-Moving, trained further on Shape-Shortcut where the two motions are independent."""
 
     folder = "wan_shape_shortcut"
+
+
+class WanEchoPhantom(_ShippedWan):
+    """The Wan of Shape-Moving, trained further on the echo phantom."""
+
+    folder = "wan_echo_phantom"

@@ -29,6 +29,9 @@ from vcfe_bench.training import loop
 from vcfe_bench.training.inflation import imagenet, inflate
 from vcfe_bench.weights import WeightsUnavailable
 
+ROUND_TRIP = 10.0
+"""Weight of the difference between a regressor's answers for a clip and for its reconstruction, beside its errors."""
+
 
 @validated(frozen=True, config={"extra": "forbid"})
 class TargetRecipe:
@@ -146,7 +149,7 @@ def train(
             return F.cross_entropy(output, labels)
         error = F.mse_loss(output[:, 0], labels)
         if generator:
-            error = error + F.mse_loss(*output[:, 0].chunk(2))
+            error = error + ROUND_TRIP * F.mse_loss(*output[:, 0].chunk(2))
         return error / (0.5 * (values.high - values.low)) ** 2
 
     best = loop.run(
