@@ -104,7 +104,7 @@ def test_a_regressor_learns_values_in_their_unit(tmp_path):
 def test_a_regressor_learns_not_to_see_a_generators_round_trip(model, tmp_path):
     model.save(tmp_path / "wan")
     spec = f"wan[path={tmp_path / 'wan'},dtype=float32,device=cpu]"
-    recipe = TargetRecipe(steps=40, batch=8)
+    recipe = TargetRecipe(steps=90, batch=8)
     plain, blind = (
         target.train(_Places(), tmp_path / f"{len(generator)}", replace(recipe, generator=generator), _quiet)
         for generator in ("", spec)
