@@ -93,16 +93,14 @@ def test_the_explainer_of_scenes_c3d_finds_more_than_the_baselines(tmp_path: Pat
     assert concept["tubes"] >= max(concept["tubes_random"], concept["tubes_center"]) + 0.1
 
 
+def _made(generator: str, target: str, dataset: str, limit: int, noises: int) -> dict[str, Any]:
+    built = GENERATORS.build(generator), TARGETS.build(target), DATASETS.build(dataset)
+    return evaluate_generator(*built, limit=limit, steps=15, noises=noises)
+
+
 @pytest.fixture(scope="module")
 def generator_card():
-    return evaluate_generator(
-        GENERATORS.build("wan_shape_moving"),
-        TARGETS.build("m_swin"),
-        DATASETS.build("shape_moving"),
-        limit=96,
-        steps=15,
-        noises=64,
-    )
+    return _made("wan_shape_moving", "m_swin", "shape_moving", limit=96, noises=64)
 
 
 @pytest.mark.slow
@@ -126,14 +124,7 @@ def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
 
 @pytest.mark.slow
 def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_objects():
-    card = evaluate_generator(
-        GENERATORS.build("wan_shape_shortcut"),
-        TARGETS.build("clean_swin"),
-        DATASETS.build("shape_shortcut"),
-        limit=24,
-        steps=15,
-        noises=8,
-    )
+    card = _made("wan_shape_shortcut", "clean_swin", "shape_shortcut", limit=24, noises=8)
     assert card["reconstruction_error"] <= 0.01
     assert card["reconstruction_oracle"] >= 0.9
     assert card["coherent"] >= 0.8
@@ -141,14 +132,7 @@ def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_obje
 
 @pytest.mark.slow
 def test_the_generator_of_the_phantom_keeps_the_ejection_fraction():
-    card = evaluate_generator(
-        GENERATORS.build("wan_echo_phantom"),
-        TARGETS.build("phantom_swin"),
-        DATASETS.build("echo_phantom"),
-        limit=48,
-        steps=15,
-        noises=8,
-    )
+    card = _made("wan_echo_phantom", "phantom_swin", "echo_phantom", limit=48, noises=8)
     assert card["reconstruction_shift_95"] <= 2
     assert card["reconstruction_error"] <= 0.03
     assert card["repeatable"]

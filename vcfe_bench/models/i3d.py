@@ -53,7 +53,7 @@ class Unit(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """By oneDNN on a CPU: torch leaves the small planes of a single clip to matrix products, half as slow again."""
+        """By oneDNN on a CPU: torch leaves the small planes of a single clip to matrix products, half as long again."""
         padding = [0, 0, 0]
         if self.stride == (1, 1, 1):
             padding = [(k - 1) // 2 for k in self.kernel]
