@@ -22,7 +22,7 @@ What the paper leaves open is settled thus:
 - *When to begin anew.* Some starts lead nowhere, and a long search from one of them ends outside what the generator
   knows: of 11 test videos of Shape-Moving that needed more than 20 iterations from one start, the object moved as asked
   in one only, of 21 quicker ones in 19. After ``patience`` moves in a row that did not meet the goal, z_T is drawn anew
-  and its moments are forgotten; n stays, and stage 1 is not repeated.
+  and its moments are forgotten; stage 1 is made again, so that the new start knows the original too, and n stays.
 """
 
 from __future__ import annotations
@@ -164,6 +164,8 @@ class BTTF(Method):
         schedule = p.schedule()
         total = sum(share for _, share in schedule)
         traces: list[dict[str, list[float]]] = [defaultdict(list) for _ in queries]
+        restarts = len(queries) * (total // p.patience) if p.patience else 0
+        most = (1 + restarts) * inversions + total + len(schedule)
         ticks = itertools.count(1)
 
         def iterate(n: int, objective: Callable[[Tensor], dict[str, Tensor]], at_work: Sequence[int]) -> list[int]:
@@ -182,7 +184,7 @@ class BTTF(Method):
                     traces[i][name].append(values_now[i].item())
                 traces[i]["noise_norm"].append(noises.each[i].norm().item())
                 traces[i]["n"].append(n)
-            context.report(Progress(next(ticks), inversions + total + len(schedule), float(values.mean())))
+            context.report(Progress(next(ticks), most, float(values.mean())))
             return moving
 
         def inversion_loss(z_0: Tensor) -> dict[str, Tensor]:
@@ -196,8 +198,11 @@ class BTTF(Method):
             loss = goal_loss + p.style_weight * style if p.style else goal_loss  # equation 2
             return {"loss": loss, "goal_loss": goal_loss, "loss_style": style}
 
-        for _ in range(inversions):  # stage 1
-            iterate(1, inversion_loss, everyone)
+        def invert(which: Sequence[int]) -> None:
+            for _ in range(inversions):
+                iterate(1, inversion_loss, which)
+
+        invert(everyone)  # stage 1
         left, in_vain = [total] * len(queries), [0] * len(queries)
         for n, share in schedule:  # stage 2
             until = [0 if n == p.steps else max(mine - share, 0) for mine in left]
@@ -210,17 +215,18 @@ class BTTF(Method):
                     left[i] -= 1
                     if in_vain[i] == p.patience and left[i]:
                         noises.restart(i, start(i))
+                        invert([i])
                         in_vain[i] = 0
                 at_work = [i for i in moved if left[i] > until[i]]
 
         with torch.no_grad():
             results = generator.decode(denoise(generator, noises.stacked(), condition, p.steps)).cpu()  # line 29
         return [
-            Explanation(video, dict(trace), evaluations=_cost(trace["n"], inversions, p.steps))
+            Explanation(video, dict(trace), evaluations=_cost(trace, p.steps))
             for video, trace in zip(results, traces, strict=True)
         ]
 
 
-def _cost(levels: Sequence[float], inversions: int, steps: int) -> dict[str, int]:
-    """Network calls of one video that took ``levels`` denoising steps, each seen twice, and ``steps`` at the end."""
-    return {"generator": int(2 * sum(levels)) + steps, "target": len(levels) - inversions}
+def _cost(trace: Mapping[str, Sequence[float]], steps: int) -> dict[str, int]:
+    """Network calls of one video: each denoising step of an iteration is seen twice, and ``steps`` more at the end."""
+    return {"generator": int(2 * sum(trace["n"])) + steps, "target": sum(not math.isnan(x) for x in trace["goal_loss"])}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from vcfe_toys.methods import Half
 
 from tests.harness.test_cli import call
 from vcfe_bench import weights
+from vcfe_bench.models.wan import Wan, WanParams
+from vcfe_bench.training import transformer, vae
+from vcfe_bench.training.transformer import TransformerRecipe
+from vcfe_bench.training.vae import VAERecipe
 
 
 @pytest.mark.parametrize(
@@ -63,3 +68,18 @@ def test_c3d_resnet_writes_weights_that_its_target_reads(tmp_path: Path, monkeyp
     arguments = ["toy_lights", "--steps", "2", "--fc", "2", "--out", str(out), "--checkpoints", folder]
     assert call(monkeypatch, "train", "c3d_resnet", *arguments) == 0
     assert C3DResNetTarget(FiledParams(str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)
+
+
+def test_a_small_wan_in_few_steps_and_its_checkpoints_are_of_one_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vae, "VAERecipe", partial(VAERecipe, channels=8, latent_channels=4))
+    small = {"heads": 2, "head_width": 12, "layers": 1, "feed_forward": 32, "text_width": 8}
+    monkeypatch.setattr(transformer, "TransformerRecipe", partial(TransformerRecipe, **small))
+    arguments = ["--steps", "2", "--out", "wan"]
+    assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32]", *arguments) == 0
+    assert "step 2/2" in capsys.readouterr().out
+    assert Wan(WanParams(path="wan", dtype="float32")).latent_shape((9, 32, 32)) == (4, 3, 4, 4)
+    assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32,look=other]", *arguments) == 2
+    assert "is of another training" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -165,6 +166,18 @@ def test_a_start_in_vain_is_drawn_anew_and_its_moments_are_forgotten(context):
         assert explanation.trace["loss"][:2] == other.trace["loss"][:2]
         assert explanation.trace["loss"][2] != other.trace["loss"][2]
         assert explanation.trace["loss"][2:4] == pytest.approx(second.trace["loss"], rel=1e-4)
+
+
+def test_a_new_start_is_inverted_like_the_first(context):
+    short = {"steps": 1, "enough": 0, "rate": 0.3, "inversion_iterations": 3}
+    results = BTTF(BTTFParams(**short, iterations=3, patience=2)).run(_queries(), context)
+    from_second = BTTF(BTTFParams(**short, iterations=1, patience=0)).run(
+        [_SecondDraw(query.sample, query.goal, query.seed) for query in _queries()], context
+    )
+    for explanation, second in zip(results, from_second, strict=True):
+        assert np.isnan(explanation.trace["goal_loss"]).tolist() == [True] * 3 + [False] * 2 + [True] * 3 + [False]
+        assert explanation.trace["loss"][5:] == pytest.approx(second.trace["loss"], rel=1e-4)
+        assert explanation.evaluations["target"] == 3
 
 
 def test_the_last_iteration_is_not_spent_on_a_new_start(context):

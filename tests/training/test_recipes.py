@@ -269,6 +269,15 @@ def test_short_videos_and_few_of_them_are_enough(tmp_path):
     assert torch.load(file)["latent"].shape == (3, 4, 3, 4, 4)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 11, 3300, 6600])
+def test_phases_keep_their_shares(steps):
+    phases = VAERecipe().of(steps).phases
+    assert sum(length for length, _, _ in phases) == steps
+    assert [rest for _, *rest in phases] == [[16, 1], [8, 9], [6, 17]]
+    shares = [length / steps for length, _, _ in phases]
+    assert shares == pytest.approx([1200 / 3300, 1800 / 3300, 300 / 3300], abs=1 / steps)
+
+
 @pytest.mark.parametrize(
     ("shape", "message"), [({"frames": 10, "size": 32}, "4k\\+1 frames"), ({"frames": 9, "size": 36}, "multiples of 8")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +95,10 @@ def generator(
     checkpoints: Folder = Path("checkpoints"),
     base: Annotated[str, Option(help="Spec of a generator to go on from instead of training one from scratch.")] = "",
     lora: Annotated[bool, Option("--lora", help="Adapt the base by low-rank adapters.")] = False,
-    steps: Annotated[int, Option(help="Number of updates of an adapter.", min=1)] = 2000,
+    steps: Annotated[
+        int | None,
+        Option(help="Number of updates, of a small Wan for each of its networks; by default the recipe's.", min=1),
+    ] = None,
     rank: Annotated[int, Option(help="Rank of an adapter.", min=1)] = 32,
     batch: Annotated[int, Option(help="Clips per update of an adapter.", min=1)] = 4,
     rate: Annotated[float, Option(help="Learning rate of an adapter.")] = 1e-4,
@@ -112,22 +116,18 @@ def generator(
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
 
-        _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps, batch, rate, network))
+        adapter = LoRARecipe(rank=rank, batch=batch, rate=rate, network=network)
+        _adapt(data, base, out, checkpoints, replace(adapter, steps=steps) if steps else adapter)
         return
-    from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
-
     from vcfe_bench.training import transformer, vae
 
     start = _small_wan(base) if base else None
-    finished = checkpoints / "vae"
-    if finished.exists():
-        autoencoder = AutoencoderKLWan.from_pretrained(finished).eval().requires_grad_(False)
-    else:
-        recipe = vae.CONTINUED if start else vae.VAERecipe()
-        autoencoder = vae.train(data, checkpoints, recipe, start=start.vae if start else None)
-        autoencoder.save_pretrained(finished)
-    schedule = transformer.CONTINUED if start else transformer.TransformerRecipe()
-    transformer.train(data, autoencoder, checkpoints, schedule, start=start).save(out)
+    first = vae.CONTINUED if start else vae.VAERecipe()
+    second = transformer.CONTINUED if start else transformer.TransformerRecipe()
+    if steps:
+        first, second = first.of(steps), second.of(steps)
+    autoencoder = vae.train(data, checkpoints, first, start=start.vae if start else None)
+    transformer.train(data, autoencoder, checkpoints, second, start=start).save(out)
     print(f"wrote {out}")
 
 

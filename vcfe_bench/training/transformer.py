@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,10 @@ class TransformerRecipe:
     deviation: float = 1.2
     blind: float = 0.05
     seed: int = 0
+
+    def of(self, steps: int) -> TransformerRecipe:
+        """The same in ``steps`` updates, and no more clips than they take."""
+        return replace(self, steps=steps, pool=min(self.pool, steps * self.batch))
 
 
 CONTINUED = TransformerRecipe(steps=2500)

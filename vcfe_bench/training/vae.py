@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,14 @@ class VAERecipe:
     noise: float = 0.05
     shrink: float = 1e-4
     seed: int = 0
+
+    def of(self, steps: int) -> VAERecipe:
+        """The same in ``steps`` updates, shared by the phases as here."""
+        ends = np.cumsum([0] + [length for length, _, _ in self.phases])
+        ends = np.round(ends * steps / ends[-1]).astype(int)
+        lengths = np.diff(ends).tolist()
+        phases = tuple((n, batch, frames) for n, (_, batch, frames) in zip(lengths, self.phases, strict=True))
+        return replace(self, phases=phases)
 
 
 CONTINUED = VAERecipe(phases=((1000, 8, 9), (1000, 4, 17)), coarse=4.0)
