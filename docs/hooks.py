@@ -37,9 +37,10 @@ BOARDS = Path(__file__).parents[1] / "leaderboards"
 STUDIES = BOARDS / "validation"
 SURE = 0.95
 """AUROC from which a metric tells a fake."""
-INTERVALS = ("FR", "semantic_FR", "MAE", "RMSE", "R2", "negative_class@3(n=3)", "positive_drop", "concept@3")
+VALIDITY = ("FR", "semantic_FR", "MAE", "RMSE", "R2", "negative_class@3(n=3)", "positive_drop", "concept@3")
+CHANGED = ("cause_changed", "shortcut_changed")
 DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
-"""Metrics of a committed leaderboard that pages show where it has them; the first with their interval."""
+"""Metrics of a committed leaderboard that pages show where it has them, all but the distances with their interval."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 """Bounds of a number in a JSON schema."""
@@ -138,7 +139,7 @@ def validation(dataset: str) -> str:
 def board(name: str) -> str:
     """The rows of a committed leaderboard that are not empty, with the metrics that pages show."""
     table = pd.read_csv(BOARDS / f"{name}.csv").query("n > 0").dropna(axis="columns", how="all")
-    rates, distances = ([metric for metric in chosen if metric in table] for chosen in (INTERVALS, DISTANCES))
+    rates, distances = ([metric for metric in chosen if metric in table] for chosen in (VALIDITY + CHANGED, DISTANCES))
 
     def rate(row: Any, metric: str) -> str:
         return f"{row[metric]:.2f} [{row[f'{metric}_low']:.2f}, {row[f'{metric}_high']:.2f}]"
