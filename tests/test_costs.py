@@ -41,8 +41,9 @@ def test_bttf_is_counted_to_its_last_iteration(setup, mode):
     params = BTTFParams(steps=3, iterations=6, kc_mode=mode, inversion_iterations=2)
     method = BTTF(params)
     tally = _rehearse(method, setup)
-    steps = sum(n * iterations for n, iterations in params.schedule()) + 2
     iterations = sum(iterations for _, iterations in params.schedule())
+    starts = 1 + (iterations - 1) // params.patience
+    steps = sum(n * iterations for n, iterations in params.schedule()) + 2 * starts
     assert _per_video(tally, "velocity", method.width) == (2 * steps + 3, steps)
     assert _per_video(tally, "target", method.width) == (iterations, iterations)
     assert _per_video(tally, "decode", method.width) == (iterations + 1, iterations)

@@ -164,7 +164,7 @@ class BTTF(Method):
         schedule = p.schedule()
         total = sum(share for _, share in schedule)
         traces: list[dict[str, list[float]]] = [defaultdict(list) for _ in queries]
-        restarts = len(queries) * (total // p.patience) if p.patience else 0
+        restarts = len(queries) * (total // p.patience) if p.patience else 0  # at most, each by itself
         most = (1 + restarts) * inversions + total + len(schedule)
         ticks = itertools.count(1)
 
@@ -213,10 +213,12 @@ class BTTF(Method):
                     in_vain[i] = in_vain[i] + 1 if i in moved else 0
                 for i in moved:
                     left[i] -= 1
-                    if in_vain[i] == p.patience and left[i]:
-                        noises.restart(i, start(i))
-                        invert([i])
-                        in_vain[i] = 0
+                anew = [i for i in moved if in_vain[i] == p.patience and left[i]]
+                for i in anew:
+                    noises.restart(i, start(i))
+                    in_vain[i] = 0
+                if anew:
+                    invert(anew)
                 at_work = [i for i in moved if left[i] > until[i]]
 
         with torch.no_grad():
