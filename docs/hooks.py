@@ -37,8 +37,11 @@ BOARDS = Path(__file__).parents[1] / "leaderboards"
 STUDIES = BOARDS / "validation"
 SURE = 0.95
 """AUROC from which a metric tells a fake."""
-VALIDITY = ("FR", "semantic_FR", "MAE", "RMSE", "R2", "negative_class@3(n=3)", "positive_drop", "concept@3")
-CHANGED = ("cause_changed", "shortcut_changed")
+INTERVALS = (
+    *("FR", "semantic_FR", "cause_changed", "shortcut_changed"),
+    *("MAE", "RMSE", "R2"),
+    *("negative_class@3(n=3)", "positive_drop", "concept@3"),
+)
 DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
 """Metrics of a committed leaderboard that pages show where it has them, all but the distances with their interval."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
@@ -139,7 +142,7 @@ def validation(dataset: str) -> str:
 def board(name: str) -> str:
     """The rows of a committed leaderboard that are not empty, with the metrics that pages show."""
     table = pd.read_csv(BOARDS / f"{name}.csv").query("n > 0").dropna(axis="columns", how="all")
-    rates, distances = ([metric for metric in chosen if metric in table] for chosen in (VALIDITY + CHANGED, DISTANCES))
+    rates, distances = ([metric for metric in chosen if metric in table] for chosen in (INTERVALS, DISTANCES))
 
     def rate(row: Any, metric: str) -> str:
         return f"{row[metric]:.2f} [{row[f'{metric}_low']:.2f}, {row[f'{metric}_high']:.2f}]"

@@ -82,4 +82,4 @@ def test_a_small_wan_in_few_steps_and_its_checkpoints_are_of_one_dataset(
     assert "step 2/2" in capsys.readouterr().out
     assert Wan(WanParams(path="wan", dtype="float32")).latent_shape((9, 32, 32)) == (4, 3, 4, 4)
     assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32,look=other]", *arguments) == 2
-    assert "is of another training" in capsys.readouterr().err
+    assert "vae.pt is of another training" in capsys.readouterr().err

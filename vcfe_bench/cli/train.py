@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,8 +115,7 @@ def generator(
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
 
-        adapter = LoRARecipe(rank=rank, batch=batch, rate=rate, network=network)
-        _adapt(data, base, out, checkpoints, replace(adapter, steps=steps) if steps else adapter)
+        _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps or LoRARecipe.steps, batch, rate, network))
         return
     from vcfe_bench.training import transformer, vae
 
