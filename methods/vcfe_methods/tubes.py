@@ -11,8 +11,9 @@ target to measure them (section 4.1). What the paper leaves open is settled thus
   subtracted is the mean too; a fixed colour would be as new to some videos as an object is.
 - *How many pairs.* One by default: the paper gives no k and judges each pair by itself, and a video with one tube
   masked does just that. With more, all of them are masked in one video.
-- *Random attribute.* ``tubes_random`` keeps the tubes of ``tubes`` and draws the names, the chance level of the concept
-  accuracy. ``tubes_center``, the paper's baseline, has the centre of all frames, 32 of 112 pixels wide, and draws too.
+- *Random attribute.* ``tubes_random`` draws the names and shows the best tube of each, so it tells what the choice of the
+  attribute is worth; its concept accuracy is that of chance. ``tubes_center``, the paper's baseline, has the centre of
+  all frames, 32 of 112 pixels wide, and draws too.
 
 Artefacts, for k pairs of a video of T frames: ``tube_attributes`` ``[k]``, names; ``tube_boxes`` ``[k, T, 4]``, left,
 top, right, bottom in pixels, NaN where the tube is not; ``tube_scores`` ``[k]``, Δm[R] (NaN where there is none);
@@ -25,7 +26,7 @@ import hashlib
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,9 @@ def masked(video: Tensor, tubes: Sequence[Tube]) -> Tensor:
     return torch.where(mask[:, None], video.mean(dim=(0, 2, 3), keepdim=True), video)
 
 
-def drawn(query: Query, dataset: Dataset, count: int) -> list[str]:
-    """``count`` different attributes, drawn with the query's seed; all in random order if there are no more."""
-    order = torch.randperm(len(dataset.attributes), generator=query.generator("attributes"))
-    return [dataset.attributes[int(i)] for i in order[:count]]
+def drawn(query: Query, attributes: int, count: int) -> Tensor:
+    """``count`` different ones of so many attributes, drawn with the query's seed; all of them if there are no more."""
+    return torch.randperm(attributes, generator=query.generator("attributes"))[:count]
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -169,7 +169,7 @@ class Tubes(TubeMethod):
         scales = [scale[0] for scale in features.scales]
         positive = int(features.output.argmax())  # c_pos = argmax p(c|x)
         values, m = explainer.evidence(scales, positive, negative)
-        best = values.topk(min(self.params.pairs, len(values))).indices  # equation 9
+        best = self.named(values, query)
         height, width = video.shape[2:]
         tubes = [
             Tube(dataset.attributes[s], regions(path, scales, features.steps, (height, width)), float(values[s]))
@@ -177,19 +177,20 @@ class Tubes(TubeMethod):
         ]
         return positive, tubes
 
+    def named(self, values: Tensor, query: Query) -> Tensor:
+        """The k attributes of an explanation, given how much the best tube of each one shows, Δm[R] ``[S]``."""
+        return values.topk(min(self.params.pairs, len(values))).indices  # equation 9
+
     def _path(self, dataset: Dataset, target: Target) -> Path:
         pair = "-".join(re.sub(r"[^\w.=]+", "-", spec).strip("-") for spec in (dataset.spec, target.spec))
         return Path(self.params.explainer or weights.ZOO / f"tubes-{pair}.safetensors")
 
 
 class TubesRandom(Tubes):
-    """The tubes of ``tubes`` with attributes drawn at random."""
+    """Attributes drawn at random, each with its best tube."""
 
-    @torch.no_grad()
-    def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
-        positive, tubes = super().find(query, negative, context)
-        names = drawn(query, context.dataset, len(tubes))
-        return positive, [replace(tube, attribute=name) for tube, name in zip(tubes, names, strict=True)]
+    def named(self, values: Tensor, query: Query) -> Tensor:
+        return drawn(query, len(values), self.params.pairs)
 
 
 class TubesCentre(TubeMethod):
@@ -203,5 +204,6 @@ class TubesCentre(TubeMethod):
         middle, reach = np.array([width, height]) / 2, CENTRE / 2 * np.array([width, height])
         boxes = np.tile([*(middle - reach), *(middle + reach)], (frames, 1))
         positive = int(context.target(query.sample.video[None]).argmax())
-        names = drawn(query, context.dataset, self.params.pairs)
-        return positive, [Tube(name, boxes, float("nan")) for name in names]
+        attributes = context.dataset.attributes
+        names = drawn(query, len(attributes), self.params.pairs).tolist()
+        return positive, [Tube(attributes[s], boxes, float("nan")) for s in names]
