@@ -11,9 +11,9 @@ target to measure them (section 4.1). What the paper leaves open is settled thus
   subtracted is the mean too; a fixed colour would be as new to some videos as an object is.
 - *How many pairs.* One by default: the paper gives no k and judges each pair by itself, and a video with one tube
   masked does just that. With more, all of them are masked in one video.
-- *Random attribute.* ``tubes_random`` draws the names and shows the best tube of each, so it tells what the choice of the
-  attribute is worth; its concept accuracy is that of chance. ``tubes_center``, the paper's baseline, has the centre of
-  all frames, 32 of 112 pixels wide, and draws too.
+- *Random attribute.* ``tubes_random`` draws the names and shows the best tube of each: what is choosing the attribute
+  worth? Its concept accuracy is that of chance. ``tubes_center``, the paper's baseline, has the centre of all frames,
+  32 of 112 pixels wide, and draws too.
 
 Artefacts, for k pairs of a video of T frames: ``tube_attributes`` ``[k]``, names; ``tube_boxes`` ``[k, T, 4]``, left,
 top, right, bottom in pixels, NaN where the tube is not; ``tube_scores`` ``[k]``, Δm[R] (NaN where there is none);
