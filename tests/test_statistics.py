@@ -114,8 +114,21 @@ def test_all_or_none_does_not_mean_always_or_never(flipped, low, high):
 def test_a_mixed_rate_is_bootstrapped():
     values = [1.0, 0.0, 1.0, 1.0, math.nan]
     assert rate_interval(values) == mean_interval(values)
-    with pytest.raises(ValueError, match="zeros and ones"):
-        rate_interval([0.5])
+
+
+def test_a_rate_may_be_of_shares():
+    shares = [0.5, 1.0, 0.0, 0.5]
+    assert rate_interval(shares) == mean_interval(shares)
+    for outside in (1.5, -0.5):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            rate_interval([outside])
+
+
+def test_equal_shares_do_not_show_that_the_rate_is_theirs():
+    halves = rate_interval([0.5] * 10)
+    assert (halves.low, halves.high) == pytest.approx((0.1871, 0.8129), abs=1e-4)  # five of ten
+    thirds = rate_interval([1 / 3] * 10)
+    assert (thirds.low, thirds.high) == pytest.approx((0.0667, 0.7376), abs=1e-4)  # three of ten, four of ten
 
 
 def test_a_distance_has_the_jackknife_interval_of_its_linear_case():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -77,25 +77,27 @@ def mean_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
 
 
 def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
-    """As ``mean_interval``, for values that are 0 or 1.
+    """As ``mean_interval``, for values that are 0 or 1, or shares between.
 
     A sample of nothing but ones does not show that the rate is one, and a bootstrap cannot see what the sample does not
-    hold. There the exact binomial (Clopper-Pearson) interval of the clusters takes its place: sixteen of sixteen give
-    [0.79, 1].
+    hold. Where all values are equal, the exact binomial (Clopper-Pearson) interval of the clusters takes its place:
+    sixteen of sixteen give [0.79, 1]. Shares vary less than zeros and ones of their mean, so theirs is wide enough.
 
     Raises:
-        ValueError: a value is neither 0, 1 nor NaN.
+        ValueError: a value is neither in [0, 1] nor NaN.
     """
     kept, _ = _finite(values, clusters)
-    if not np.isin(kept, (0.0, 1.0)).all():
-        raise ValueError("a rate is a mean of zeros and ones")
+    if ((kept < 0) | (kept > 1)).any():
+        raise ValueError("a rate is a mean of values between 0 and 1")
     estimate = mean_interval(values, clusters, seed)
     if not len(kept) or np.ptp(kept) > 0:
         return estimate
-    exact = stats.binomtest(int(kept[0]) * estimate.clusters, estimate.clusters).proportion_ci(LEVEL, method="exact")
-    return Estimate(
-        estimate.value, float(exact.low), float(exact.high), estimate.n, estimate.missing, estimate.clusters
+    successes = float(kept[0]) * estimate.clusters
+    fewer, more = (
+        stats.binomtest(count, estimate.clusters).proportion_ci(LEVEL, method="exact")
+        for count in (math.floor(successes), math.ceil(successes))
     )
+    return replace(estimate, low=float(fewer.low), high=float(more.high))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from tests.metrics.conftest import Silent
 from tests.metrics.targets import Bright, Trend
+from vcfe_bench import runner
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.metrics.transfer import TransferFlipRate, TransferParams
+from vcfe_bench.request import Request
 
 YES = torch.tensor([-5.0, 5.0])
 BLACK = torch.zeros(5, 3, 32, 32)
@@ -54,3 +58,12 @@ def test_the_targets_are_those_named_or_those_of_the_dataset(silent):
     named = TransferFlipRate(TransferParams(targets=("third",)))
     assert named.unavailable(silent) is None
     assert named.other_targets(Known()) == ("third",)
+
+
+def test_a_table_holds_the_share_where_one_of_two_networks_follows(tmp_path: Path):
+    request = Request(("pgd[epsilon=60]",), "shape_moving", target="m_swin_r", limit=2)
+    board = pd.read_csv(runner.run(request, tmp_path / "run", ("fr", "transfer_fr")) / "leaderboard.csv")
+    row = board.set_index("method").loc["pgd[epsilon=60.0]"]
+    assert row["FR"] == 1
+    assert row["transfer_FR"] == 0.5
+    assert row["transfer_FR_low"] < 0.2
