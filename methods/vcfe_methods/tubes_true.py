@@ -1,9 +1,8 @@
 """What the truth gives in place of counterfactual tubes: the annotated boxes of an attribute that makes the class.
 
-How far can any tube of the frozen target's evidence get in the measures of ``vcfe_bench.metrics.tubes``? Here the
-attribute is one of those that c_pos has and c_neg has not, and the tube is the box of an object with it, frame by
-frame. Of several such pairs k are drawn; where the video has none, because the target is wrong about its class, of all
-pairs in it.
+What does a right answer get in the measures of ``vcfe_bench.metrics.tubes``? Here the attribute is one of those that
+c_pos has and c_neg has not, and the tube is the box of an object with it, frame by frame. Of several such pairs k are
+drawn; where the video has none, because the target is wrong about its class, of all pairs in it.
 """
 
 from __future__ import annotations
