@@ -309,7 +309,7 @@ def _score_samples(
         values, errors, curves = {}, {}, store.arrays(CURVES, line["id"]) or {}
         for metric in due:
             try:
-                values[metric.card.name] = float(metric.score(case))
+                values[metric.card.name] = _on_card(metric.card, metric.score(case))
                 curves |= metric.curves(case)
             except Exception as error:
                 values[metric.card.name] = float("nan")
@@ -322,6 +322,19 @@ def _score_samples(
     for count, scores in enumerate(parallel.execute(scored, work), 1):
         store.append("score", **scores)
         observer.scored(count, len(work), "videos compared")
+
+
+def _on_card(card: Card, value: float) -> float:
+    """The value without what rounding carried it beyond the card's range.
+
+    Raises:
+        ValueError: it lies outside by more.
+    """
+    low, high = card.range
+    inside = float(np.clip(value, low, high))
+    if not np.isclose(value, inside, atol=1e-6, equal_nan=True):
+        raise ValueError(f"{value:g} is outside the range on the card, {low:g} to {high:g}")
+    return inside
 
 
 def _add_problems(cards: list[Line], store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from vcfe_toys.dataset import Lights
+from vcfe_toys.metrics import Flip
 
 from tests.harness.toys import METRICS, ask, run
 from vcfe_bench import runner
@@ -71,6 +73,18 @@ def test_a_metric_that_breaks_down_on_a_video_says_so(scored: Path) -> None:
     assert card["problems"] == "failed on 4 videos: ValueError: too dark"
     (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "missing(net)"]
     assert card["unavailable"] == "net.safetensors is missing"
+
+
+def test_a_score_beyond_the_range_on_the_card_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"light-0": 1.5, "light-1": 1 + 1e-9}
+    monkeypatch.setattr(Flip, "score", lambda self, case: values.get(case.sample.id, 0.0))
+    run(tmp_path / "run", "toy_push", limit=4)
+    push = pd.read_parquet(tmp_path / "run" / "records.parquet").query("method == 'toy_push'").set_index("sample")
+    assert math.isnan(push.loc["light-0", "toy_FR"])
+    assert push.loc["light-1", "toy_FR"] == 1
+    assert pd.read_csv(tmp_path / "run" / "leaderboard.csv").set_index("method").loc["toy_push", "toy_FR_n"] == 3
+    (card,) = [card for card in Store(tmp_path / "run").json("metrics.json") if card["name"] == "toy_FR"]
+    assert card["problems"].endswith("ValueError: 1.5 is outside the range on the card, 0 to 1")
 
 
 def test_rescoring_gives_the_same_and_can_add_a_metric(copy: Path) -> None:
