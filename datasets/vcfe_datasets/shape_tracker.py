@@ -117,18 +117,18 @@ def measure(
     """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object ``followed`` in ``video`` (0–255).
 
     Numbers are in units of ``LEAST``. The shape is the nearest of ``shapes``, None where it changes; the speed is None
-    where the object is gone for a while. Returns None where no frame shows the object.
+    where the object is gone for a while, and the size is that of the shape that is seen first. Returns None where no
+    frame shows the object.
     """
     found = followed.track
     seen = np.flatnonzero(~np.isnan(found.area))
     if not len(seen):
         return None
     unit = 64 / video.shape[-1]
-    looks = {
+    shape, *later = (
         _shape(video[i], background, colour, found.path[i] * unit, found.area[i] * unit**2, shapes)
         for i in (seen[0], seen[len(seen) // 2], seen[-1])
-    }
-    shape = looks.pop()
+    )
     steps = np.linalg.norm(np.diff(found.path, axis=0), axis=1)
     moving = steps[~(steps < np.quantile(steps, FASTER) / 2)]
     measured = {
@@ -138,7 +138,7 @@ def measure(
         "y": found.path[seen[0], 1] * unit,
     }
     return {
-        "shape": None if looks else shape,
+        "shape": shape if later == [shape] * 2 else None,
         **{name: None if np.isnan(value) else float(value / LEAST[name]) for name, value in measured.items()},
     }
 

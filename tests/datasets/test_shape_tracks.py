@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tests.datasets.shape_faults import vanishes
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
+from vcfe_datasets.shape_drawing import SHAPES
 from vcfe_datasets.shape_moving import CLASSES, COUNT, Scene, ShapeMoving, ShapeMovingParams, path, scene
 from vcfe_datasets.shape_scenes import ShapeScenes
 from vcfe_datasets.shape_shortcut import ShapeShortcut
@@ -134,6 +137,19 @@ def test_faults_lose_what_they_break(fault, lost):
         found = dataset.attributes_of(sample, dataset.faulty_edit(sample, ClassGoal(3 - index), fault))
         assert {name for name, value in found.items() if value is None} >= lost
         assert found["shape"] == before["shape"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_object_of_two_shapes_has_none_and_the_size_of_the_first(dataset, shape):
+    content = replace(scene(3), shape=shape)
+    video = dataset.pixels(content, 0)
+    for other in set(SHAPES) - {shape}:
+        mixed = video.copy()
+        mixed[-2:] = dataset.pixels(replace(content, shape=other), 0)[-2:]
+        mixed = torch.from_numpy(mixed).float() / 255
+        found = dataset.attributes_of(Sample("x", mixed, 0, 16.0, vars(content)), mixed)
+        assert found["shape"] is None
+        assert found["size"] * LEAST["size"] == pytest.approx(content.size, abs=LEAST["size"] / 2)
 
 
 def test_nothing_to_see_has_no_attributes():

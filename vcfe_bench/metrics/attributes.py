@@ -70,6 +70,7 @@ class AttributesChanged(_AttributeMetric):
         failure_modes="0 for adversarial noise, which changes nothing that can be measured: as much as the row of "
         "true_edit is right, not as little as possible. Over flipped videos only. A lost object has lost all of its "
         "attributes.",
+        version=2,
     )
 
     def score(self, case: Case) -> float:
@@ -91,6 +92,7 @@ class SideEffects(_AttributeMetric):
         failure_modes="0 for whatever changes nothing that can be measured, such as adversarial noise: read it beside "
         "semantic_FR. Attributes that can only change together count each. A lost object has lost all of its "
         "attributes. Compare with the row of true_edit.",
+        version=2,
     )
 
     def score(self, case: Case) -> float:
@@ -111,6 +113,7 @@ class IdentityKept(_AttributeMetric):
         source="definition, by the attributes that the dataset measures and calls its identity",
         failure_modes="1 for a method that does nothing. As coarse as the attributes: a slightly other shade is the "
         "same colour. A lost object has lost its identity.",
+        version=2,
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
@@ -145,6 +148,7 @@ class CorrelationDifference(SetMetric):
         "the floor, and the row of true_edit. Blind to how often an attribute changes. A method that changes nothing "
         "has the originals' correlations as its difference.",
         min_samples=16,
+        version=2,
     )
 
     @property
