@@ -153,7 +153,7 @@ class CorrelationDifference(SetMetric):
 
     @property
     def network(self) -> str:
-        return "measured attributes"
+        return f"measured attributes, version {self.card.version}"
 
     def unavailable(self, dataset: Dataset) -> str | None:
         if type(dataset).attributes_of is Dataset.attributes_of:
