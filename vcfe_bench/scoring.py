@@ -44,17 +44,17 @@ Line = dict[str, Any]
 
 
 def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer: Observer, fresh: bool = False) -> None:
-    """Compute the metrics (default: all registered) that the store lacks, with ``fresh`` also those it has.
+    """Compute the metrics (default: all registered) that the store lacks in this version, with ``fresh`` all of them.
 
     Raises:
         UsageError: an unknown metric, or the dataset's videos are no longer those of the run, or a metric of ``specs``
             needs the run's target, which is not there any more.
     """
     names = list(specs or plugins.METRICS.names())
-    up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
-    if up_to_date and not fresh and set(names) <= {card["spec"] for card in records.cards(store)}:
-        return
     metrics, cards = _load(names, dataset, must_work=specs is not None)
+    up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
+    if up_to_date and not fresh and _versions(cards) <= _versions(records.cards(store)):
+        return
     metrics, networks = _with_networks(store, dataset, metrics, cards, must_work=specs is not None)
     lines = [line for line in store.tasks().values() if line["status"] == "ok"]
     reader = _Reader(store, dataset)
@@ -153,6 +153,10 @@ def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Met
         if reason is None:
             metrics.append(metric)
     return metrics, cards
+
+
+def _versions(cards: list[Line]) -> set[tuple[str, int | None]]:
+    return {(card["spec"], card.get("version")) for card in cards}
 
 
 class _Missing(UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,15 @@ def test_a_metric_that_breaks_down_on_a_video_says_so(scored: Path) -> None:
     assert card["problems"] == "failed on 4 videos: ValueError: too dark"
     (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "missing(net)"]
     assert card["unavailable"] == "net.safetensors is missing"
+
+
+def test_a_resumed_run_has_the_metrics_of_today(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flip, "score", lambda self, case: 0.5)
+    run(copy, "toy_push", limit=6)
+    assert set(pd.read_parquet(copy / "records.parquet")["toy_FR"]) <= {0.0, 1.0}
+    monkeypatch.setattr(Flip, "card", replace(Flip.card, version=2))
+    run(copy, "toy_push", limit=6)
+    assert set(pd.read_parquet(copy / "records.parquet")["toy_FR"]) == {0.5}
 
 
 def test_a_score_beyond_the_range_on_the_card_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
