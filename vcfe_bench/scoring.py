@@ -313,7 +313,7 @@ def _score_samples(
         values, errors, curves = {}, {}, store.arrays(CURVES, line["id"]) or {}
         for metric in due:
             try:
-                values[metric.card.name] = _on_card(metric.card, metric.score(case))
+                values[metric.card.name] = _on_card(metric.card, float(metric.score(case)))
                 curves |= metric.curves(case)
             except Exception as error:
                 values[metric.card.name] = float("nan")
