@@ -51,10 +51,12 @@ def score(store: Store, dataset: Dataset, specs: Sequence[str] | None, observer:
             needs the run's target, which is not there any more.
     """
     names = list(specs or plugins.METRICS.names())
-    metrics, cards = _load(names, dataset, must_work=specs is not None)
     up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
-    if up_to_date and not fresh and _versions(cards) <= _versions(records.cards(store)):
-        return
+    if up_to_date and not fresh:
+        scored = {(card["spec"], card.get("version")) for card in records.cards(store)}
+        if {(name, _version(name)) for name in names} <= scored:
+            return
+    metrics, cards = _load(names, dataset, must_work=specs is not None)
     metrics, networks = _with_networks(store, dataset, metrics, cards, must_work=specs is not None)
     lines = [line for line in store.tasks().values() if line["status"] == "ok"]
     reader = _Reader(store, dataset)
@@ -155,8 +157,12 @@ def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Met
     return metrics, cards
 
 
-def _versions(cards: list[Line]) -> set[tuple[str, int | None]]:
-    return {(card["spec"], card.get("version")) for card in cards}
+def _version(spec: str) -> int | None:
+    """Of the metric as it is installed; None where it is broken, as on its card."""
+    try:
+        return plugins.METRICS.build(spec).card.version
+    except UsageError:
+        return None
 
 
 class _Missing(UsageError):
