@@ -24,12 +24,12 @@ from mkdocs.structure.pages import Page
 from pydantic import TypeAdapter
 from typer.cli import get_docs_for_click
 
-from vcfe_bench import specs
 from vcfe_bench.cli import app
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import ZOO
 from vcfe_bench.interfaces import Card, Metric, PairMetric, SampleMetric
-from vcfe_bench.plugins import DATASETS, METHODS, METRICS, Listing, Registry
-from vcfe_bench.weights import ZOO
+from vcfe_bench.plugins import specs
+from vcfe_bench.plugins.registry import DATASETS, METHODS, METRICS, Listing, Registry
 
 OURS = "vcfe-bench"
 """The distribution whose plug-ins the site describes."""

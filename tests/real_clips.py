@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vcfe_bench.weights import Weights, WeightsUnavailable, find
+from vcfe_bench.core.weights import Weights, WeightsUnavailable, find
 
 CARPHONE = Weights(
     "carphone_pristine.mp4",

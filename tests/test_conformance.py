@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from vcfe_bench import conformance
+from vcfe_bench.authoring import conformance
 from vcfe_bench.cli import main
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 
 FAULTS = {
     "supports": ("supports", "returns False for the goal class="),

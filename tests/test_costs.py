@@ -9,12 +9,15 @@ import torch
 from torch import nn
 
 from tests.models import pipelines
-from vcfe_bench import costs, request
-from vcfe_bench.costs import GPU, Call, Memory, Meter, MethodCost, Networks
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.costs import estimate
+from vcfe_bench.costs.estimate import Memory, MethodCost
+from vcfe_bench.costs.gpus import GPU
+from vcfe_bench.costs.meter import Meter, Networks
+from vcfe_bench.costs.rehearsal import Call, Tally, rehearse
 from vcfe_bench.models.wan import Wan
-from vcfe_bench.plugins import GENERATORS
-from vcfe_bench.request import Request
+from vcfe_bench.plugins.registry import GENERATORS
+from vcfe_bench.runs.setup import Request, resolve
 from vcfe_methods.bttf import BTTF, BTTFParams
 from vcfe_methods.ldvice import LDViCE, LDViCEParams
 from vcfe_methods.pgd import PGD, PGDParams
@@ -24,14 +27,14 @@ SHAPE = (9, 64, 64)
 
 @pytest.fixture
 def setup():
-    return request.resolve(Request(("toy_half",), "toy_lights", generator="none"))
+    return resolve(Request(("toy_half",), "toy_lights", generator="none"))
 
 
-def _rehearse(method, setup) -> costs.Tally:
-    return costs.rehearse(method, setup, GENERATORS.build("toy_blocks"), frames=5)
+def _rehearse(method, setup) -> Tally:
+    return rehearse(method, setup, GENERATORS.build("toy_blocks"), frames=5)
 
 
-def _per_video(tally: costs.Tally, network: str, width: int) -> tuple[float, float]:
+def _per_video(tally: Tally, network: str, width: int) -> tuple[float, float]:
     calls = [call for call in tally.forward if call.network == network]
     return sum(tally.forward[c] for c in calls) / width, sum(tally.backward[c] for c in calls) / width
 
@@ -176,13 +179,13 @@ def costs_config() -> dict:
 def test_hours_are_operations_over_what_a_gpu_does():
     cost = MethodCost("any", 10, flops={"velocity": 3.6e15, "decode": 1.8e15})
     gpu = GPU(80, half=200, single=100)
-    assert cost.hours(gpu, "bfloat16") == pytest.approx(10 * (18 + 18) / costs.UTILISATION / 3600)
-    assert cost.hours(gpu, "float32") == pytest.approx(10 * (36 + 18) / costs.UTILISATION / 3600)
+    assert cost.hours(gpu, "bfloat16") == pytest.approx(10 * (18 + 18) / estimate.UTILISATION / 3600)
+    assert cost.hours(gpu, "float32") == pytest.approx(10 * (36 + 18) / estimate.UTILISATION / 3600)
 
 
 def test_decoder_and_target_are_needed_at_the_same_time():
     memory = Memory({"transformer": 10**9}, {"velocity": 2 * 10**9, "decode": 15 * 10**8, "target": 10**9})
-    assert memory.needed == pytest.approx(costs.RESERVE * 3.5)
+    assert memory.needed == pytest.approx(estimate.RESERVE * 3.5)
 
 
 @pytest.mark.parametrize(
@@ -197,19 +200,19 @@ def test_decoder_and_target_are_needed_at_the_same_time():
 )
 def test_what_does_not_fit_is_told_the_first_change_that_helps(memory, advice):
     def needs(size: float) -> Memory:
-        return Memory({"transformer": round(size * 1e9 / costs.RESERVE)}, {})
+        return Memory({"transformer": round(size * 1e9 / estimate.RESERVE)}, {})
 
     changes = [partial(lambda k, size: (f"change {k}", needs(size)), *pair) for pair in enumerate((50, 40, 30, 20))]
-    assert costs.advise(needs(80), GPU(memory, 1, 1), changes) == advice
+    assert estimate.advise(needs(80), GPU(memory, 1, 1), changes) == advice
 
 
 def test_changes_are_those_of_the_generators_spec(setup, directory):
     spec = f"wan[activations=keep,dtype=bfloat16,path={directory}]"
-    tally = costs.Tally()
+    tally = Tally()
     tally.count(torch.zeros(2, 1, requires_grad=True), Call("velocity", SHAPE[0])).sum().backward()
     networks = Networks(spec, setup.target, SHAPE[1:])
     memory = Memory(networks.weights(), {**networks.peaks([tally]), "decode": 1})
-    changes = costs.lighter(networks, setup.target, SHAPE, [tally], memory)
+    changes = estimate.lighter(networks, setup.target, SHAPE, [tally], memory)
     (recompute, less), (_, least), (float8, fewer) = (change() for change in changes[:3])
     assert recompute == f"wan[activations=recompute,dtype=bfloat16,path={directory}]"
     assert float8 == f"wan[activations=recompute,dtype=bfloat16,path={directory},storage=float8]"
@@ -219,14 +222,14 @@ def test_changes_are_those_of_the_generators_spec(setup, directory):
     assert fewer.peaks["decode"] == 1
     assert least.peaks["velocity"] < less.peaks["velocity"]
     already = Networks(recompute, setup.target, SHAPE[1:])
-    assert len(costs.lighter(already, setup.target, SHAPE, [tally], less)) == len(changes) - 1
+    assert len(estimate.lighter(already, setup.target, SHAPE, [tally], less)) == len(changes) - 1
 
 
 def test_an_estimate_adds_up(setup, directory):
     """One task of BTTF with one step and one iteration: two velocities ahead, one back, and one to show the result."""
     spec = f"wan[path={directory},dtype=float32,activations=keep]"
     asked = Request(("bttf[steps=1,iterations=1]",), "toy_lights", limit=2, generator=spec)
-    found = costs.estimate(asked, ("a100-80gb",), (1, 32, 32))
+    found = estimate.estimate(asked, ("a100-80gb",), (1, 32, 32))
     cost = next(cost for cost in found.methods if cost.method.startswith("bttf"))
     assert (cost.tasks, cost.lack) == (2, "")
     assert cost.calls["velocity"] == (3, 1)
@@ -249,7 +252,7 @@ def test_an_estimate_adds_up(setup, directory):
 def test_bad_wishes_are_refused(directory, arguments, message):
     asked = Request(("bttf",), "toy_lights", generator=f"wan[path={directory}]")
     with pytest.raises(UsageError, match=message):
-        costs.estimate(asked, **arguments)
+        estimate.estimate(asked, **arguments)
 
 
 def test_an_unknown_pipeline_is_refused():

@@ -20,7 +20,7 @@ import typer
 from tests.harness.test_cli import call
 from vcfe_bench.cli import app
 from vcfe_bench.goals import ClassGoal
-from vcfe_bench.plugins import DATASETS, GENERATORS, METHODS, METRICS, TARGETS
+from vcfe_bench.plugins.registry import DATASETS, GENERATORS, METHODS, METRICS, TARGETS
 
 yaml = pytest.importorskip("yaml", reason="the extra 'docs' is not installed")
 pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vcfe_bench.cli import main
-from vcfe_bench.doctor import Part, examine
-from vcfe_bench.plugins import REGISTRIES
+from vcfe_bench.plugins.registry import REGISTRIES
+from vcfe_bench.workflows.doctor import Part, examine
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ import torchmetrics.functional as F
 from scipy import stats
 
 from tests.harness.test_cli import call
-from vcfe_bench.errors import UsageError
-from vcfe_bench.evaluation import evaluate_generator, evaluate_target
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.interfaces import (
     Constraints,
@@ -28,7 +27,8 @@ from vcfe_bench.interfaces import (
     Target,
     Values,
 )
-from vcfe_datasets.shape_moving import DIRECTIONS, ShapeMoving
+from vcfe_bench.workflows.evaluate_models import evaluate_generator, evaluate_target
+from vcfe_datasets.shapes.shape_moving import DIRECTIONS, ShapeMoving
 from vcfe_methods.pgd import PGD, PGDParams
 
 

@@ -13,11 +13,13 @@ import torch
 from PIL import Image
 
 from tests.real_clips import CARPHONE, clip
-from vcfe_bench import explain, plugins, video_io
-from vcfe_bench.errors import UsageError
-from vcfe_bench.explain import Wish
-from vcfe_bench.one_video import OneVideo, OneVideoParams
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins import registry
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.video import lossless
+from vcfe_bench.workflows import explain
+from vcfe_bench.workflows.explain import Wish
+from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "dusk.mkv"
     pixels = torch.randint(0, 100, (12, 3, 12, 16), generator=torch.Generator().manual_seed(0))
     pixels[..., 2:6] += 40
-    video_io.write(path, pixels.byte(), 8)
+    lossless.write(path, pixels.byte(), 8)
     return path
 
 
 def ask(film: Path, out: Path, **wish: Any) -> explain.Explained:
-    return explain.video(film, **{"target": "toy_conv", "method": "toy_push", "frames": 5, "size": 12, **wish}, out=out)
+    return explain.explain(
+        film, **{"target": "toy_conv", "method": "toy_push", "frames": 5, "size": 12, **wish}, out=out
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def found(film: Path, tmp_path_factory: pytest.TempPathFactory) -> explain.Expla
 
 
 def test_the_target_is_made_to_say_something_else(found: explain.Explained) -> None:
-    target = plugins.TARGETS.build("toy_conv")
+    target = registry.TARGETS.build("toy_conv")
     assert found.met
     assert next(iter(found.before.classes)) == "left"
     assert next(iter(found.after.classes)) == "right"
@@ -50,11 +54,11 @@ def test_the_target_is_made_to_say_something_else(found: explain.Explained) -> N
 
 
 def test_the_folder_holds_what_people_look_at(found: explain.Explained) -> None:
-    counterfactual = video_io.read(found.folder / explain.COUNTERFACTUAL)
-    original = video_io.read(found.folder / explain.ORIGINAL)
-    assert torch.equal(video_io.dequantise(counterfactual), found.video)
+    counterfactual = lossless.read(found.folder / explain.COUNTERFACTUAL)
+    original = lossless.read(found.folder / explain.ORIGINAL)
+    assert torch.equal(lossless.dequantise(counterfactual), found.video)
     assert original.shape == counterfactual.shape == (5, 3, 12, 12)
-    assert video_io.read(found.folder / explain.SIDE_BY_SIDE).shape == (5, 3, 12, 44)
+    assert lossless.read(found.folder / explain.SIDE_BY_SIDE).shape == (5, 3, 12, 44)
     with Image.open(found.folder / explain.STRIP) as strip:
         assert strip.width > 1000
         assert len(strip.convert("L").getcolors()) > 50
@@ -68,18 +72,18 @@ def test_the_folder_holds_what_people_look_at(found: explain.Explained) -> None:
 
 
 def test_it_is_a_run_like_any_other(found: explain.Explained) -> None:
-    store = Store(found.folder)
+    store = RunDirectory(found.folder)
     record = store.table("records.parquet").iloc[0]
     assert (record["goal"], record["status"], record["met"]) == ("class=2", "ok", True)
     assert math.isnan(record["label"])
-    assert torch.equal(video_io.dequantise(store.video(record["video"])), found.video)
+    assert torch.equal(lossless.dequantise(store.video(record["video"])), found.video)
 
 
 def test_the_same_wish_is_answered_from_the_folder(film: Path, tmp_path: Path) -> None:
     first = ask(film, tmp_path / "out", to=1)
-    journal = Store(first.folder).lines("task")
+    journal = RunDirectory(first.folder).lines("task")
     second = ask(film, tmp_path / "out", to="middle")
-    assert Store(first.folder).lines("task") == journal
+    assert RunDirectory(first.folder).lines("task") == journal
     assert torch.equal(first.video, second.video)
     with pytest.raises(UsageError, match="holds another run"):
         ask(film, tmp_path / "out", to="right")
@@ -118,7 +122,7 @@ def test_a_generator_stretches_the_clip_to_what_it_can_make(film: Path) -> None:
         clip = (6, 11, 11)
         spec = "shy"
 
-    limits = plugins.GENERATORS.build("toy_blocks")
+    limits = registry.GENERATORS.build("toy_blocks")
     wish = Wish(film, "shy", "toy_half", to=1)
     assert explain._clip(wish, Shy(), None) == (6, 11)
     assert explain._clip(wish, Shy(), limits) == (9, 12)
@@ -161,14 +165,14 @@ def test_a_file_that_is_no_video_is_told_of(tmp_path: Path, content: bytes | Non
 
 
 def test_a_picture_is_no_video(tmp_path: Path) -> None:
-    video_io.write(tmp_path / "one.mkv", torch.zeros(1, 3, 12, 12, dtype=torch.uint8), 8)
+    lossless.write(tmp_path / "one.mkv", torch.zeros(1, 3, 12, 12, dtype=torch.uint8), 8)
     with pytest.raises(UsageError, match="has one frame only"):
         OneVideo(OneVideoParams(str(tmp_path / "one.mkv")))
 
 
 def test_frames_are_spread_over_the_video_and_keep_its_speed(tmp_path: Path) -> None:
     pixels = torch.arange(0, 210, 10).byte().view(21, 1, 1, 1).expand(21, 3, 8, 8)
-    video_io.write(tmp_path / "ramp.mkv", pixels, 10)
+    lossless.write(tmp_path / "ramp.mkv", pixels, 10)
     sample = OneVideo(OneVideoParams(str(tmp_path / "ramp.mkv"), 6, 8)).sample("test", 0)
     assert (255 * sample.video[:, 0, 0, 0]).round().tolist() == [0, 40, 80, 120, 160, 200]
     assert sample.fps == pytest.approx(2.5)
@@ -176,7 +180,7 @@ def test_frames_are_spread_over_the_video_and_keep_its_speed(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_real_clip_flips_to_the_class_that_was_asked_for(tmp_path: Path) -> None:
-    found = explain.video(clip(CARPHONE), "i3d_kinetics400", to="driving car", method="pgd", out=tmp_path / "out")
+    found = explain.explain(clip(CARPHONE), "i3d_kinetics400", to="driving car", method="pgd", out=tmp_path / "out")
     assert next(iter(found.before.classes)) == "shaking head"
     assert next(iter(found.after.classes)) == "driving car"
     assert found.met
@@ -186,10 +190,10 @@ def test_a_real_clip_flips_to_the_class_that_was_asked_for(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_bttf_explains_a_video_with_the_embedded_generator(tmp_path: Path) -> None:
-    video = plugins.DATASETS.build("shape_moving").sample("test", 0)
-    video_io.write(tmp_path / "shape.mkv", video_io.quantise(video.video), video.fps)
-    names = plugins.TARGETS.build("m_swin").classes
-    found = explain.video(
+    video = registry.DATASETS.build("shape_moving").sample("test", 0)
+    lossless.write(tmp_path / "shape.mkv", lossless.quantise(video.video), video.fps)
+    names = registry.TARGETS.build("m_swin").classes
+    found = explain.explain(
         tmp_path / "shape.mkv",
         "m_swin",
         to=names[(int(video.label) + 1) % 4],

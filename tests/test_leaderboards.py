@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from vcfe_bench import baseline, gate, runner
-from vcfe_bench.request import REFERENCES, Request, short_hash
+from vcfe_bench.results.gate import baseline, gate
+from vcfe_bench.runs.configuration import REFERENCES, short_hash
+from vcfe_bench.runs.setup import Request
+from vcfe_bench.workflows import run as runner
 
 TABLES = Path(__file__).parents[1] / "leaderboards"
 OURS = sorted(TABLES.glob("*.csv"))

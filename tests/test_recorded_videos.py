@@ -11,8 +11,8 @@ import pytest
 
 from tests.datasets.local import replicas
 from tests.harness.test_cli import call
-from vcfe_bench.plugins import DATASETS
-from vcfe_datasets.olympic_sports import SPORTS
+from vcfe_bench.plugins.registry import DATASETS
+from vcfe_datasets.recorded.olympic_sports import SPORTS
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from vcfe_bench.errors import UsageError
-from vcfe_bench.skeleton import write_method
+from vcfe_bench.authoring.skeleton import write_method
+from vcfe_bench.core.errors import UsageError
 
 
 def test_it_is_small_and_complete(tmp_path: Path) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vcfe_bench import plugins, seeds, video_io
+from vcfe_bench.core import seeds
 from vcfe_bench.diffusion import gradient_through
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case, Context, Query
+from vcfe_bench.plugins import registry
+from vcfe_bench.video import lossless
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return plugins.DATASETS.build("shape_moving")
+    return registry.DATASETS.build("shape_moving")
 
 
 @pytest.fixture(scope="module")
 def target(dataset):
-    return plugins.TARGETS.build(dataset.target).eval().requires_grad_(False)
+    return registry.TARGETS.build(dataset.target).eval().requires_grad_(False)
 
 
 def test_rendering(benchmark, dataset):
@@ -34,11 +36,11 @@ def test_oracle(benchmark, dataset):
 
 
 def test_storing_and_reading_back(benchmark, dataset, tmp_path):
-    pixels = video_io.quantise(dataset.sample("test", 7).video)
+    pixels = lossless.quantise(dataset.sample("test", 7).video)
 
     def there_and_back():
-        video_io.write(tmp_path / f"video{video_io.SUFFIX}", pixels, 16.0)
-        return video_io.read(tmp_path / f"video{video_io.SUFFIX}")
+        lossless.write(tmp_path / f"video{lossless.SUFFIX}", pixels, 16.0)
+        return lossless.read(tmp_path / f"video{lossless.SUFFIX}")
 
     assert benchmark(there_and_back).equal(pixels)
 
@@ -47,11 +49,11 @@ def test_storing_and_reading_back(benchmark, dataset, tmp_path):
 def test_metric(benchmark, dataset, name):
     sample = dataset.sample("test", 7)
     case = Case(dataset, sample, ClassGoal(0), dataset.true_edit(sample, ClassGoal(0)), torch.zeros(4), torch.zeros(4))
-    assert 0 < benchmark(plugins.METRICS.build(name).score, case) < 1
+    assert 0 < benchmark(registry.METRICS.build(name).score, case) < 1
 
 
 def test_attack(benchmark, dataset, target):
-    pgd = plugins.METHODS.build("pgd")
+    pgd = registry.METHODS.build("pgd")
     samples = [dataset.sample("test", index) for index in range(pgd.width)]
     queries = [Query(s, ClassGoal(int(s.label) ^ 1), seeds.derive(0, s.id)) for s in samples]
     explanations = benchmark(pgd.run, queries, Context(dataset, target))
@@ -62,7 +64,7 @@ def test_attack(benchmark, dataset, target):
 
 @pytest.mark.parametrize("steps", [1, 6])
 def test_gradient_through_sampling(benchmark, dataset, steps):
-    generator = plugins.GENERATORS.build(dataset.generator)
+    generator = registry.GENERATORS.build(dataset.generator)
     condition = generator.condition(dataset.sample("test", 7).video[:1], dataset.shape)
     noise = torch.randn(1, *generator.latent_shape(dataset.shape), generator=torch.Generator().manual_seed(0))
     _, gradient = benchmark(

@@ -8,16 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vcfe_bench.statistics import (
-    distance_interval,
-    groups_alike,
-    holm,
-    mean_interval,
-    paired_difference,
-    pairs_interval,
-    rate_interval,
-    real_against_real,
-)
+from vcfe_bench.stats.intervals import mean_interval, pairs_interval, rate_interval
+from vcfe_bench.stats.set_distances import distance_interval, real_against_real
+from vcfe_bench.stats.significance import groups_alike, holm, paired_difference
 
 
 def named(videos) -> list[str]:
@@ -327,7 +320,7 @@ def test_the_order_of_values_changes_no_bit(data):
         paired_difference,
         lambda first, second, names: pairs_interval(first, second, mean_error, names),
     )
-    with patch("vcfe_bench.statistics.RESAMPLES", 49):
+    with patch("vcfe_bench.stats.intervals.RESAMPLES", 49), patch("vcfe_bench.stats.significance.RESAMPLES", 49):
         for statistic in statistics:
             np.testing.assert_equal(statistic(*zip(*order, strict=True)), statistic(*zip(*rows, strict=True)))
 

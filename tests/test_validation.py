@@ -13,11 +13,21 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from tests.harness.test_cli import call
-from vcfe_bench import plugins, seeds
+from vcfe_bench.core import seeds
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Context, PairMetric, Query
-from vcfe_bench.validation import Another, Blurred, Faulty, Flickering, Noise, auroc, auroc_interval, compare
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_bench.plugins import registry
+from vcfe_bench.workflows.validate_metrics import (
+    Another,
+    Blurred,
+    Faulty,
+    Flickering,
+    Noise,
+    auroc,
+    auroc_interval,
+    compare,
+)
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 values = arrays(float, st.integers(1, 15), elements=st.integers(-5, 5).map(float))
 
@@ -82,7 +92,7 @@ def test_metrics_are_oriented_by_their_cards_and_compared_where_both_sides_have_
 @pytest.fixture(scope="module")
 def context() -> Context:
     dataset = ShapeMoving()
-    return Context(dataset, plugins.TARGETS.build(dataset.target).eval().requires_grad_(False))
+    return Context(dataset, registry.TARGETS.build(dataset.target).eval().requires_grad_(False))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +103,7 @@ def queries(context: Context) -> list[Query]:
 
 @pytest.mark.parametrize("like", ["pgd[epsilon=5,steps=2]", "true_edit"])
 def test_noise_is_as_long_as_the_change_it_imitates(context, queries, like):
-    method = plugins.METHODS.build(like)
+    method = registry.METHODS.build(like)
     change, noise = (
         [e.video - q.sample.video for e, q in zip(made, queries, strict=True)]
         for made in (method.answer(queries, context), Noise(method).answer(queries, context))
@@ -171,9 +181,9 @@ def test_the_committed_study_bears_its_page_out() -> None:
 
 def test_the_committed_study_knows_every_metric() -> None:
     dataset, known = ShapeMoving(), set(pd.read_csv(STUDY)["metric"])
-    for listing in plugins.METRICS.listings():
+    for listing in registry.METRICS.listings():
         if listing.distribution == "vcfe-bench" and listing.error is None:
-            metric = plugins.METRICS.build(listing.name)
+            metric = registry.METRICS.build(listing.name)
             if not isinstance(metric, PairMetric) and metric.unavailable(dataset) is None:
                 assert metric.card.name in known
 

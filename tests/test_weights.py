@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vcfe_bench import weights
-from vcfe_bench.models.i3d import WEIGHTS as I3D
-from vcfe_bench.weights import (
+from vcfe_bench.core import weights
+from vcfe_bench.core.weights import (
     CorruptWeights,
     Weights,
     WeightsUnavailable,
@@ -22,6 +21,7 @@ from vcfe_bench.weights import (
     read,
     read_array_pickle,
 )
+from vcfe_bench.models.i3d import WEIGHTS as I3D
 
 
 class Malicious:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.harness.test_cli import call
-from vcfe_bench.report.side_by_side import write_mp4
+from vcfe_bench.figures.side_by_side import write_mp4
 
 PAGE = Path(__file__).parents[1] / "docs" / "your_model.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from vcfe_bench import baseline, models, runner
-from vcfe_bench.evaluation import evaluate_generator, evaluate_target
-from vcfe_bench.plugins import DATASETS, GENERATORS, METHODS, TARGETS
-from vcfe_bench.request import Request
+from vcfe_bench import models
+from vcfe_bench.plugins.registry import DATASETS, GENERATORS, METHODS, TARGETS
+from vcfe_bench.results.gate import baseline
+from vcfe_bench.runs.setup import Request
+from vcfe_bench.workflows import run as runner
+from vcfe_bench.workflows.evaluate_models import evaluate_generator, evaluate_target
 
 ZOO = Path(models.__file__).parent / "zoo"
 

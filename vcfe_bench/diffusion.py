@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vcfe_bench.interfaces import Generator
+from vcfe_bench.plugins.generator import Generator
 
 
 def noised(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:

@@ -40,7 +40,7 @@ from torch import Tensor
 from vcfe_bench.diffusion import guided_step, matched, noised
 from vcfe_bench.goals import Goal, losses
 from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query, Target
-from vcfe_bench.video_io import dequantise, quantise
+from vcfe_bench.video.lossless import dequantise, quantise
 
 BOUND = 10.0
 """Greatest s/(1 - s)."""

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vcfe_bench.cli import app
-from vcfe_datasets.shape_moving import ShapeMoving
-from vcfe_datasets.shape_probe import probe
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_probe import probe
 
 
 def test_the_card_of_shape_moving_prints_the_probe_table():

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.harness.test_cli import call
-from vcfe_bench import specs, video_io
 from vcfe_bench.cli.target import target_spec
-from vcfe_bench.errors import UsageError
-from vcfe_bench.plugins import TARGETS
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins import specs
+from vcfe_bench.plugins.registry import TARGETS
+from vcfe_bench.video import lossless
 
 THIRDS = """
 import torch
@@ -36,7 +37,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("labels.txt").write_text("left\nmiddle\nright\n")
     pixels = torch.randint(0, 100, (9, 3, 12, 16), generator=torch.Generator().manual_seed(0))
     pixels[..., 2:6] += 40
-    video_io.write(Path("clip.mkv"), pixels.byte(), 8)
+    lossless.write(Path("clip.mkv"), pixels.byte(), 8)
 
 
 def test_a_network_of_ones_own_is_explained(
@@ -66,8 +67,8 @@ def test_run_and_score_take_the_same_flags(monkeypatch: pytest.MonkeyPatch) -> N
     for folder, column in (("originals", "original"), ("theirs", "video")):
         Path(folder).mkdir()
         for _, row in push.iterrows():
-            pixels = video_io.read(Path(f"ours/videos/{row[column]}.mkv"))
-            video_io.write(Path(folder, f"{row['sample']}.mkv"), pixels, 9)
+            pixels = lossless.read(Path(f"ours/videos/{row[column]}.mkv"))
+            lossless.write(Path(folder, f"{row['sample']}.mkv"), pixels, 9)
     push[["sample", "goal"]].rename(columns={"sample": "name"}).to_csv("goals.csv", index=False)
     given = ["--originals", "originals", "--counterfactuals", "theirs", "--goals", "goals.csv", "--out", "scored"]
     assert call(monkeypatch, "score", *given, *common) == 0

@@ -9,7 +9,7 @@ from vcfe_toys.dataset import Lights
 from vcfe_toys.methods import Half
 
 from tests.harness.test_cli import call
-from vcfe_bench import weights
+from vcfe_bench.core import weights
 from vcfe_bench.models.wan import Wan, WanParams
 from vcfe_bench.training import transformer, vae
 from vcfe_bench.training.transformer import TransformerRecipe

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vcfe_datasets.echo_phantom import TISSUE, Scene, contraction, render, semi_axes
+from vcfe_datasets.echo.echo_phantom import TISSUE, Scene, contraction, render, semi_axes
 
 FRAMES = 17
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vcfe_datasets.shape_moving import BACKGROUNDS, COLOURS, DIRECTIONS, SPEEDS, Scene, path, render
+from vcfe_datasets.shapes.shape_moving import BACKGROUNDS, COLOURS, DIRECTIONS, SPEEDS, Scene, path, render
 
 FRAMES = 17
 

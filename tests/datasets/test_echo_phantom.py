@@ -13,7 +13,7 @@ from scipy import ndimage, stats
 from tests.datasets.echo_faults import FAULTS, beating
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
-from vcfe_datasets.echo_phantom import (
+from vcfe_datasets.echo.echo_phantom import (
     APEX,
     BLOOD,
     COUNT,
@@ -33,7 +33,7 @@ from vcfe_datasets.echo_phantom import (
     semi_axes,
     wall_thickness,
 )
-from vcfe_datasets.echo_planimetry import area_length_volume
+from vcfe_datasets.echo.echo_planimetry import area_length_volume
 
 numbers = st.integers(0, COUNT - 1)
 fractions = st.floats(5, 85)

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from tests.datasets.shape_faults import FAULTS
 from vcfe_bench.goals import ClassGoal
-from vcfe_datasets.shape_drawing import OTHER_SHAPES
-from vcfe_datasets.shape_moving import (
+from vcfe_datasets.shapes.shape_drawing import OTHER_SHAPES
+from vcfe_datasets.shapes.shape_moving import (
     BACKGROUNDS,
     CLASSES,
     COLOURS,

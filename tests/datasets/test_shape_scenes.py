@@ -16,9 +16,9 @@ from torch import Tensor
 
 from vcfe_bench.goals import AvoidGoal, ClassGoal
 from vcfe_bench.interfaces import Sample
-from vcfe_datasets.shape_drawing import BACKGROUNDS, COLOURS, SHAPES
-from vcfe_datasets.shape_moving import DIRECTIONS
-from vcfe_datasets.shape_scenes import (
+from vcfe_datasets.shapes.shape_drawing import BACKGROUNDS, COLOURS, SHAPES
+from vcfe_datasets.shapes.shape_moving import DIRECTIONS
+from vcfe_datasets.shapes.shape_scenes import (
     ATTRIBUTES,
     CLASS_ATTRIBUTES,
     CLASSES,

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vcfe_bench.goals import AvoidGoal, ClassGoal
 from vcfe_bench.interfaces import Sample, Target
-from vcfe_datasets.shape_drawing import COLOURS
-from vcfe_datasets.shape_moving import DIRECTIONS, OPPOSITE, path
-from vcfe_datasets.shape_shortcut import (
+from vcfe_datasets.shapes.shape_drawing import COLOURS
+from vcfe_datasets.shapes.shape_moving import DIRECTIONS, OPPOSITE, path
+from vcfe_datasets.shapes.shape_shortcut import (
     CLEARANCE,
     COUNT,
     DISTRACTOR_COLOURS,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.datasets.shape_faults import vanishes
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
-from vcfe_datasets.shape_drawing import SHAPES
-from vcfe_datasets.shape_moving import CLASSES, COUNT, Scene, ShapeMoving, ShapeMovingParams, path, scene
-from vcfe_datasets.shape_scenes import ShapeScenes
-from vcfe_datasets.shape_shortcut import ShapeShortcut
-from vcfe_datasets.shape_tracker import LEAST
+from vcfe_datasets.shapes.shape_drawing import SHAPES
+from vcfe_datasets.shapes.shape_moving import CLASSES, COUNT, Scene, ShapeMoving, ShapeMovingParams, path, scene
+from vcfe_datasets.shapes.shape_scenes import ShapeScenes
+from vcfe_datasets.shapes.shape_shortcut import ShapeShortcut
+from vcfe_datasets.shapes.shape_tracker import LEAST
 
 INDICES = range(6)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vcfe_bench.comparison import Rank, answers, paired, ranks
+from vcfe_bench.stats.significance import Rank, answers, paired, ranks
 
 HIGHER = {"name": "score", "direction": "higher"}
 LOWER = {"name": "score", "direction": "lower"}

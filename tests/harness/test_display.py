@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.harness.toys import METRICS, ask
-from vcfe_bench import runner
-from vcfe_bench.display import Bars, display
+from vcfe_bench.cli.progress import Bars, display
+from vcfe_bench.workflows import run as runner
 
 
 def test_lines_elsewhere_bars_on_a_terminal(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ import torch
 
 from tests.harness.test_cli import call
 from tests.harness.toys import METRICS, run
-from vcfe_bench import external, leaderboard, runner, video_io
-from vcfe_bench.errors import UsageError
-from vcfe_bench.external import Given
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.results import leaderboard
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.video import lossless
+from vcfe_bench.workflows import run as runner
+from vcfe_bench.workflows import score_external as external
+from vcfe_bench.workflows.score_external import Given
 
 CLASSES = ("left", "middle", "right")
 
@@ -31,14 +34,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def given(source: Path, tmp_path: Path) -> Given:
     """What ``toy_push`` made, as files of a stranger."""
-    store, records = Store(source), pd.read_parquet(source / "records.parquet")
+    store, records = RunDirectory(source), pd.read_parquet(source / "records.parquet")
     push = records[records["method"] == "toy_push"]
     for folder in ("originals", "theirs"):
         (tmp_path / folder).mkdir()
     lines = ["name,goal"]
     for row in push.itertuples():
-        video_io.write(tmp_path / "originals" / f"clip {row.index}.mkv", store.video(str(row.original)), 10)
-        video_io.write(tmp_path / "theirs" / f"clip {row.index}.avi", store.video(str(row.video)), 10)
+        lossless.write(tmp_path / "originals" / f"clip {row.index}.mkv", store.video(str(row.original)), 10)
+        lossless.write(tmp_path / "theirs" / f"clip {row.index}.avi", store.video(str(row.video)), 10)
         lines.append(f"clip {row.index},{CLASSES[int(str(row.goal)[-1])]}")
     (tmp_path / "goals.csv").write_text("\n".join(lines))
     return Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_lights", "theirs")
@@ -61,9 +64,9 @@ def test_the_row_is_that_of_the_method_that_made_the_videos(given: Given, source
 def test_it_is_a_run_like_any_other(given: Given, source: Path, tmp_path: Path) -> None:
     out = external.score(given, tmp_path / "out", METRICS)
     before = pd.read_parquet(out / "records.parquet")
-    journal = len(Store(out).journal)
+    journal = len(RunDirectory(out).journal)
     external.score(given, tmp_path / "out", METRICS)
-    assert len(Store(out).journal) == journal, "nothing is done twice"
+    assert len(RunDirectory(out).journal) == journal, "nothing is done twice"
     runner.rescore(out, METRICS)
     pd.testing.assert_frame_equal(pd.read_parquet(out / "records.parquet"), before)
     frame = leaderboard.join([source, out]).frame
@@ -81,7 +84,7 @@ def test_other_videos_are_another_run(given: Given, tmp_path: Path) -> None:
 def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_path: Path) -> None:
     files = sorted(given.counterfactuals.iterdir())
     files[0].unlink()
-    video_io.write(files[1], torch.zeros(4, 3, 12, 12, dtype=torch.uint8), 10)
+    lossless.write(files[1], torch.zeros(4, 3, 12, 12, dtype=torch.uint8), 10)
     files[2].write_text("no video")
     out = external.score(given, tmp_path / "out", ("toy_flip",))
     records = pd.read_parquet(out / "records.parquet").query("method == 'theirs'")
@@ -102,12 +105,12 @@ def test_goals_are_names_or_canonical_texts(given: Given, tmp_path: Path, text: 
 
 def test_goals_are_values_where_labels_are(tmp_path: Path) -> None:
     run(tmp_path / "run", "toy_push", dataset="toy_dimmer", limit=2)
-    store = Store(tmp_path / "run")
+    store = RunDirectory(tmp_path / "run")
     for folder, column in (("originals", "original"), ("theirs", "video")):
         (tmp_path / folder).mkdir()
         records = pd.read_parquet(tmp_path / "run" / "records.parquet").query("method == 'toy_push'")
         for row in records.to_dict("records"):
-            video_io.write(tmp_path / folder / f"{row['sample']}.mkv", store.video(row[column]), 10)
+            lossless.write(tmp_path / folder / f"{row['sample']}.mkv", store.video(row[column]), 10)
     (tmp_path / "goals.csv").write_text("name,goal\ngrey-0,50\ngrey-1,value=60±2")
     asked = Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_dimmer", "theirs")
     out = external.score(asked, tmp_path / "out", ("toy_flip",))
@@ -124,7 +127,7 @@ def add(text: str) -> Callable[[Given], None]:
 
 def spoil(given: Given) -> None:
     file = sorted(given.originals.iterdir())[3]
-    video_io.write(file, video_io.read(file) // 2, 10)
+    lossless.write(file, lossless.read(file) // 2, 10)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ from vcfe_toys.methods import Half
 
 from tests.harness.test_cli import call
 from tests.harness.toys import ask, run
-from vcfe_bench import baseline, gate, gate_report, runner
-from vcfe_bench.baseline import Result
-from vcfe_bench.errors import UsageError
-from vcfe_bench.gate import Finding
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Context, Explanation, Query
+from vcfe_bench.results.gate import baseline, gate
+from vcfe_bench.results.gate import report as gate_report
+from vcfe_bench.results.gate.baseline import Result
+from vcfe_bench.results.gate.gate import Finding
+from vcfe_bench.workflows import run as runner
 
 METHODS = ("toy_push", "toy_half", "toy_picky")
 

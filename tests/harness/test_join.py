@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 from tests.harness.toys import ask, run
-from vcfe_bench import leaderboard, runner, seeds
-from vcfe_bench.errors import UsageError
-from vcfe_bench.plugins import DATASETS, METRICS
-from vcfe_bench.statistics import real_against_real
-from vcfe_bench.store import Store
-from vcfe_bench.video_io import content_hash, quantise
+from vcfe_bench.core import seeds
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins.registry import DATASETS, METRICS
+from vcfe_bench.results import leaderboard
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.stats.set_distances import real_against_real
+from vcfe_bench.video.lossless import content_hash, quantise
+from vcfe_bench.workflows import run as runner
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_seeds_are_pooled(runs: dict[str, Path]) -> None:
     assert (row["n"], row["seed"]) == (12, "0, 1")
     assert row["toy_FR"] == pytest.approx(push["toy_FR"].mean())
     assert row["change"] == pytest.approx(push["change"].mean())
-    stores = [Store(runs[name]) for name in ("push", "seed")]
+    stores = [RunDirectory(runs[name]) for name in ("push", "seed")]
     sides = [
         np.mean(
             [
@@ -249,7 +251,7 @@ def test_a_question_is_flipped_if_it_is_with_every_seed(flips: list[Path], runs:
 def test_distances_over_a_part_are_of_that_part_and_have_its_floor(flips: list[Path]) -> None:
     frame = leaderboard.join(flips, among="flipped_by_all").frame.set_index("method")
     row = frame.loc["toy_push"]
-    store = Store(flips[0])
+    store = RunDirectory(flips[0])
     records = records_of(flips[0], "toy_push", {"light-2", "light-3"})
     sides = [
         np.mean([store.video(name).double().mean(dim=(0, 2, 3)).numpy() / 255 for name in records[column]], axis=0)

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from tests.harness.toys import run
-from vcfe_bench import leaderboard
+from vcfe_bench.core.text import number
+from vcfe_bench.results import formats, leaderboard
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_records_keep_labels_whole(finished: Path) -> None:
 
 def test_it_reads_well_in_120_columns(finished: Path) -> None:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(leaderboard.render(leaderboard.load(finished)))
+    console.print(formats.render_run(leaderboard.load(finished)))
     text = console.export_text()
     assert all(len(line.rstrip()) <= 120 for line in text.splitlines())
     for expected in (
@@ -75,7 +76,7 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
 
 def test_the_same_records_give_the_same_table(finished: Path) -> None:
     before = (finished / "leaderboard.csv").read_bytes()
-    leaderboard.write(leaderboard.Store(finished))
+    leaderboard.write(leaderboard.RunDirectory(finished))
     assert (finished / "leaderboard.csv").read_bytes() == before
 
 
@@ -88,7 +89,7 @@ def test_the_warning_of_few_videos_names_the_fewest_and_the_rank(finished: Path)
 
 
 def test_numbers_have_few_digits() -> None:
-    assert [leaderboard.number(x) for x in (0.12345, 12.345, 1234.5, -3.0)] == ["0.123", "12.3", "1,234", "-3.000"]
+    assert [number(x) for x in (0.12345, 12.345, 1234.5, -3.0)] == ["0.123", "12.3", "1,234", "-3.000"]
 
 
 def test_many_metrics_of_one_criterion_stay_readable_in_80_columns() -> None:
@@ -99,6 +100,6 @@ def test_many_metrics_of_one_criterion_stay_readable_in_80_columns() -> None:
         row |= {name: 0.5, f"{name}_low": 0.25, f"{name}_high": 0.75, f"{name}_n": 8}
     frame = pd.DataFrame([{**row, "reasons": ""}])
     console = Console(width=80, record=True, file=StringIO())
-    console.print(leaderboard.render(leaderboard.Leaderboard(frame, [{"name": name, **card} for name in names])))
+    console.print(formats.render_run(leaderboard.Leaderboard(frame, [{"name": name, **card} for name in names])))
     text = console.export_text()
     assert all(f"{name} ↑" in text for name in names)

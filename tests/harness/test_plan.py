@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from tests.harness.toys import ask, planned
-from vcfe_bench import request, seeds
-from vcfe_bench.errors import UsageError
-from vcfe_bench.plan import identity
+from vcfe_bench.core import seeds
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs.configuration import short_hash
+from vcfe_bench.runs.plan import identity
+from vcfe_bench.runs.setup import resolve
 
 PARTS: dict[str, Any] = {
     "method": "bttf[style=false]",
@@ -129,7 +131,7 @@ def test_unsupported_tasks_carry_their_reason() -> None:
 )
 def test_requests_that_cannot_be_met(wrong: dict, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        request.resolve(ask(**wrong))
+        resolve(ask(**wrong))
     assert str(error.value).startswith(message)
 
 
@@ -139,9 +141,9 @@ def test_no_video_fits() -> None:
 
 
 def test_the_configuration_names_all_that_decides_and_nothing_else() -> None:
-    setup = request.resolve(ask("toy_push[steps=7]", preset="strong"))
+    setup = resolve(ask("toy_push[steps=7]", preset="strong"))
     configuration = setup.configuration()
     assert list(configuration["methods"]) == ["toy_push[rate=60.0,steps=7]", "true_edit", "reconstruction", "no_edit"]
     assert configuration["target"] == {"spec": "toy_conv", "fingerprint": "conv-1"}
-    same = request.resolve(ask("toy_push[rate=60,steps=7]")).configuration()
-    assert request.short_hash(same) == request.short_hash(configuration)
+    same = resolve(ask("toy_push[rate=60,steps=7]")).configuration()
+    assert short_hash(same) == short_hash(configuration)

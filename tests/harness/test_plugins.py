@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from vcfe_toys.methods import Push
 
-from vcfe_bench import plugins
-from vcfe_bench.errors import UsageError
-from vcfe_bench.plugins import METHODS, REGISTRIES, source_hash
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins import registry, source
+from vcfe_bench.plugins.registry import METHODS, REGISTRIES
+from vcfe_bench.plugins.source import _file, source_hash
 
 
 def test_canonical_spec_has_only_what_differs_sorted() -> None:
@@ -49,7 +50,7 @@ def test_errors_say_what_to_mend(spec: str, message: str) -> None:
 
 def test_a_name_far_from_all_lists_all() -> None:
     with pytest.raises(UsageError, match=r"there are: .*shape_moving.*toy_lights"):
-        plugins.DATASETS.build("zzzzzz")
+        registry.DATASETS.build("zzzzzz")
 
 
 def test_a_broken_plugin_is_listed_with_its_error_beside_the_others() -> None:
@@ -72,14 +73,14 @@ def test_every_kind_lists_the_builtin_and_the_strangers_plugins() -> None:
 
 
 def test_a_plugin_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": (EntryPoint("x", "vcfe_toys.methods:Push", ""),)})
+    monkeypatch.setattr(registry, "_entries", lambda kind: {"x": (EntryPoint("x", "vcfe_toys.methods:Push", ""),)})
     with pytest.raises(UsageError, match="is not a Dataset"):
-        plugins.DATASETS.load("x")
+        registry.DATASETS.load("x")
 
 
 def test_a_name_registered_for_two_things_is_refused_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = tuple(EntryPoint("x", f"vcfe_toys.methods:{name}", "") for name in ("Push", "Half"))
-    monkeypatch.setattr(plugins, "_entries", lambda kind: {"x": entries})
+    monkeypatch.setattr(registry, "_entries", lambda kind: {"x": entries})
     with pytest.raises(UsageError, match=r"registered more than once: vcfe_toys.methods:Push, vcfe_toys.methods:Half"):
         METHODS.load("x")
     assert [listing.name for listing in METHODS.listings()] == ["x", "x"]
@@ -114,8 +115,8 @@ def test_source_hash_is_stable() -> None:
 def test_source_hash_covers_what_a_plugin_uses_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bttf, pgd = METHODS.load("bttf"), METHODS.load("pgd")
     before = source_hash(bttf), source_hash(pgd)
-    changed, find = tmp_path / "diffusion.py", plugins._file
+    changed, find = tmp_path / "diffusion.py", _file
     changed.write_text(Path(find("vcfe_bench.diffusion")).read_text() + "X = 1\n")
-    monkeypatch.setattr(plugins, "_file", lambda name: str(changed) if name == "vcfe_bench.diffusion" else find(name))
+    monkeypatch.setattr(source, "_file", lambda name: str(changed) if name == "vcfe_bench.diffusion" else find(name))
     assert source_hash(bttf) != before[0]
     assert source_hash(pgd) == before[1]

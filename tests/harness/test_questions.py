@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcfe_bench import questions
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Values
-from vcfe_bench.questions import Asked
+from vcfe_bench.runs import goal_selection
+from vcfe_bench.runs.goal_selection import Asked
 
 CLASSES = ("up", "down", "left")
 PERCENT = Values(low=20, high=75, change=15, tolerance=2.5, unit="percent")
@@ -21,7 +21,7 @@ def _videos(values: list[float]) -> list[Asked]:
 
 @given(outputs, st.integers(0, 5))
 def test_drawn_values_are_far_enough_in_range_and_as_often_up_as_down(values, seed):
-    asked = questions.read("one", (), PERCENT)
+    asked = goal_selection.read("one", (), PERCENT)
     goals = [goal for (goal,) in asked.goals(_videos(values), seed)]
     for value, goal in zip(values, goals, strict=True):
         assert goal.tolerance == 2.5
@@ -33,7 +33,7 @@ def test_drawn_values_are_far_enough_in_range_and_as_often_up_as_down(values, se
 
 
 def test_drawn_values_spread_over_all_that_is_allowed():
-    goals = [goal.value for (goal,) in questions.read("one", (), PERCENT).goals(_videos([47.5] * 400), 0)]
+    goals = [goal.value for (goal,) in goal_selection.read("one", (), PERCENT).goals(_videos([47.5] * 400), 0)]
     below, above = [v for v in goals if v < 47.5], [v for v in goals if v > 47.5]
     assert len(below) == len(above) == 200
     for found, low, high in ((below, 20, 32.5), (above, 62.5, 75)):
@@ -44,7 +44,7 @@ def test_drawn_values_spread_over_all_that_is_allowed():
 
 @given(outputs, st.integers(0, 5))
 def test_a_goal_depends_on_its_video_and_way_alone(values, seed):
-    asked = questions.read("all", (), PERCENT)
+    asked = goal_selection.read("all", (), PERCENT)
     together = asked.goals(_videos(values), seed)
     assert together == [asked.goals([video], seed)[0] for video in _videos(values)]
     for value, goals in zip(values, together, strict=True):
@@ -52,18 +52,18 @@ def test_a_goal_depends_on_its_video_and_way_alone(values, seed):
 
 
 def test_one_value_for_all_that_do_not_have_it():
-    asked = questions.read("55", (), PERCENT)
+    asked = goal_selection.read("55", (), PERCENT)
     assert [asked.fits((value,)) for value in (40.0, 52.6, 57.4, 58.0)] == [True, False, False, True]
     assert asked.goals(_videos([40.0, 58.0]), 0) == [[ValueGoal(55, 2.5)]] * 2
 
 
 def test_classes():
     videos = [Asked("a", (3.0, 0.0, 1.0)), Asked("b", (0.0, 0.0, 1.0))]
-    assert questions.read("all", CLASSES, None).goals(videos, 0) == [
+    assert goal_selection.read("all", CLASSES, None).goals(videos, 0) == [
         [ClassGoal(1), ClassGoal(2)],
         [ClassGoal(0), ClassGoal(1)],
     ]
-    pair = questions.read("up:left", CLASSES, None)
+    pair = goal_selection.read("up:left", CLASSES, None)
     assert [pair.fits(video.output) for video in videos] == [True, False]
     assert pair.goals(videos[:1], 0) == [[ClassGoal(2)]]
 
@@ -81,4 +81,4 @@ def test_classes():
 )
 def test_words_that_say_nothing(text, classes, values, message):
     with pytest.raises(UsageError, match=message):
-        questions.read(text, classes, values)
+        goal_selection.read(text, classes, values)

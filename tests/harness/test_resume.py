@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.harness.toys import MEASURED, run
-from vcfe_bench.store import JOURNAL, Store
+from vcfe_bench.runs.run_directory import JOURNAL, RunDirectory
 
 METHOD = "toy_push[pause=0.03]"
 COMMAND = [
@@ -68,4 +68,4 @@ def test_a_journal_cut_anywhere_is_completed(tmp_path: Path, untouched: Path) ->
 def _pushed(out: Path) -> int:
     if not (out / JOURNAL).exists():
         return 0
-    return sum(line["method"] == METHOD for line in Store(out).tasks().values())
+    return sum(line["method"] == METHOD for line in RunDirectory(out).tasks().values())

@@ -13,14 +13,16 @@ import pytest
 import torch
 
 from tests.harness.toys import MEASURED, METRICS, ask, planned, run
-from vcfe_bench import request, runner, video_io
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors.serial import threads
-from vcfe_bench.observer import Observer
-from vcfe_bench.plan import MicroBatch
-from vcfe_bench.request import THREADS
-from vcfe_bench.store import Store
-from vcfe_bench.work import perform
+from vcfe_bench.runs.configuration import THREADS
+from vcfe_bench.runs.micro_batch import perform
+from vcfe_bench.runs.plan import MicroBatch
+from vcfe_bench.runs.progress import Observer
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.runs.setup import resolve
+from vcfe_bench.video import lossless
+from vcfe_bench.workflows import run as runner
 
 METHODS = ("toy_push", "toy_half", "toy_picky", "toy_fragile")
 
@@ -57,22 +59,22 @@ def test_reasons_stand_in_the_records(records: pd.DataFrame) -> None:
 
 
 def test_success_is_judged_on_the_stored_pixels(finished: Path, records: pd.DataFrame) -> None:
-    setup = request.resolve(ask(*METHODS))
-    store = Store(finished)
+    setup = resolve(ask(*METHODS))
+    store = RunDirectory(finished)
     for row in records[records["status"] == "ok"].itertuples():
         pixels = store.video(row.video)
-        assert video_io.content_hash(pixels) == row.video_sha256
+        assert lossless.content_hash(pixels) == row.video_sha256
         with threads(THREADS), torch.no_grad():
-            output = setup.target(video_io.dequantise(pixels)[None])
+            output = setup.target(lossless.dequantise(pixels)[None])
         assert output[0].tolist() == pytest.approx(row.after)
         assert row.met == (output.argmax() == int(row.goal.removeprefix("class=")))
         assert row.toy_FR == float(row.met)
 
 
 def test_originals_traces_and_artefacts_are_kept(finished: Path, records: pd.DataFrame) -> None:
-    setup, store = request.resolve(ask()), Store(finished)
+    setup, store = resolve(ask()), RunDirectory(finished)
     for index, original in set(zip(records["index"], records["original"], strict=True)):
-        assert video_io.dequantise(store.video(original)).equal(setup.dataset.sample("test", index).video)
+        assert lossless.dequantise(store.video(original)).equal(setup.dataset.sample("test", index).video)
     for row in records[records["status"] == "ok"].itertuples():
         trace, artefacts = store.arrays("traces", row.id), store.arrays("artefacts", row.id)
         assert (trace is not None) == (row.method == "toy_push")
@@ -92,7 +94,7 @@ def test_costs(records: pd.DataFrame) -> None:
 
 def test_the_configuration_and_environment_are_kept(finished: Path) -> None:
     content = json.loads((finished / "run.json").read_text())
-    assert content["configuration"] == request.resolve(ask(*METHODS)).configuration()
+    assert content["configuration"] == resolve(ask(*METHODS)).configuration()
     assert {"versions", "machine", "revision"} == set(content["environment"])
     assert content["environment"]["versions"]["torch"] in torch.__version__
 
@@ -201,7 +203,7 @@ def test_directories_that_cannot_be_used(tmp_path: Path, finished: Path) -> None
 
 
 def test_one_writer_at_a_time(finished: Path) -> None:
-    store = Store(finished)
+    store = RunDirectory(finished)
     store.lock()
     try:
         with pytest.raises(UsageError, match="is in use by another process"):

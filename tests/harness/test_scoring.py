@@ -15,9 +15,9 @@ from vcfe_toys.dataset import Lights
 from vcfe_toys.metrics import Flip
 
 from tests.harness.toys import METRICS, ask, run
-from vcfe_bench import runner
-from vcfe_bench.errors import UsageError
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.workflows import run as runner
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def copy(scored: Path, tmp_path: Path) -> Path:
 
 
 def test_values_are_those_of_the_stored_videos(scored: Path) -> None:
-    records, store = pd.read_parquet(scored / "records.parquet"), Store(scored)
+    records, store = pd.read_parquet(scored / "records.parquet"), RunDirectory(scored)
     for row in records.itertuples():
         before, after = (store.video(name).double() / 255 for name in (row.original, row.video))
         if row.sample != "light-2":
@@ -42,7 +42,7 @@ def test_values_are_those_of_the_stored_videos(scored: Path) -> None:
 
 
 def test_set_metrics_compare_with_the_originals_and_have_a_floor_at_the_same_n(scored: Path) -> None:
-    records, store = pd.read_parquet(scored / "records.parquet"), Store(scored)
+    records, store = pd.read_parquet(scored / "records.parquet"), RunDirectory(scored)
     sets = pd.read_parquet(scored / "sets.parquet").set_index("method")
     push = records[records["method"] == "toy_push"]
     means = [
@@ -70,9 +70,9 @@ def test_features_are_computed_once_per_video(scored: Path) -> None:
 
 
 def test_a_metric_that_breaks_down_on_a_video_says_so(scored: Path) -> None:
-    (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "change"]
+    (card,) = [card for card in RunDirectory(scored).json("metrics.json") if card["name"] == "change"]
     assert card["problems"] == "failed on 4 videos: ValueError: too dark"
-    (card,) = [card for card in Store(scored).json("metrics.json") if card["name"] == "missing(net)"]
+    (card,) = [card for card in RunDirectory(scored).json("metrics.json") if card["name"] == "missing(net)"]
     assert card["unavailable"] == "net.safetensors is missing"
 
 
@@ -93,7 +93,7 @@ def test_a_score_beyond_the_range_on_the_card_is_none(tmp_path: Path, monkeypatc
     assert math.isnan(push.loc["light-0", "toy_FR"])
     assert push.loc["light-1", "toy_FR"] == 1
     assert pd.read_csv(tmp_path / "run" / "leaderboard.csv").set_index("method").loc["toy_push", "toy_FR_n"] == 3
-    (card,) = [card for card in Store(tmp_path / "run").json("metrics.json") if card["name"] == "toy_FR"]
+    (card,) = [card for card in RunDirectory(tmp_path / "run").json("metrics.json") if card["name"] == "toy_FR"]
     assert card["problems"].endswith("ValueError: 1.5 is outside the range on the card, 0 to 1")
 
 
@@ -158,7 +158,7 @@ def test_pair_metrics_see_what_was_asked_and_what_the_target_says(tmp_path: Path
 
 def test_pair_metrics_are_empty_for_classes_and_say_why(copy: Path) -> None:
     runner.rescore(copy, ("toy_bias",))
-    (card,) = [card for card in Store(copy).json("metrics.json") if card["name"] == "toy_bias"]
+    (card,) = [card for card in RunDirectory(copy).json("metrics.json") if card["name"] == "toy_bias"]
     assert (card["level"], card["unavailable"]) == ("pair", "no values here")
     assert pd.read_csv(copy / "leaderboard.csv")["toy_bias"].isna().all()
 

@@ -10,18 +10,18 @@ import pytest
 from vcfe_toys.models import Blocks
 
 from tests.harness.toys import ask
-from vcfe_bench import runner
-from vcfe_bench.errors import UsageError
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.workflows import run as runner
 
 OTHERS = "toy_networks[targets=[toy_conv,toy_conv[version=2],toy_conv[version=3]]]"
 
 
-def run(out: Path, metric: str = "toy_networks", **rest: Any) -> Store:
-    return Store(runner.run(ask("toy_push", limit=2, **rest), out, ("toy_flip", metric)))
+def run(out: Path, metric: str = "toy_networks", **rest: Any) -> RunDirectory:
+    return RunDirectory(runner.run(ask("toy_push", limit=2, **rest), out, ("toy_flip", metric)))
 
 
-def card(store: Store) -> dict[str, Any]:
+def card(store: RunDirectory) -> dict[str, Any]:
     return next(card for card in store.json("metrics.json") if card["name"] == "networks")
 
 

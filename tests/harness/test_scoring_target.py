@@ -10,9 +10,9 @@ import torch
 from vcfe_toys.models import Conv
 
 from tests.harness.toys import ask
-from vcfe_bench import runner
-from vcfe_bench.errors import UsageError
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.workflows import run as runner
 
 METRICS = ("toy_flip", "confidence_shuffled")
 
@@ -41,7 +41,7 @@ def test_by_default_the_card_tells_why_a_column_is_empty(tmp_path: Path, monkeyp
     out = runner.run(ask("toy_push", limit=2), tmp_path / "run", ("toy_flip",))
     monkeypatch.setattr(Conv, "fingerprint", "other weights")
     runner.rescore(out)
-    cards = {card["name"]: card for card in Store(out).json("metrics.json")}
+    cards = {card["name"]: card for card in RunDirectory(out).json("metrics.json")}
     assert "is not the one that was run" in cards["survives_blur"]["unavailable"]
     assert cards["L1"]["unavailable"] is None
     records = pd.read_parquet(out / "records.parquet")

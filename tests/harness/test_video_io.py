@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcfe_bench import video_io
+from vcfe_bench.video import lossless
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -22,8 +22,8 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_storage_is_exact_and_the_same_each_time(tmp_path: Path, shape: tuple[int, ...]) -> None:
     pixels = noise(*shape)
     for name in ("a.mkv", "b.mkv"):
-        video_io.write(tmp_path / name, pixels, fps=29.97)
-    assert torch.equal(video_io.read(tmp_path / "a.mkv"), pixels)
+        lossless.write(tmp_path / name, pixels, fps=29.97)
+    assert torch.equal(lossless.read(tmp_path / "a.mkv"), pixels)
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
@@ -34,18 +34,18 @@ def test_any_size_and_rate(
 ) -> None:
     path = tmp_path_factory.mktemp("video") / "x.mkv"
     pixels = noise(t, 3, h, w, seed=seed)
-    video_io.write(path, pixels, fps)
-    assert torch.equal(video_io.read(path), pixels)
+    lossless.write(path, pixels, fps)
+    assert torch.equal(lossless.read(path), pixels)
 
 
 def test_the_grid_is_a_fixed_point() -> None:
     pixels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(video_io.quantise(video_io.dequantise(pixels)), pixels)
+    assert torch.equal(lossless.quantise(lossless.dequantise(pixels)), pixels)
 
 
 @given(st.lists(st.floats(-2, 3, width=32), min_size=1))
 def test_quantise_clamps_and_rounds_half_up(values: list[float]) -> None:
-    found = video_io.quantise(torch.tensor(values))
+    found = lossless.quantise(torch.tensor(values))
     for value, pixel in zip(values, found.tolist(), strict=True):
         exact = min(max(value, 0.0), 1.0) * 255
         assert pixel - 0.5 <= exact < pixel + 0.5
@@ -53,5 +53,5 @@ def test_quantise_clamps_and_rounds_half_up(values: list[float]) -> None:
 
 def test_content_hash_knows_shape_and_has_not_changed() -> None:
     pixels = torch.arange(48, dtype=torch.uint8).reshape(2, 3, 2, 4)
-    assert video_io.content_hash(pixels) != video_io.content_hash(pixels.reshape(2, 3, 4, 2))
-    assert video_io.content_hash(pixels)[:16] == "a7f95c0127c4b603"
+    assert lossless.content_hash(pixels) != lossless.content_hash(pixels.reshape(2, 3, 4, 2))
+    assert lossless.content_hash(pixels)[:16] == "a7f95c0127c4b603"

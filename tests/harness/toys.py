@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from vcfe_bench import request, runner
-from vcfe_bench.plan import Plan, Survey, make
-from vcfe_bench.request import Request, Setup
+from vcfe_bench.runs.originals import Survey
+from vcfe_bench.runs.plan import Plan, make
+from vcfe_bench.runs.setup import Request, Setup, resolve
+from vcfe_bench.workflows import run as runner
 
 METRICS = ("toy_flip", "toy_change", "toy_spread", "toy_missing")
 MEASURED = ["seconds", "padded", "peak_memory_mb"]
@@ -26,5 +27,5 @@ def run(out: Path, *methods: str, **rest: Any) -> pd.DataFrame:
 
 
 def planned(*methods: str, **rest: Any) -> tuple[Setup, Plan]:
-    setup = request.resolve(ask(*methods, **rest))
+    setup = resolve(ask(*methods, **rest))
     return setup, make(setup, Survey(setup, {}))

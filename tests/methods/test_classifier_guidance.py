@@ -12,15 +12,7 @@ from tests.models import tiny_wan
 from vcfe_bench.diffusion import denoise, euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Context, Query, Sample, Target
-from vcfe_methods.classifier_guidance import (
-    CGFrame,
-    CGMidParams,
-    CGParams,
-    CGVideo,
-    CGVideoMid,
-    draw,
-    reached,
-)
+from vcfe_methods.classifier_guidance import CGFrame, CGMidParams, CGParams, CGVideo, CGVideoMid, draw, reached
 
 LATENT = (4, 2, 2, 2)
 METHODS = [(CGVideo, CGParams), (CGVideoMid, CGMidParams), (CGFrame, CGMidParams)]

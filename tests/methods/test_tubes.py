@@ -10,14 +10,14 @@ from safetensors.torch import save_file
 
 from tests.methods.small import Linear
 from tests.methods.squares import CHANNELS, SIDE, Counting, Squares
-from vcfe_bench import weights
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import AvoidGoal, ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Context, Explanation, Query
 from vcfe_bench.metrics.tubes import overlap
-from vcfe_datasets.shape_moving import ShapeMoving
-from vcfe_methods.tubes import CentreParams, Tube, Tubes, TubesCentre, TubesParams, TubesRandom, inside, masked
-from vcfe_methods.tubes_explainer import Explainer, pair_of
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
+from vcfe_methods.tubes.explainer import Explainer, pair_of
+from vcfe_methods.tubes.method import CentreParams, Tube, Tubes, TubesCentre, TubesParams, TubesRandom, inside, masked
 
 DATASET, TARGET = Squares(), Counting()
 VIDEOS = 12

@@ -9,17 +9,9 @@ from safetensors.torch import save_file
 
 from tests.methods.squares import Counting, Squares
 from tests.methods.test_tubes_pooling import paths, total
-from vcfe_bench.errors import UsageError
-from vcfe_bench.weights import CorruptWeights
-from vcfe_methods.tubes_explainer import (
-    SHAPES,
-    Explainer,
-    ExplainerRecipe,
-    overlaps,
-    pair_of,
-    regions,
-    train,
-)
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import CorruptWeights
+from vcfe_methods.tubes.explainer import SHAPES, Explainer, ExplainerRecipe, overlaps, pair_of, regions, train
 
 QUICK = ExplainerRecipe(steps=3, batch=4)
 

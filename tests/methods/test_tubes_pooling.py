@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcfe_methods.tubes_pooling import best_path, maximum_subpath, minimum_subpath
+from vcfe_methods.tubes.pooling import best_path, maximum_subpath, minimum_subpath
 
 
 @st.composite

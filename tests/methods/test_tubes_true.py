@@ -10,9 +10,9 @@ from torch import Tensor
 from tests.methods.squares import Squares
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Context, Explanation, Query, Sample, Target
-from vcfe_datasets.shape_scenes import ShapeScenes
-from vcfe_methods.tubes import CentreParams
-from vcfe_methods.tubes_true import TubesTrue
+from vcfe_datasets.shapes.shape_scenes import ShapeScenes
+from vcfe_methods.tubes.method import CentreParams
+from vcfe_methods.tubes.true_boxes import TubesTrue
 
 DATASET = ShapeScenes()
 RING = ("red", "translating", "blue", "turning", "disc", "pulsing", "triangle", "blinking")

@@ -19,7 +19,7 @@ from vcfe_bench.metrics.attributes import (
     correlation_difference,
     same,
 )
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 YES = torch.tensor([0.0, 9.0])
 BLACK = torch.zeros(3, 3, 32, 32)

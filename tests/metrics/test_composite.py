@@ -8,8 +8,8 @@ from tests.metrics.conftest import noise
 from tests.metrics.test_validity import Knowing
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case
-from vcfe_bench.metrics.composite import ValidShare
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_bench.metrics.valid_share import ValidShare
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 GOAL = 3
 

@@ -11,7 +11,7 @@ from tests.metrics.conftest import noise
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Footage, Sample
 from vcfe_bench.metrics.flow import WarpingError, flow, visible, warped, warping_error
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 INSIDE = (slice(None), slice(10, -10), slice(10, -10))
 

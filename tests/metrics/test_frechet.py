@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pytorch_fid.fid_score import calculate_frechet_distance
 
 from tests.metrics.conftest import noise
+from vcfe_bench.core.weights import Weights
 from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG, frechet_distance
 from vcfe_bench.models import feature_networks
-from vcfe_bench.weights import Weights
 
 
 def samples(seed: int, n: int, d: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from vcfe_bench.interfaces import SetMetric
 from vcfe_bench.metrics.feature_sets import InceptionFrames
 from vcfe_bench.metrics.frechet import FVDI3D, FIDStVGG
 from vcfe_bench.metrics.kernel import KVDI3D, KIDInception, KIDStVGG, kernel_distance
-from vcfe_bench.statistics import real_against_real
+from vcfe_bench.stats.set_distances import real_against_real
 
 
 def videos(seed: int, count: int, rows: int = 1, width: int = 6) -> list[np.ndarray]:

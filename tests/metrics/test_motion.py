@@ -10,7 +10,7 @@ from tests.metrics.conftest import Silent, noise
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case, Track
 from vcfe_bench.metrics.motion import ChangeOnObject, Jerk, Permanence, Roughness, unsteadiness
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 METRICS = [Permanence(), ChangeOnObject(), Roughness(), Jerk()]
 FRAMES = 9

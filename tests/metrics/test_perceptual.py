@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.metrics.conftest import noise
+from vcfe_bench.core.weights import Weights
 from vcfe_bench.metrics import perceptual
 from vcfe_bench.metrics.perceptual import LPIPSAlex, LPIPSStAlex
 from vcfe_bench.models import feature_networks
-from vcfe_bench.weights import Weights
 
 
 @pytest.fixture

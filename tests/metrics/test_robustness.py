@@ -9,7 +9,7 @@ from tests.metrics.conftest import noise
 from tests.metrics.targets import Bright, Columns, OnGrid, Trend
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Constraints, Generator
-from vcfe_bench.metrics.altered import survives
+from vcfe_bench.metrics.requery import survives
 from vcfe_bench.metrics.robustness import (
     SurvivesBlur,
     SurvivesH264,
@@ -18,7 +18,7 @@ from vcfe_bench.metrics.robustness import (
     h264,
     shifts,
 )
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 YES = torch.tensor([-5.0, 5.0])
 METRICS = [SurvivesH264(), SurvivesShift(), SurvivesBlur()]

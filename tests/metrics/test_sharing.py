@@ -7,11 +7,11 @@ import torch
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case
 from vcfe_bench.metrics.attributes import AttributesChanged, IdentityKept, SideEffects
-from vcfe_bench.metrics.composite import ValidShare
 from vcfe_bench.metrics.motion import ChangeOnObject, Jerk, Permanence, Roughness
 from vcfe_bench.metrics.proximity import SSIM
+from vcfe_bench.metrics.valid_share import ValidShare
 from vcfe_bench.metrics.validity import SemanticFlipRate
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 GOAL = ClassGoal(3)
 METRICS = [

@@ -11,7 +11,7 @@ from tests.metrics.conftest import noise
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case, Sample
 from vcfe_bench.metrics.sharpness import Sharpness
-from vcfe_datasets.shape_moving import ShapeMoving
+from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 DATASET = ShapeMoving()
 

@@ -6,7 +6,7 @@ import torch
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case, Target
 from vcfe_bench.metrics.shortcut import CauseChanged, ShortcutChanged, ShortcutFaithful
-from vcfe_datasets.shape_shortcut import PARTNER, Scene, ShapeShortcut
+from vcfe_datasets.shapes.shape_shortcut import PARTNER, Scene, ShapeShortcut
 
 DATASET = ShapeShortcut()
 SAMPLE = DATASET.sample("test", 0)

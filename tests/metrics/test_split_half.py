@@ -6,7 +6,7 @@ import pytest
 from vcfe_bench.interfaces import SetMetric
 from vcfe_bench.metrics.frechet import FVDI3D, FIDStVGG
 from vcfe_bench.metrics.split_half import SFVDI3D, SPLITS, SFIDInception, SFIDStVGG
-from vcfe_bench.statistics import real_against_real
+from vcfe_bench.stats.set_distances import real_against_real
 
 
 def videos(seed: int, count: int, width: int = 30, scale: float = 1.0) -> list[np.ndarray]:

@@ -8,10 +8,10 @@ import torch
 
 from tests.metrics.conftest import Silent
 from tests.metrics.targets import Bright, Trend
-from vcfe_bench import runner
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.metrics.transfer import TransferFlipRate, TransferParams
-from vcfe_bench.request import Request
+from vcfe_bench.runs.setup import Request
+from vcfe_bench.workflows import run as runner
 
 YES = torch.tensor([-5.0, 5.0])
 BLACK = torch.zeros(5, 3, 32, 32)

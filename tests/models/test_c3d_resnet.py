@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
 from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet, C3DResNetTarget, C3DSize
 from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.models.video_swin import SwinForm
-from vcfe_bench.weights import CorruptWeights, WeightsUnavailable
 
 TINY = C3DSize((4, 6, 6, 8), (True, False, False, True))
 

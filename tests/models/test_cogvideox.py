@@ -10,8 +10,8 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from tests.models import pipelines
 from tests.models.pipelines import SHAPE, assert_same, overheard
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.diffusion import denoise
-from vcfe_bench.errors import UsageError
 from vcfe_bench.models.cogvideox import CogVideoX, decode_in_chunks
 from vcfe_bench.models.latent_video import LatentVideoParams, kept, recomputed
 

@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models.huggingface_target import HuggingFaceParams, HuggingFaceTarget
 
 SMALL: dict[str, Any] = {

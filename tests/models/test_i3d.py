@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vcfe_bench.core.weights import CorruptWeights
 from vcfe_bench.models.i3d import MIN_FRAMES, Pool, i3d, pad_same
 from vcfe_bench.models.i3d_conversion import convert, torch_state
-from vcfe_bench.weights import CorruptWeights
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from tests.real_clips import BUNNY, CARPHONE, clip
 from vcfe_bench.models.i3d import i3d
 from vcfe_bench.models.i3d_kinetics400 import I3DKinetics400, I3DParams
-from vcfe_bench.one_video import OneVideo, OneVideoParams
+from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 
 def test_pixels_are_taken_to_the_range_of_the_network() -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import CorruptWeights
 from vcfe_bench.models.module_target import ModuleParams, ModuleTarget
-from vcfe_bench.weights import CorruptWeights
 
 SOURCE = """
 import torch

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models.torchvision_target import TorchvisionParams, TorchvisionTarget, _download
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import CorruptWeights
 from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.models.video_swin import (
     IMAGENET_MEAN,
@@ -20,7 +21,6 @@ from vcfe_bench.models.video_swin import (
     VideoSwin,
     VideoSwinTarget,
 )
-from vcfe_bench.weights import CorruptWeights
 
 TINY = SwinSize(12, (2, 2), (2, 4), window=(2, 4, 4), stochastic_depth=0.0)
 

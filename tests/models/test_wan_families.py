@@ -11,8 +11,8 @@ from diffusers import WanImageToVideoPipeline
 
 from tests.models import pipelines
 from tests.models.pipelines import SHAPE, assert_same, overheard
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.diffusion import denoise
-from vcfe_bench.errors import UsageError
 from vcfe_bench.models.wan import Wan
 from vcfe_bench.models.wan_experts import WanExperts
 from vcfe_bench.models.wan_ti2v import WanTI2V

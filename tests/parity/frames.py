@@ -24,7 +24,7 @@ from vcfe_bench.metrics import feature_sets, perceptual
 from vcfe_bench.metrics.frechet import FIDInception, frechet_distance
 from vcfe_bench.metrics.perceptual import LPIPSAlex
 from vcfe_bench.metrics.proximity import SSIM
-from vcfe_bench.video_io import quantise
+from vcfe_bench.video.lossless import quantise
 
 PER_CLIP = 4
 

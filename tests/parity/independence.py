@@ -11,7 +11,9 @@ from vcfe_bench.metrics.feature_sets import Features
 from vcfe_bench.metrics.frechet import FVDI3D, FIDStVGG
 from vcfe_bench.metrics.kernel import KVDI3D, KIDStVGG
 from vcfe_bench.metrics.split_half import SFVDI3D, SFIDStVGG
-from vcfe_bench.statistics import Estimate, distance_interval, mean_interval, paired_difference, pairs_interval
+from vcfe_bench.stats.intervals import Estimate, mean_interval, pairs_interval
+from vcfe_bench.stats.set_distances import distance_interval
+from vcfe_bench.stats.significance import paired_difference
 
 VIDEOS, SHARDS = 24, (1, 2, 5)
 METRICS = (FVDI3D, KVDI3D, SFVDI3D, FIDStVGG, KIDStVGG, SFIDStVGG)

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from tests.parity.measurement import Measurement
-from vcfe_bench.statistics import RESAMPLES, distance_interval, mean_interval, pairs_interval, rate_interval
+from vcfe_bench.stats.intervals import RESAMPLES, mean_interval, pairs_interval, rate_interval
+from vcfe_bench.stats.set_distances import distance_interval
 
 DRAWS = 0.05
 """Two bootstraps of 9,999 draws differ in their random numbers: held to this share of the interval's width."""

@@ -17,8 +17,8 @@ import torchvision
 from torch import Tensor, nn
 
 from tests.parity import videos
+from vcfe_bench.core.weights import Weights
 from vcfe_bench.models import feature_networks
-from vcfe_bench.weights import Weights
 
 
 @lru_cache(maxsize=1)

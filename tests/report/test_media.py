@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.report.worlds import lights
-from vcfe_bench import video_io
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.report.media import Media, Sheet, tile
-from vcfe_bench.store import Store
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.video import lossless
 
 
 def cut(image: np.ndarray, sheet: Sheet) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_frames_come_back_from_a_near_square(shape: tuple[int, int, int], seed: 
 
 
 def test_written_sheets_hold_the_stored_pixels_and_each_content_once(tmp_path: Path) -> None:
-    store = Store(lights(tmp_path / "run", "toy_push"))
+    store = RunDirectory(lights(tmp_path / "run", "toy_push"))
     media = Media(tmp_path / "report")
     records = store.table("records.parquet").query("status == 'ok'").to_dict("records")
     for record in records:
@@ -46,11 +46,11 @@ def test_written_sheets_hold_the_stored_pixels_and_each_content_once(tmp_path: P
         with Image.open(tmp_path / "report" / sheet.file) as image:
             assert image.format == "PNG"
             found = cut(np.asarray(image), sheet)
-        assert video_io.content_hash(torch.from_numpy(found)) == record["video_sha256"]
+        assert lossless.content_hash(torch.from_numpy(found)) == record["video_sha256"]
     assert len(list((tmp_path / "report" / "media").iterdir())) == len({r["video_sha256"] for r in records})
 
 
 def test_a_video_that_is_gone_is_named(tmp_path: Path) -> None:
-    store = Store(lights(tmp_path / "run", "toy_push", limit=2))
+    store = RunDirectory(lights(tmp_path / "run", "toy_push", limit=2))
     with pytest.raises(UsageError, match=r"videos/nothing\.mkv is missing or damaged"):
         Media(tmp_path).sheet(store, "nothing", "0" * 64)

@@ -12,17 +12,18 @@ import pytest
 
 from tests.harness.toys import ask, run
 from tests.report.worlds import HOSTILE, PUSH, lights
-from vcfe_bench import leaderboard, runner
 from vcfe_bench.report import gallery, plots
 from vcfe_bench.report.plots import Group
-from vcfe_bench.store import Store
+from vcfe_bench.results import leaderboard
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.workflows import run as runner
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(path: Path) -> dict[str, Group]:
     board = leaderboard.join([path])
-    (world,) = gallery.worlds([Store(path)])
+    (world,) = gallery.worlds([RunDirectory(path)])
     methods = board.frame["method"].tolist()
     return {group.title: group for group in plots.groups(world, board.frame, board.metrics, methods)}
 
@@ -53,7 +54,7 @@ def test_every_rate_stands_against_every_distance(groups: dict[str, Group]) -> N
 
 
 def test_rates_over_flips_do_not_stand_against_distances(tmp_path: Path) -> None:
-    store = Store(lights(tmp_path / "run", "toy_half"))
+    store = RunDirectory(lights(tmp_path / "run", "toy_half"))
     records = store.table("records.parquet")
     records.loc[0, "semantic_FR"] = np.nan
     store.put_table("records.parquet", records)
@@ -63,7 +64,7 @@ def test_rates_over_flips_do_not_stand_against_distances(tmp_path: Path) -> None
 
 def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[str, Group]) -> None:
     (plot,) = groups["Distributions"].plots
-    records = Store(finished).table("records.parquet")
+    records = RunDirectory(finished).table("records.parquet")
     methods = records.loc[records["change"].notna(), "method"].unique()
     ticks = [element for element in elements(plot.svg, "use") if "stroke: currentColor" in element.get("style", "")]
     assert len(elements(plot.svg, "use")) - len(ticks) == records["change"].notna().sum()
@@ -73,7 +74,7 @@ def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[st
 
 
 def test_convergence_is_the_median_over_videos(finished: Path, groups: dict[str, Group]) -> None:
-    store = Store(finished)
+    store = RunDirectory(finished)
     ids = store.table("records.parquet").query("status == 'ok' and method == 'toy_push[rate=60.0,steps=2]'")["id"]
     traces = np.array([(store.arrays("traces", id) or {})["loss"] for id in ids])
     plot = groups["Convergence"].plots[0]
@@ -93,7 +94,7 @@ def test_convergence_is_the_median_over_videos(finished: Path, groups: dict[str,
 
 
 def test_confusion_counts_goals_met_of_goals_asked(finished: Path, groups: dict[str, Group]) -> None:
-    records = Store(finished).table("records.parquet").query("status == 'ok'")
+    records = RunDirectory(finished).table("records.parquet").query("status == 'ok'")
     plot = groups["From source to goal"].plots[0]
     assert plot.title == "toy_push[rate=60.0,st…"
     part = records[records["method"] == "toy_push[rate=60.0,steps=2]"]
@@ -131,7 +132,7 @@ def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
     groups = drawn(path)
     (plot,) = groups["From source to goal"].plots
     dots = [e for e in elements(plot.svg, "use") if "stroke: currentColor" not in e.get("style", "")]
-    assert len(dots) == (Store(path).table("records.parquet")["status"] == "ok").sum()
+    assert len(dots) == (RunDirectory(path).table("records.parquet")["status"] == "ok").sum()
     assert {"asked", "reached"} <= set(texts(plot.svg))
 
 
@@ -153,7 +154,7 @@ def test_what_there_is_nothing_of_is_not_drawn(tmp_path: Path) -> None:
 
 def test_curves_are_medians_by_method_on_one_axis(tmp_path: Path) -> None:
     path = lights(tmp_path / "run", "toy_half", "toy_picky")
-    store, rng = Store(path), np.random.default_rng(0)
+    store, rng = RunDirectory(path), np.random.default_rng(0)
     done = store.table("records.parquet").query("status == 'ok'")
     kept = {id: rng.random(11) for id in done["id"]}
     for id, curve in kept.items():

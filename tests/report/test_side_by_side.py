@@ -6,8 +6,8 @@ import av
 import pytest
 import torch
 
-from vcfe_bench import video_io
-from vcfe_bench.report.side_by_side import GAP, side_by_side, write_mp4
+from vcfe_bench.figures.side_by_side import GAP, side_by_side, write_mp4
+from vcfe_bench.video import lossless
 
 
 def test_original_counterfactual_and_difference_stand_in_a_row() -> None:
@@ -39,6 +39,6 @@ def test_players_read_the_video(tmp_path: Path, width: int) -> None:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert float(stream.average_rate) == 3.75
-    shown = video_io.read(path)
+    shown = lossless.read(path)
     assert shown.shape == (5, 3, 34, 48)
     assert (shown[:, :, :33, :width].int() - ramp.int()).abs().max() < 12

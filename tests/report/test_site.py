@@ -12,10 +12,11 @@ import pytest
 
 from tests.report.page import Element, read
 from tests.report.worlds import HOSTILE, PUSH, lights, with_boxes
-from vcfe_bench import leaderboard, tables
 from vcfe_bench.cli import main
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.text import number
 from vcfe_bench.report import site
+from vcfe_bench.results import formats, leaderboard
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def data(page: Element) -> dict:
 
 
 def test_tables_are_those_of_the_terminal(finished: Path, page: Element) -> None:
-    grids = list(tables.grids(leaderboard.join([finished])))
+    grids = list(formats.grids(leaderboard.join([finished])))
     shown = list(page.all("table", class_="sortable"))
     assert len(shown) == len(grids) > 3
     for table, grid in zip(shown, grids, strict=True):
@@ -49,7 +50,7 @@ def test_tables_are_those_of_the_terminal(finished: Path, page: Element) -> None
         head, *rows = ([cell.text for cell in row.parts if isinstance(cell, Element)] for row in table.all("tr"))
         assert head == list(grid.header)
         assert rows == [[cell.text for cell in row] for row in grid.rows]
-    assert [e.text for e in page.one("ul", class_="remarks").all("li")] == tables.remarks(leaderboard.join([finished]))
+    assert [e.text for e in page.one("ul", class_="remarks").all("li")] == formats.remarks(leaderboard.join([finished]))
 
 
 def test_every_record_has_its_place(finished: Path, page: Element, records: pd.DataFrame) -> None:
@@ -70,7 +71,7 @@ def test_every_record_has_its_place(finished: Path, page: Element, records: pd.D
         assert len(list(article.all("canvas"))) == 3
         scores = dict(zip((e.text for e in article.all("dt")), (e.text for e in article.all("dd")), strict=True))
         known = {name: record[name] for name in ("toy_FR", "change", "semantic_FR") if pd.notna(record[name])}
-        assert scores == {name: leaderboard.number(value) for name, value in known.items()}
+        assert scores == {name: number(value) for name, value in known.items()}
         assert item["scores"] == pytest.approx(known)
         for side in ("original", "video"):
             assert (finished / "report" / item[side]["file"]).is_file()

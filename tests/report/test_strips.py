@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests.harness.toys import run
 from vcfe_bench.cli import main
-from vcfe_bench.errors import UsageError
-from vcfe_bench.report.strips import GAP, figure
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.figures.strips import GAP, figure
+from vcfe_bench.runs.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def _of(records: pd.DataFrame, sample: str) -> pd.DataFrame:
 
 
 def test_strips_show_the_frames_and_their_differences(finished: Path, records: pd.DataFrame) -> None:
-    store, chosen = Store(finished), _of(records, "light-0").iloc[:2]
+    store, chosen = RunDirectory(finished), _of(records, "light-0").iloc[:2]
     drawn = figure(store, list(chosen["id"]), frames=3)
     original = store.video(chosen.iloc[0]["original"]).numpy()
     images = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes]
@@ -52,13 +52,15 @@ def test_strips_show_the_frames_and_their_differences(finished: Path, records: p
 def test_titles_say_what_was_asked_and_what_came_of_it(finished: Path, records: pd.DataFrame) -> None:
     record = _of(records, "light-1").iloc[0]
     classes = ("left", "middle", "right")
-    first, second = (axes.get_title(loc="left") for axes in figure(Store(finished), [record["id"]], 2, False).axes)
+    first, second = (
+        axes.get_title(loc="left") for axes in figure(RunDirectory(finished), [record["id"]], 2, False).axes
+    )
     assert first == f"original light-1, seen as {classes[record['prediction']]}"
     assert second.startswith(f"{record['method']}, asked for {classes[int(record['goal'][-1])]}")
 
 
 def test_what_cannot_be_drawn(finished: Path, records: pd.DataFrame) -> None:
-    store = Store(finished)
+    store = RunDirectory(finished)
     ids = [_of(records, sample)["id"].iloc[0] for sample in ("light-0", "light-1")]
     with pytest.raises(UsageError, match="no record 'nothing' in this run"):
         figure(store, ["nothing"])

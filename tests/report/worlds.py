@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tests.harness.toys import METRICS, ask
-from vcfe_bench import runner
-from vcfe_bench.store import Store
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.workflows import run as runner
 
 HOSTILE = "</script><script>alert('$1')</script>&<b onclick=alert(2)>"
 PUSH = "toy_push[rate=60,steps=2]"
@@ -21,7 +21,7 @@ def lights(out: Path, *methods: str, limit: int = 6, **rest: object) -> Path:
 
 def with_boxes(run: Path, method: str) -> Path:
     """Gives every record of a method a tube: a growing box, absent in the first frame."""
-    store = Store(run)
+    store = RunDirectory(run)
     boxes = np.array([[[np.nan] * 4, *([2.0, 3.0, 4.0 + t, 5.0 + t] for t in range(4))]])
     for id in store.table("records.parquet").query("method == @method and status == 'ok'")["id"]:
         store.put_arrays("artefacts", id, {"tube_attributes": np.array(["bright <i>"]), "tube_boxes": boxes})
@@ -30,7 +30,7 @@ def with_boxes(run: Path, method: str) -> Path:
 
 def grown(run: Path, count: int) -> Path:
     """Copies the records of a run under new names until there are so many."""
-    store = Store(run)
+    store = RunDirectory(run)
     records = store.table("records.parquet")
     copies = pd.concat([records] * (count // len(records) + 1), ignore_index=True).head(count)
     copies["id"] = [f"{place:020x}" for place in range(count)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.methods.squares import Squares
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Values
 from vcfe_bench.models.c3d_resnet import C3DResNetTarget
 from vcfe_bench.models.trained_target import FiledParams

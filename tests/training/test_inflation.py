@@ -6,12 +6,12 @@ import pytest
 import torch
 from torchvision.models.swin_transformer import SwinTransformer
 
+from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
 from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD, SIZES, VideoSwin
 from vcfe_bench.training import target
 from vcfe_bench.training.inflation import imagenet, inflate
 from vcfe_bench.training.target import TargetRecipe
-from vcfe_bench.weights import CorruptWeights, WeightsUnavailable
-from vcfe_datasets.shape_moving import ShapeMoving, ShapeMovingParams
+from vcfe_datasets.shapes.shape_moving import ShapeMoving, ShapeMovingParams
 
 RECIPE = TargetRecipe(length=4, steps=1, batch=2, imagenet=True)
 

@@ -7,12 +7,12 @@ import torch
 from diffusers import WanImageToVideoPipeline
 
 from tests.models import pipelines
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models.wan import Wan
 from vcfe_bench.models.wan_experts import WanExperts
 from vcfe_bench.training import lora
 from vcfe_bench.training.lora import LoRARecipe
-from vcfe_datasets.shape_moving import ShapeMoving, ShapeMovingParams
+from vcfe_datasets.shapes.shape_moving import ShapeMoving, ShapeMovingParams
 
 RECIPE = LoRARecipe(rank=4, steps=8, batch=2, rate=1e-2)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vcfe_bench import weights
-from vcfe_bench.plugins import DATASETS
+from vcfe_bench.core import weights
+from vcfe_bench.plugins.registry import DATASETS
 from vcfe_bench.training import target
 from vcfe_bench.training.target import TargetRecipe
 

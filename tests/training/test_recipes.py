@@ -12,7 +12,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from safetensors.torch import save_file
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
 from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinTarget
@@ -22,7 +22,7 @@ from vcfe_bench.training.data import clips
 from vcfe_bench.training.target import TargetRecipe
 from vcfe_bench.training.transformer import TransformerRecipe
 from vcfe_bench.training.vae import VAERecipe
-from vcfe_datasets.shape_moving import ShapeMoving, ShapeMovingParams
+from vcfe_datasets.shapes.shape_moving import ShapeMoving, ShapeMovingParams
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.harness.test_cli import call
 from vcfe_bench.models.trained_target import FiledParams
 from vcfe_bench.models.video_swin import VideoSwinTarget
-from vcfe_bench.plugins import DATASETS
+from vcfe_bench.plugins.registry import DATASETS
 from vcfe_bench.training.recipes import RECIPES, choose
 from vcfe_bench.training.target import TargetRecipe
 

@@ -22,7 +22,7 @@ from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import rescore, score
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.validate import validate_app
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 
 app = typer.Typer(
     name="vcfe-bench",

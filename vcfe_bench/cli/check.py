@@ -22,8 +22,9 @@ def check(
     ] = False,
 ) -> None:
     """Hold a run to a baseline: exit code 0 when every metric holds, 1 when one got worse, 2 on misuse."""
-    from vcfe_bench import baseline, gate, gate_report
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.results.gate import baseline, gate
+    from vcfe_bench.results.gate import report as gate_report
 
     allowed = _tolerance(tolerance)
     run = baseline.of_run(directory)
@@ -46,8 +47,8 @@ def check(
 
 
 def _tolerance(text: str) -> dict[str, float]:
-    from vcfe_bench import specs
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
 
     found = {}
     for piece in specs.split(text):

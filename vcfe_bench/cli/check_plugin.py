@@ -12,7 +12,7 @@ def check_plugin(
     dataset: Annotated[str, Option(help="Whose videos, target and generator the method is tried out on.")] = "",
 ) -> None:
     """Try out whether a method keeps the contract: shapes, range, seeds, neighbours. Exit code 1 when it does not."""
-    from vcfe_bench import conformance
+    from vcfe_bench.authoring import conformance
 
     broken = False
     for finding in conformance.check(method, dataset or conformance.WORLD):

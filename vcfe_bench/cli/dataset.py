@@ -36,7 +36,7 @@ def card(name: Annotated[str, Argument(help="Dataset spec.")]) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.plugins.registry import DATASETS
 
     Console().print(Markdown(DATASETS.build(name).card()))
 
@@ -49,9 +49,9 @@ def check(
     """Read a local copy, prepare all its videos, and say what it holds: counts by split and class, first problems."""
     from rich.console import Console
 
-    from vcfe_bench import specs
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.plugins.registry import DATASETS
 
     plugin, given = specs.parse(name)
     if root is not None:

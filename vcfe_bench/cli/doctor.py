@@ -9,7 +9,7 @@ def doctor() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vcfe_bench.doctor import examine
+    from vcfe_bench.workflows.doctor import examine
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("part", "name", ""):

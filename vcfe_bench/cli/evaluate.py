@@ -30,10 +30,10 @@ def target(
     """Accuracy, calibration, robust accuracy and the dataset's own controls."""
     import pandas as pd
 
-    from vcfe_bench import specs
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.evaluation import evaluate_target
-    from vcfe_bench.plugins import DATASETS, METHODS, frozen_target
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.plugins.registry import DATASETS, METHODS, frozen_target
+    from vcfe_bench.workflows.evaluate_models import evaluate_target
 
     data = DATASETS.build(dataset)
     models = [frozen_target(spec) for spec in specs.split(target or data.target)]
@@ -55,8 +55,8 @@ def generator(
     noises: Annotated[int, Option(help="Noises of one first frame, to see all directions.", min=1)] = 64,
 ) -> None:
     """Reconstruction error, coherence and variety of samples, repeatability."""
-    from vcfe_bench.evaluation import evaluate_generator
-    from vcfe_bench.plugins import DATASETS, GENERATORS, frozen_target
+    from vcfe_bench.plugins.registry import DATASETS, GENERATORS, frozen_target
+    from vcfe_bench.workflows.evaluate_models import evaluate_generator
 
     data = DATASETS.build(dataset)
     model = frozen_target(target or data.target)

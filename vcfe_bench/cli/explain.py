@@ -12,7 +12,7 @@ from vcfe_bench.cli import target as flags
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vcfe_bench.explain import Explained, Said
+    from vcfe_bench.workflows.explain import Explained, Said
 
 
 def explain(
@@ -45,8 +45,8 @@ def explain(
     """
     from rich.console import Console
 
-    from vcfe_bench import explain
-    from vcfe_bench.display import display
+    from vcfe_bench.cli.progress import display
+    from vcfe_bench.workflows import explain
 
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     assert spec is not None
@@ -87,7 +87,8 @@ def _scores(found: Explained) -> Table:
     """The metrics that are defined, and what the method took."""
     from rich.table import Table
 
-    from vcfe_bench.leaderboard import ARROWS, number
+    from vcfe_bench.core.text import number
+    from vcfe_bench.results.cells import ARROWS
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, value in found.scores.items():

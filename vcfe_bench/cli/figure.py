@@ -16,11 +16,11 @@ def figure(
     differences: Annotated[bool, Option(help="With maps of the differences.")] = True,
 ) -> None:
     """Draw a strip of frames of an original, its counterfactuals and the differences."""
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.report import strips
-    from vcfe_bench.store import Store
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.figures import strips
+    from vcfe_bench.runs.run_directory import RunDirectory
 
-    drawn = strips.figure(Store(directory), record, frames, differences)
+    drawn = strips.figure(RunDirectory(directory), record, frames, differences)
     try:
         drawn.savefig(out, dpi=150)
     except (OSError, ValueError) as error:

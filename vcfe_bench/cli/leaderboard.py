@@ -66,18 +66,19 @@ def leaderboard(
 
     from rich.console import Console
 
-    from vcfe_bench import leaderboard, specs, tables
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.results import formats, leaderboard
 
     chosen = format or _by_suffix(out)
     if chosen is Format.parquet and out is None:
         raise UsageError("parquet is no text: name a file with --out")
     if len(directories) == 1 and (by, among, sort, chosen) == (BY, Among.all, None, Format.rich):
         board = leaderboard.load(directories[0])
-        drawn = leaderboard.render(board)
+        drawn = formats.render_run(board)
     else:
         board = leaderboard.join(directories, specs.split(by), sort, among.value)
-        drawn = tables.render(board)
+        drawn = formats.render(board)
     if out is None and chosen is Format.rich:
         Console().print(drawn)
         return
@@ -89,7 +90,7 @@ def leaderboard(
                 Console(file=(page := StringIO()), width=WIDTH).print(drawn)
                 text = page.getvalue()
             else:
-                text = tables.TEXTS[chosen](board)
+                text = formats.TEXTS[chosen](board)
             if out is None:
                 echo(text, nl=False)
                 return
@@ -100,7 +101,7 @@ def leaderboard(
 
 
 def _by_suffix(out: Path | None) -> Format:
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
 
     if out is None:
         return Format.rich

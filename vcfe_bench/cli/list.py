@@ -24,7 +24,7 @@ def list_plugins(kind: Annotated[Kind, Argument(help="What to list.")]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vcfe_bench.plugins import REGISTRIES
+    from vcfe_bench.plugins.registry import REGISTRIES
 
     table = Table(box=None, padding=(0, 2, 1, 0))
     for title in ("name", "from", "what it is"):

@@ -21,7 +21,7 @@ def method(
     out: Annotated[Path | None, Option(help="New folder of the package; by default vcfe-NAME.")] = None,
 ) -> None:
     """Write a package with a method that works, its entry point and its test."""
-    from vcfe_bench import skeleton
+    from vcfe_bench.authoring import skeleton
 
     folder = out or Path(f"vcfe-{name.replace('_', '-')}")
     for file in skeleton.write_method(name, folder):

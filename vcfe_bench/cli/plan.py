@@ -27,12 +27,14 @@ def plan(
     from rich.markup import escape
     from rich.table import Table
 
-    from vcfe_bench import costs, specs
-    from vcfe_bench.request import Request
+    from vcfe_bench.costs import estimate
+    from vcfe_bench.costs.gpus import GPUS
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.runs.setup import Request
 
     asked = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]
-    chosen = tuple(specs.split(gpus)) or tuple(costs.GPUS)
-    found = costs.estimate(asked, chosen, _shape(shape))
+    chosen = tuple(specs.split(gpus)) or tuple(GPUS)
+    found = estimate.estimate(asked, chosen, _shape(shape))
     console = Console()
     console.print(f"clips of {'x'.join(map(str, found.shape))}, evaluations at most (a goal met early saves some)")
 
@@ -46,10 +48,10 @@ def plan(
             table.add_row(name, tasks, network, f"{ahead:g}", f"{back:g}", f"{cost.flops[network] / 1e12:,.3g}")
     console.print(table)
 
-    console.print(f"\nhours in all, at {costs.UTILISATION:.0%} of a GPU's peak:", highlight=False)
+    console.print(f"\nhours in all, at {estimate.UTILISATION:.0%} of a GPU's peak:", highlight=False)
     hours = Table("method", *chosen, box=None)
     for cost in found.methods:
-        times = [f"{cost.hours(costs.GPUS[name], found.dtype):,.3g}" for name in chosen]
+        times = [f"{cost.hours(GPUS[name], found.dtype):,.3g}" for name in chosen]
         hours.add_row(escape(cost.method), *(["?"] * len(chosen) if cost.lack else times))
     console.print(hours)
 
@@ -59,7 +61,7 @@ def plan(
         memory.add_row(f"weights of {network}", f"{size / 1e9:.2f}")
     for network, size in found.memory.peaks.items():
         memory.add_row(f"{network}, beside its weights", f"{size / 1e9:.2f}")
-    memory.add_row(f"needed, with {costs.RESERVE - 1:.0%} for the allocator", f"{found.memory.needed:.2f}")
+    memory.add_row(f"needed, with {estimate.RESERVE - 1:.0%} for the allocator", f"{found.memory.needed:.2f}")
     console.print(memory)
     console.print()
     for name in chosen:
@@ -67,7 +69,7 @@ def plan(
 
 
 def _shape(text: str) -> tuple[int, int, int] | None:
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
 
     if not text:
         return None

@@ -42,9 +42,11 @@ def run(
     """Make counterfactuals, score them, print the leaderboard. The same command again goes on where it stopped."""
     from rich.console import Console
 
-    from vcfe_bench import leaderboard, runner, specs
-    from vcfe_bench.display import display
-    from vcfe_bench.request import Request
+    from vcfe_bench.cli.progress import display
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.runs.setup import Request
+    from vcfe_bench.workflows import run as runner
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
@@ -56,5 +58,5 @@ def run(
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; the same command goes on where it stopped", err=True)
         raise Exit(130) from None
-    console.print(leaderboard.render(leaderboard.load(directory)))
+    console.print(formats.render_run(leaderboard.load(directory)))
     console.print(f"run directory: {directory}", soft_wrap=True, highlight=False)

@@ -34,8 +34,10 @@ def score(
     """Score videos that another program made, as a run like any other."""
     from rich.console import Console
 
-    from vcfe_bench import external, leaderboard, specs
-    from vcfe_bench.display import display
+    from vcfe_bench.cli.progress import display
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.workflows import score_external as external
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
@@ -43,7 +45,7 @@ def score(
     given = external.Given(originals, counterfactuals, goals, dataset, name, spec)
     with display(console) as observer:
         directory = external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
-    console.print(leaderboard.render(leaderboard.load(directory)))
+    console.print(formats.render_run(leaderboard.load(directory)))
 
 
 def rescore(
@@ -52,10 +54,12 @@ def rescore(
     """Score the stored counterfactuals of a run anew; nothing is generated."""
     from rich.console import Console
 
-    from vcfe_bench import leaderboard, runner, specs
-    from vcfe_bench.display import display
+    from vcfe_bench.cli.progress import display
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.workflows import run as runner
 
     console = Console()
     with display(console) as observer:
         runner.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
-    console.print(leaderboard.render(leaderboard.load(directory)))
+    console.print(formats.render_run(leaderboard.load(directory)))

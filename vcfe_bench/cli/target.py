@@ -23,8 +23,8 @@ def target_spec(
     Raises:
         UsageError: flags without a target, one that the spec says already, or not in the right form.
     """
-    from vcfe_bench import specs
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
 
     added: dict[str, object] = {"weights": weights, "classes": classes}
     if clip is not None:
@@ -51,7 +51,7 @@ def target_spec(
 
 def _channels(flag: str, text: str | None) -> list[str] | None:
     """Three numbers, or one for all three, as they stand in a spec."""
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
 
     if text is None:
         return None

@@ -11,8 +11,8 @@ from typer import Argument, Option, Typer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vcfe_bench.interfaces import Dataset
     from vcfe_bench.models.wan import WanModel
+    from vcfe_bench.plugins.dataset import Dataset
     from vcfe_bench.training.lora import LoRARecipe
 
 train_app = Typer(
@@ -58,7 +58,7 @@ def target(
     """Train a Video Swin classifier or regressor; the embedded recipe takes about 20 minutes on one core."""
     from accelerate import PartialState
 
-    from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.plugins.registry import DATASETS
     from vcfe_bench.training import recipes
     from vcfe_bench.training import target as training
 
@@ -106,8 +106,8 @@ def generator(
     ] = "transformer",
 ) -> None:
     """Train a small Wan image-to-video model from scratch (some hours on two cores), or adapt another generator."""
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins.registry import DATASETS
 
     if lora and not base:
         raise UsageError("--lora adapts a generator: name it with --base")
@@ -130,9 +130,9 @@ def generator(
 
 
 def _small_wan(base: str) -> WanModel:
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
     from vcfe_bench.models.wan import Wan
-    from vcfe_bench.plugins import GENERATORS
+    from vcfe_bench.plugins.registry import GENERATORS
 
     built = GENERATORS.build(base)
     if not isinstance(built, Wan) or built.name != "wan" or built.params.dtype != "float32":
@@ -143,9 +143,9 @@ def _small_wan(base: str) -> WanModel:
 def _adapt(data: Dataset, base: str, out: Path, checkpoints: Path, recipe: LoRARecipe) -> None:
     from accelerate import PartialState
 
-    from vcfe_bench.errors import UsageError
+    from vcfe_bench.core.errors import UsageError
     from vcfe_bench.models.latent_video import LatentVideoGenerator
-    from vcfe_bench.plugins import GENERATORS
+    from vcfe_bench.plugins.registry import GENERATORS
     from vcfe_bench.training import lora
 
     model = GENERATORS.build(base)
@@ -173,7 +173,7 @@ def c3d_resnet(
     steps: Annotated[int, Option(help="Number of updates.", min=1)] = 4000,
 ) -> None:
     """Train a C3D-ResNet classifier, the target of the counterfactual tubes; an hour or two on one core."""
-    from vcfe_bench.plugins import DATASETS
+    from vcfe_bench.plugins.registry import DATASETS
     from vcfe_bench.training import c3d_resnet as training
 
     data, recipe = DATASETS.build(dataset), training.C3DRecipe(size=size, fc=fc, steps=steps)
@@ -193,8 +193,8 @@ def explainer(
     steps: Annotated[int, Option(help="Number of updates.", min=1)] = 1000,
 ) -> None:
     """Train what a method carries to explain one target on one dataset; the target stays as it is."""
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.plugins import DATASETS, METHODS, frozen_target
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins.registry import DATASETS, METHODS, frozen_target
 
     data, explaining = DATASETS.build(dataset), METHODS.build(method)
     if not (target or data.target):

@@ -28,10 +28,10 @@ def metrics(
     from rich.markup import escape
     from rich.table import Table
 
-    from vcfe_bench import specs
-    from vcfe_bench.display import display
-    from vcfe_bench.errors import UsageError
-    from vcfe_bench.validation import validate
+    from vcfe_bench.cli.progress import display
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.workflows.validate_metrics import validate
 
     if not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")

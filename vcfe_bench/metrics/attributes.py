@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from vcfe_bench.interfaces import AttributeValue, Card, Case, Dataset, Footage, SampleMetric, SetMetric
-from vcfe_bench.metrics.altered import flipped
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.requery import flipped
+from vcfe_bench.plugins.dataset import AttributeValue, Dataset
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric, SetMetric
 
 Attributes = Mapping[str, AttributeValue]
 NO_ATTRIBUTES = "the dataset measures no attributes"

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import fft
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, SampleMetric
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 FINE = 0.125
 """A quarter of the Nyquist frequency, in cycles a sample: periods below eight pixels or eight frames are fine."""

@@ -15,10 +15,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, SampleMetric
-from vcfe_bench.metrics.altered import outputs
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.requery import outputs
 from vcfe_bench.metrics.validity import goal_class
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 BATCH = 8
 """Videos in one forward pass."""

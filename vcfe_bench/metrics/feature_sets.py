@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcfe_bench.interfaces import SetMetric
+from vcfe_bench.metrics.inputs import checked
 from vcfe_bench.metrics.network import BATCH, NetworkMetric
-from vcfe_bench.metrics.pair import checked
 from vcfe_bench.models import feature_networks
 from vcfe_bench.models import i3d as i3d_network
+from vcfe_bench.plugins.metric import SetMetric
 
 Features = Sequence[np.ndarray]
 """Features of a set: one array ``[n, D]`` per video."""

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 REACH = 4
 """Longest displacement along an axis, in pixels a frame: a sixteenth of the embedded frame's side."""

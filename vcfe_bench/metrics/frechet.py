@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from vcfe_bench.interfaces import Card, SetMetric
 from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.plugins.metric import Card, SetMetric
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vcfe_bench.interfaces import Card, SetMetric
 from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.plugins.metric import Card, SetMetric
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b: np.ndarray) -> float:

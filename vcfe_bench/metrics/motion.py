@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric, Track
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.plugins.dataset import Dataset, Track
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 MARGIN = 2
 """Pixels around the object's box that belong to it too: its antialiased edge, and the ringing of a generator."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from vcfe_bench.interfaces import Dataset
-from vcfe_bench.weights import WeightsError
+from vcfe_bench.core.weights import WeightsError
+from vcfe_bench.plugins.dataset import Dataset
 
 BATCH = 32
 """Frames in one forward pass."""

@@ -6,10 +6,10 @@ from abc import abstractmethod
 
 import torch
 
-from vcfe_bench.interfaces import Card, Case, SampleMetric
+from vcfe_bench.metrics.inputs import pair
 from vcfe_bench.metrics.network import BATCH, NetworkMetric
-from vcfe_bench.metrics.pair import pair
 from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 
 class _FramePerceptual(NetworkMetric, SampleMetric):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
-from vcfe_bench.metrics.pair import pair, with_original
+from vcfe_bench.metrics.inputs import pair, with_original
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 WINDOW = 11
 """Side of the Gaussian window of SSIM: σ 1.5, cut at 3.5 σ."""

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from vcfe_bench.goals import goal_value
-from vcfe_bench.interfaces import Card, Case, Dataset, PairMetric, SampleMetric
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, PairMetric, SampleMetric
 
 
 class _ValueMetric:

@@ -18,10 +18,11 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from vcfe_bench import video_io
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.altered import flipped, survives
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.requery import flipped, survives
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
+from vcfe_bench.video import lossless
 
 CODEC: Final = "libx264"
 CRF = 23
@@ -35,7 +36,7 @@ _ENCODER, _DECODER = Lock(), Lock()
 
 def h264(video: Tensor, fps: float) -> Tensor:
     """``[T, 3, H, W]`` in [0, 1], both sides even, after H.264 (4:2:0, crf 23) and back; on the 8-bit grid."""
-    frames = video_io.quantise(video).permute(0, 2, 3, 1).contiguous().numpy()
+    frames = lossless.quantise(video).permute(0, 2, 3, 1).contiguous().numpy()
     file, reformatter = BytesIO(), VideoReformatter()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream(CODEC, rate=Fraction(fps).limit_denominator(1001), options={"crf": str(CRF)})
@@ -48,7 +49,7 @@ def h264(video: Tensor, fps: float) -> Tensor:
     file.seek(0)
     with av.open(file, "r") as container:
         decoded = [reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
-    return video_io.dequantise(torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).contiguous())
+    return lossless.dequantise(torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).contiguous())
 
 
 def shifts(video: Tensor) -> Tensor:

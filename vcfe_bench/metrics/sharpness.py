@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, Footage, SampleMetric
-from vcfe_bench.metrics.pair import checked, pair
+from vcfe_bench.metrics.inputs import checked, pair
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 
 def detail(footage: Footage) -> float:

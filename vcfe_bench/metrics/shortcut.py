@@ -10,10 +10,11 @@ from collections.abc import Collection
 
 import torch
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.altered import flipped, outputs
 from vcfe_bench.metrics.attributes import attributes, same
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.requery import flipped, outputs
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 
 def took_another(case: Case, names: Collection[str]) -> bool:

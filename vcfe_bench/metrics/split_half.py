@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vcfe_bench import seeds
-from vcfe_bench.interfaces import Card, SetMetric
+from vcfe_bench.core import seeds
 from vcfe_bench.metrics.feature_sets import Features
 from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG
+from vcfe_bench.plugins.metric import Card, SetMetric
 
 SPLITS = 10
 

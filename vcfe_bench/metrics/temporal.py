@@ -7,11 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from vcfe_bench import seeds
-from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
-from vcfe_bench.metrics.altered import flipped, kept, outputs
-from vcfe_bench.metrics.pair import pair, with_original
+from vcfe_bench.core import seeds
+from vcfe_bench.metrics.inputs import pair, with_original
+from vcfe_bench.metrics.requery import flipped, kept, outputs
 from vcfe_bench.metrics.validity import probability
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 
 def shuffled(case: Case) -> Tensor:

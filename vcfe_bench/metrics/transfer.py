@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from pydantic.dataclasses import dataclass as validated
 
-from vcfe_bench.interfaces import Card, Case, Dataset, SampleMetric
-from vcfe_bench.metrics.altered import flipped
-from vcfe_bench.metrics.pair import pair
+from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.requery import flipped
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 
 @validated(frozen=True, config={"extra": "forbid"})

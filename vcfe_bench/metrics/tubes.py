@@ -18,8 +18,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from vcfe_bench.interfaces import Card, Case, SampleMetric
 from vcfe_bench.metrics.validity import goal_class
+from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 SOURCE = "Kanehira et al., CVPR 2019, section 4.1"
 ATTRIBUTES, BOXES = "tube_attributes", "tube_boxes"

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vcfe_bench.goals import Both, ClassGoal, Confidence, Goal
-from vcfe_bench.interfaces import Card, Case, Dataset, Footage, SampleMetric
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 
 def goal_class(goal: Goal) -> int | None:

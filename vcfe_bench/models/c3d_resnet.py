@@ -26,8 +26,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench.interfaces import Features
 from vcfe_bench.models.trained_target import FiledTarget, Form
+from vcfe_bench.plugins.target import Features
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
-from vcfe_bench import weights
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Target
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins.target import Target
 
 Clip = tuple[int, int, int]
 

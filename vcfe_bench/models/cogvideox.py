@@ -24,10 +24,10 @@ from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMSchedule
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Constraints
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models import latent_video
 from vcfe_bench.models.latent_video import LatentVideoGenerator, LatentVideoParams
+from vcfe_bench.plugins.generator import Constraints
 
 OFFSET = 2.0
 """What CogVideoX 1.5 is told beside the time step, the same for every video."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcfe_bench.weights import Weights, fill, load
+from vcfe_bench.core.weights import Weights, fill, load
 
 ALEXNET = Weights(
     "alexnet-owt-7be5be79.pth", "7be5be79", url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"

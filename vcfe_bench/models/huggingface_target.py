@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models.clip_target import ClipTarget
 
 

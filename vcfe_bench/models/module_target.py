@@ -12,10 +12,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench import plugins, weights
-from vcfe_bench.errors import UsageError, nearest
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError, describe, nearest
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
 from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD
+from vcfe_bench.plugins.source import source_hash
 
 Channels = tuple[float, float, float]
 
@@ -57,7 +58,7 @@ class ModuleTarget(ClipTarget):
             weights.fill(network, weights.read(Path(params.weights)), params.weights)
         classes = read_classes(params.classes) if params.classes else ()
         clip = (params.frames, params.size, params.size)
-        super().__init__(params, network, clip, classes, (params.mean, params.std, plugins.source_hash(builder)))
+        super().__init__(params, network, clip, classes, (params.mean, params.std, source_hash(builder)))
 
     def preprocess(self, video: Tensor) -> Tensor:
         return normalised(centred(video, self.params.size), self.params.mean, self.params.std)
@@ -73,7 +74,7 @@ def _imported(path: str) -> Any:
     try:
         found = importlib.import_module(module)
     except Exception as error:
-        raise UsageError(f"cannot import {module} from here: {plugins.describe(error)}") from error
+        raise UsageError(f"cannot import {module} from here: {describe(error)}") from error
     try:
         return attrgetter(name)(found)
     except AttributeError:
@@ -84,7 +85,7 @@ def _built(builder: Any, path: str) -> nn.Module:
     try:
         network = builder if isinstance(builder, nn.Module) else builder()
     except Exception as error:
-        raise UsageError(f"{path}() failed: {plugins.describe(error)}") from error
+        raise UsageError(f"{path}() failed: {describe(error)}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{path} gave a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.core.weights import ZOO
 from vcfe_bench.models.wan import Wan, WanParams
-from vcfe_bench.weights import ZOO
 
 
 @validated(frozen=True, config={"extra": "forbid"})

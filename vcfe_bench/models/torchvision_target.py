@@ -10,10 +10,10 @@ from torch import Tensor
 from torchvision import models
 from torchvision.models import WeightsEnum
 
-from vcfe_bench import weights
-from vcfe_bench.errors import UsageError, nearest
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.core.weights import Weights
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
-from vcfe_bench.weights import Weights
 
 FRAMES = {"s3d": 128, "swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32}
 """Length of the clips on which torchvision reports accuracies; 16 for all other models."""

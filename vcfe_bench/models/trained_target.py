@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vcfe_bench import weights
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Features, FeatureTarget
-from vcfe_bench.weights import ZOO, WeightsUnavailable
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import ZOO, WeightsUnavailable
+from vcfe_bench.plugins.target import Features, FeatureTarget
 
 
 class Form:

@@ -12,11 +12,11 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
-from vcfe_bench import weights
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Features
+from vcfe_bench.core import weights
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import ZOO
 from vcfe_bench.models.trained_target import FiledTarget, Form, NetworkTarget
-from vcfe_bench.weights import ZOO
+from vcfe_bench.plugins.target import Features
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from pydantic.dataclasses import dataclass as validated
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Constraints
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.models import latent_video
 from vcfe_bench.models.latent_video import PROMPT_FILE, LatentVideoGenerator, LatentVideoParams
+from vcfe_bench.plugins.generator import Constraints
 
 TEXT_TOKENS = 512
 

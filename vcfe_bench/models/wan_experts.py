@@ -12,15 +12,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from vcfe_bench.models import latent_video
-from vcfe_bench.models.wan import (
-    Wan,
-    WanModel,
-    WanParams,
-    read_prompt,
-    read_transformer,
-    read_vae,
-    sketch_networks,
-)
+from vcfe_bench.models.wan import Wan, WanModel, WanParams, read_prompt, read_transformer, read_vae, sketch_networks
 
 
 class WanExpertsModel(WanModel):

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vcfe_bench import plan
-from vcfe_bench.records import RECORDS
+from vcfe_bench.figures.labels import asked, said
 from vcfe_bench.report.media import Media, Sheet
-from vcfe_bench.report.words import asked, said
-from vcfe_bench.store import Store
+from vcfe_bench.runs.originals import read_originals
+from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
 
 MEANING = "semantic_FR"
 """The metric that says whether the content of a counterfactual shows the goal."""
@@ -32,10 +31,10 @@ class World:
 
     title: str
     classes: tuple[str, ...]
-    stores: tuple[Store, ...]
+    stores: tuple[RunDirectory, ...]
     records: pd.DataFrame
 
-    def done(self) -> Iterator[tuple[Store, dict[str, Any]]]:
+    def done(self) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         """Records with a video, each with the store that holds it."""
         for record in self.records[self.records["status"] == "ok"].to_dict("records"):
             yield self.stores[record["run"]], {str(key): value for key, value in record.items()}
@@ -67,13 +66,13 @@ class Item:
     boxes: tuple[tuple[Box, ...], ...]
 
 
-def worlds(stores: Sequence[Store]) -> list[World]:
+def worlds(stores: Sequence[RunDirectory]) -> list[World]:
     """The runs by dataset and target, in their order.
 
     Raises:
         UsageError: a run has no records yet.
     """
-    groups: dict[str, list[Store]] = {}
+    groups: dict[str, list[RunDirectory]] = {}
     for store in stores:
         made = store.configuration
         groups.setdefault(f"dataset {made['dataset']}, target {made['target']['spec']}", []).append(store)
@@ -83,7 +82,7 @@ def worlds(stores: Sequence[Store]) -> list[World]:
     ]
 
 
-def _together(stores: Sequence[Store]) -> pd.DataFrame:
+def _together(stores: Sequence[RunDirectory]) -> pd.DataFrame:
     """All records; of a task that several runs did, the first that worked."""
     together = pd.concat(
         [store.table(RECORDS).assign(run=place) for place, store in enumerate(stores)], ignore_index=True
@@ -98,7 +97,7 @@ def items(world: World, metrics: Sequence[str], media: Media) -> Iterator[Item]:
     Raises:
         UsageError: a video is missing or damaged.
     """
-    originals = [plan.read_originals(store.lines("original")) for store in world.stores]
+    originals = [read_originals(store.lines("original")) for store in world.stores]
     for store, record in world.done():
         original = originals[record["run"]][record["index"]]
         scores = {name: record[name] for name in metrics if math.isfinite(record.get(name, math.nan))}

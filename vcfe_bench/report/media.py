@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vcfe_bench import video_io
-from vcfe_bench.errors import UsageError
-from vcfe_bench.store import Store
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.video import lossless
 
 FOLDER = "media"
 
@@ -35,7 +35,7 @@ class Media:
         self.root = root
         self._sheets: dict[str, Sheet] = {}
 
-    def sheet(self, store: Store, video: str, sha256: str) -> Sheet:
+    def sheet(self, store: RunDirectory, video: str, sha256: str) -> Sheet:
         """The sheet of a stored video.
 
         Raises:
@@ -45,7 +45,7 @@ class Media:
             try:
                 pixels = store.video(video)
             except OSError:
-                raise UsageError(f"{store.path}/videos/{video}{video_io.SUFFIX} is missing or damaged") from None
+                raise UsageError(f"{store.path}/videos/{video}{lossless.SUFFIX} is missing or damaged") from None
             file = f"{FOLDER}/{sha256[:20]}.png"
             (self.root / FOLDER).mkdir(parents=True, exist_ok=True)
             image = tile(pixels)

@@ -22,10 +22,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vcfe_bench import goals
-from vcfe_bench.leaderboard import ARROWS, shown
+from vcfe_bench.figures.labels import asked
 from vcfe_bench.report.gallery import World
-from vcfe_bench.report.words import asked
-from vcfe_bench.scoring import CURVES
+from vcfe_bench.results.cells import ARROWS, shown
+from vcfe_bench.runs.run_directory import CURVES
 
 SIZE = (3.6, 2.7)
 """Of a plot, in inches."""

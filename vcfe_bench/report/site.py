@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vcfe_bench import leaderboard, tables
-from vcfe_bench.errors import UsageError
-from vcfe_bench.leaderboard import Leaderboard, number
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.text import number
 from vcfe_bench.report import gallery, plots
 from vcfe_bench.report.gallery import MEANING, Item, World
 from vcfe_bench.report.media import Media
-from vcfe_bench.store import Store
+from vcfe_bench.results import formats, leaderboard
+from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.runs.run_directory import RunDirectory
 
 PAGE, STYLE, SCRIPT = "index.html", "report.css", "report.js"
 BY = ("dataset", "target")
@@ -34,7 +35,7 @@ def write(paths: Sequence[Path], out: Path) -> Path:
             something else.
     """
     board = leaderboard.join(paths, BY)
-    found = gallery.worlds([Store(path) for path in dict.fromkeys(paths)])
+    found = gallery.worlds([RunDirectory(path) for path in dict.fromkeys(paths)])
     try:
         _prepare(out)
         page = _page(board, found, Media(out))
@@ -69,8 +70,8 @@ def _page(board: Leaderboard, found: Sequence[World], media: Media) -> str:
     environment.filters["number"] = number
     return environment.get_template("report.html.jinja").render(
         runs=[store.configuration for world in found for store in world.stores],
-        grids=list(tables.grids(board)),
-        remarks=tables.remarks(board),
+        grids=list(formats.grids(board)),
+        remarks=formats.remarks(board),
         metrics=[m for m in board.metrics if m["level"] and board.frame[m["name"]].notna().any()],
         worlds=[
             (world.title, list(plots.groups(world, _rows(board, world), board.metrics, methods))) for world in found

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from vcfe_bench.errors import UsageError, nearest
-from vcfe_bench.interfaces import Dataset
+from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.training import loop
 
 STATISTICS = 50

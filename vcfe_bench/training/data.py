@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vcfe_bench.interfaces import Dataset
+from vcfe_bench.plugins.dataset import Dataset
 
 
 def clips(dataset: Dataset, rng: np.random.Generator, batch: int, frames: int) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torchvision import models
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from vcfe_bench import weights
-from vcfe_bench.weights import CorruptWeights, Weights, WeightsUnavailable
+from vcfe_bench.core import weights
+from vcfe_bench.core.weights import CorruptWeights, Weights, WeightsUnavailable
 
 IMAGE_SWINS = {"swin3d_t": "swin_t", "swin3d_s": "swin_s", "swin3d_b": "swin_b"}
 """torchvision's image networks by the size of the video network that they fit."""

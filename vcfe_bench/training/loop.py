@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -20,9 +20,9 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
-from vcfe_bench.errors import UsageError, nearest
-from vcfe_bench.interfaces import Dataset
+from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.models.latent_video import LatentVideoGenerator
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.training import loop
 from vcfe_bench.training.data import clips
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vcfe_bench.errors import UsageError, nearest
+from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.training.target import EMBEDDED, TargetRecipe
 
 

@@ -20,14 +20,18 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench import plugins, seeds, weights
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core import seeds, weights
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import WeightsUnavailable
 from vcfe_bench.goals import AvoidGoal
-from vcfe_bench.interfaces import Context, Dataset, Generator, Method, Query, Sample, Target
 from vcfe_bench.models.video_swin import SizeName, SwinForm, VideoSwin
+from vcfe_bench.plugins import registry
+from vcfe_bench.plugins.dataset import Dataset, Sample
+from vcfe_bench.plugins.generator import Generator
+from vcfe_bench.plugins.method import Context, Method, Query
+from vcfe_bench.plugins.target import Target
 from vcfe_bench.training import loop
 from vcfe_bench.training.inflation import imagenet, inflate
-from vcfe_bench.weights import WeightsUnavailable
 
 ROUND_TRIP = 10.0
 """Weight of the difference between a regressor's answers for a clip and for its reconstruction, beside its errors."""
@@ -129,8 +133,8 @@ def train(
     model = form.network()
     recipe, groups = _begin(model, recipe, log if accelerator.is_main_process else lambda line: None)
     model.to(accelerator.device)
-    adversary = plugins.METHODS.build(recipe.adversary) if recipe.adversary else None
-    generator = plugins.GENERATORS.build(recipe.generator) if recipe.generator else None
+    adversary = registry.METHODS.build(recipe.adversary) if recipe.adversary else None
+    generator = registry.GENERATORS.build(recipe.generator) if recipe.generator else None
     steps = recipe.updates(videos)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:

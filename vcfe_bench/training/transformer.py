@@ -14,10 +14,10 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor
 
-from vcfe_bench.interfaces import Dataset
+from vcfe_bench.core.weights import fingerprint
 from vcfe_bench.models.wan import WanCondition, WanModel
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.training import loop
-from vcfe_bench.weights import fingerprint
 
 
 @dataclass(frozen=True)

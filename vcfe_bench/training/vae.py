@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 
-from vcfe_bench.errors import UsageError
-from vcfe_bench.interfaces import Constraints, Dataset
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import fingerprint
 from vcfe_bench.models.wan import decode_unclamped
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.generator import Constraints
 from vcfe_bench.training import loop
 from vcfe_bench.training.data import clips
-from vcfe_bench.weights import fingerprint
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tests.datasets.local.replicas import H264, film, level, write_pictures, write_video
-from vcfe_bench import video_io
-from vcfe_bench.decoding import PictureFolder, Timeline, VideoFile
-from vcfe_bench.errors import UsageError
-from vcfe_datasets import clip_cache
-from vcfe_datasets.clip_cache import ClipCache, Preparation
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.video import lossless
+from vcfe_bench.video.decoding import PictureFolder, Timeline, VideoFile
+from vcfe_datasets.recorded import clip_cache
+from vcfe_datasets.recorded.clip_cache import ClipCache, Preparation
 
 
 def levels(video: torch.Tensor) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_clips_are_what_was_asked(
     assert list(entry.picked) == picked
     assert entry.fps == pytest.approx(fps)
     assert (entry.height, entry.width) == (36, 64)
-    clip = video_io.read(cache.file("a"))
+    clip = lossless.read(cache.file("a"))
     assert clip.shape == (preparation.frames, 3, 16, 16)
     assert np.abs(levels(clip) - [level(frame) for frame in picked]).max() < 2
 
@@ -138,7 +138,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, videos: dict[str, VideoF
 
 
 def test_workers_do_not_load_torch() -> None:
-    code = "import sys, vcfe_datasets.clip_cache; sys.exit('torch' in sys.modules)"
+    code = "import sys, vcfe_datasets.recorded.clip_cache; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -12,8 +12,8 @@ import torch
 from tests.datasets.local import replicas
 from tests.harness.test_cli import call
 from vcfe_bench.models.c3d_resnet import C3DForm
-from vcfe_datasets.mead import MEAD
-from vcfe_datasets.ucf101_24 import MOVEMENTS, UCF101_24
+from vcfe_datasets.recorded.mead import MEAD
+from vcfe_datasets.recorded.ucf101_24 import MOVEMENTS, UCF101_24
 
 
 @pytest.fixture(autouse=True)

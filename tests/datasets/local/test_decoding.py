@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.local.replicas import H264, MJPEG, RED, VP9, XVID, film, level, write_pictures, write_video
-from vcfe_bench import video_io
-from vcfe_bench.decoding import (
+from vcfe_bench.video import lossless
+from vcfe_bench.video.decoding import (
     PictureFolder,
     Timeline,
     Undecodable,
@@ -199,4 +199,4 @@ def test_square_averages_when_it_shrinks() -> None:
 def test_lossless_files_of_any_size(tmp_path: Path, height: int, width: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     write_lossless(tmp_path / "video.mkv", pixels, 8.0)
-    assert np.array_equal(video_io.read(tmp_path / "video.mkv").permute(0, 2, 3, 1).numpy(), pixels)
+    assert np.array_equal(lossless.read(tmp_path / "video.mkv").permute(0, 2, 3, 1).numpy(), pixels)

@@ -15,18 +15,18 @@ import torch
 
 from tests.datasets.local import replicas
 from tests.datasets.local.replicas import BOX, H264, RED, film, level, write_pictures, write_video
-from vcfe_bench.errors import UsageError
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Sample
-from vcfe_datasets.celebv_text import CelebVText, CelebVTextParams
-from vcfe_datasets.echonet_dynamic import EchoNetDynamic, EchoNetDynamicParams
-from vcfe_datasets.ferv39k import FERV39k, FERV39kParams
-from vcfe_datasets.local_videos import LocalVideos
-from vcfe_datasets.mead import MEAD, MEADParams
-from vcfe_datasets.ntu_rgbd import ACTIONS, NTURGBD, NTURGBDParams
-from vcfe_datasets.olympic_sports import SPORTS, OlympicSports, OlympicSportsParams
-from vcfe_datasets.something_something_v2 import SomethingSomethingV2, SomethingSomethingV2Params
-from vcfe_datasets.ucf101_24 import MOVEMENTS, UCF101_24, UCF101_24Params
-from vcfe_datasets.video_folder import VideoFolder, VideoFolderParams
+from vcfe_datasets.recorded.celebv_text import CelebVText, CelebVTextParams
+from vcfe_datasets.recorded.echonet_dynamic import EchoNetDynamic, EchoNetDynamicParams
+from vcfe_datasets.recorded.ferv39k import FERV39k, FERV39kParams
+from vcfe_datasets.recorded.local_videos import LocalVideos
+from vcfe_datasets.recorded.mead import MEAD, MEADParams
+from vcfe_datasets.recorded.ntu_rgbd import ACTIONS, NTURGBD, NTURGBDParams
+from vcfe_datasets.recorded.olympic_sports import SPORTS, OlympicSports, OlympicSportsParams
+from vcfe_datasets.recorded.something_something_v2 import SomethingSomethingV2, SomethingSomethingV2Params
+from vcfe_datasets.recorded.ucf101_24 import MOVEMENTS, UCF101_24, UCF101_24Params
+from vcfe_datasets.recorded.video_folder import VideoFolder, VideoFolderParams
 
 DATASETS: list[tuple[type[LocalVideos], type, Callable[[Path], Path]]] = [
     (MEAD, MEADParams, replicas.mead),

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
+from vcfe_bench.core.weights import fill, read
 from vcfe_bench.interfaces import Constraints, Generator, Target
-from vcfe_bench.weights import fill, read
 
 
 @validated(frozen=True, config={"extra": "forbid"})

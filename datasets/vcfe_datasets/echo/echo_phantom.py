@@ -1,0 +1,297 @@
+"""Echo phantom: an ultrasound-like left ventricle that beats; the label is its ejection fraction in percent.
+
+A procedural stand-in for EchoNet-Dynamic (Ouyang et al. 2020, 10.1038/s41586-020-2145-8): 20,000 clips at 8 fps, grey
+in three channels, split 4:1; the default form has 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's
+side.
+
+The cavity is an ellipse with semi-axes a (short) and b (long, towards the transducer) inside a bright wall, seen
+through a fan. Its volume is that of the single-plane area-length method, ``V = 8 A² / (3 π L)`` with area ``A = π a b``
+and length ``L = 2 b``, and the label is ``EF = 100 (1 - V_ES / V_ED)``. Frame 0 is end diastole, the heart period is a
+whole number of frames and so is systole: end diastole and end systole stand in the clip, and the label is exactly what
+the drawn areas and lengths give.
+
+A scene (place, tilt, axes, wall, gain, heart period, speckle) does not know its label: the same scene is rendered under
+any ejection fraction, and its first frame is the same under all. The speckle is fixed to the tissue and moves with it.
+Only sums, products, quotients, square roots and comparisons of float64 numbers are used, and matrix products of whole
+numbers, which are exact in any order: a video is the same everywhere, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from vcfe_bench.goals import Goal, ValueGoal
+from vcfe_bench.interfaces import Dataset, Sample, Split, Values
+from vcfe_datasets.echo.echo_planimetry import Planimetry, planimetry
+
+VALUES = Values(low=20.0, high=75.0, change=15.0, tolerance=5.0, unit="% ejection fraction")
+"""Labels are uniform in their range. The tolerance is about the mean absolute error, 4.1, of the regressor that was
+published with EchoNet-Dynamic."""
+RENDERED = (0.0, 85.0)
+"""Range of the ejection fractions that a scene can be rendered with."""
+SYSTOLE = {5: 2, 6: 2, 7: 3, 8: 3}
+"""Frames from end diastole to end systole by heart period in frames: 96, 80, 69 and 60 beats a minute at 8 fps."""
+SHORTENING = 0.25
+"""Share of the ejection fraction by which the long axis shortens."""
+BLOOD, TISSUE, WALL = 20.0, 95.0, 165.0
+"""Mean grey levels (of 255) next to the transducer, at gain 1."""
+BORDER = 2.0
+"""Width of the soft border between the wall and the tissue around it."""
+ATTENUATION = 0.25
+"""Share of the brightness that is lost on the way to the far end of the fan."""
+CONTRAST = 0.5
+"""Greatest deviation of the speckle from its mean, as a share of it."""
+APEX, SLOPE, DEPTH = (32.0, 1.0), 0.9, 61.0
+"""The fan: place of the transducer (x, y), tangent of half the opening angle, radius."""
+REACH = 48
+"""Half the side of the square of tissue that has speckle, around the cavity's centre."""
+CELLS = (10, 6)
+"""Size of a speckle across and along the long axis, in steps of the texture."""
+STEPS = 4
+"""Steps of the texture per unit length."""
+SPLINE = 4.0 * CELLS[0] ** 2 * CELLS[1] ** 2
+"""Sum of the whole-numbered weights of the texture's B-splines."""
+BLURS = (0.5, 1.5)
+"""σ in pixels of the blur of every second clip that a target is trained on, and of the flicker over it."""
+FLICKER = 0.03
+"""Greatest deviation of that flicker, of full scale: a grain that is new in each frame, as generators leave one."""
+COUNT = 20_000
+FPS = 8.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All of a video but its label; lengths in 1/64 of the side.
+
+    Attributes:
+        x: centre of the cavity.
+        y: centre of the cavity, downwards.
+        tilt: tangent of half the angle between the long axis and the vertical.
+        short: semi-axis a at end diastole.
+        long: semi-axis b at end diastole.
+        wall: thickness of the wall at end diastole.
+        gain: brightness of all tissue.
+        period: frames from one end diastole to the next.
+        speckle: key of the speckle.
+    """
+
+    x: float
+    y: float
+    tilt: float
+    short: float
+    long: float
+    wall: float
+    gain: float
+    period: int
+    speckle: int
+
+
+def scene(index: int, seed: int = 0) -> tuple[Scene, float]:
+    """Scene ``index`` of a seed and its label. The draws come from Philox's raw stream, which is guaranteed to last."""
+    raw = np.random.Philox(key=[seed, index]).random_raw(10) >> np.uint64(11)
+    draws = (raw * 2.0**-53).tolist()
+
+    def between(low: float, high: float, draw: float) -> float:
+        return low + (high - low) * draw
+
+    content = Scene(
+        x=between(28, 36, draws[1]),
+        y=between(30, 35, draws[2]),
+        tilt=between(-0.13, 0.13, draws[3]),
+        short=between(8.5, 11, draws[4]),
+        long=between(14, 17, draws[5]),
+        wall=between(4, 6, draws[6]),
+        gain=between(0.8, 1.1, draws[7]),
+        period=tuple(SYSTOLE)[int(draws[8] * len(SYSTOLE))],
+        speckle=int(raw[9]),
+    )
+    return content, between(VALUES.low, VALUES.high, draws[0])
+
+
+def contraction(period: int) -> np.ndarray:
+    """How far the cavity has contracted in each frame of a beat, ``[period]`` in [0, 1]: 0 at end diastole (frame 0),
+    1 at end systole, a smooth step between them, and a filling that is fast at first."""
+    systole = SYSTOLE[period]
+    eject = np.arange(systole) / systole
+    fill = np.arange(systole, period)[::-1] - systole + 1.0
+    return np.concatenate([eject * eject * (3 - 2 * eject), (fill / (period - systole)) ** 2])
+
+
+def semi_axes(scene: Scene, ejection_fraction: float) -> np.ndarray:
+    """Semi-axes (a, b) ``[period, 2]`` of the cavity over one beat, in 1/64 of the side.
+
+    The volume is ``V_ED (1 - EF c)`` under the contraction c; the long axis shortens by a quarter of EF c.
+    """
+    lost = contraction(scene.period) * (ejection_fraction / 100)
+    long = 1 - SHORTENING * lost
+    return np.stack([scene.short * np.sqrt((1 - lost) / long), scene.long * long], axis=1)
+
+
+def speckle(key: int) -> np.ndarray:
+    """Smooth noise ``[n, n]`` over the square of tissue, rows along the long axis: bytes of Philox's raw stream on a
+    lattice, interpolated by quadratic B-splines with weights in whole numbers; values from 0 to ``255 SPLINE``."""
+    columns, rows = (_spline(2 * REACH * STEPS, cell) for cell in CELLS)
+    shape = rows.shape[1], columns.shape[1]
+    raw = np.random.Philox(key=[key, COUNT]).random_raw(-(-shape[0] * shape[1] // 8)).astype("<u8")
+    lattice = raw.view(np.uint8)[: shape[0] * shape[1]].reshape(shape).astype(float)
+    return rows @ lattice @ columns.T
+
+
+@cache
+def _spline(length: int, cell: int) -> np.ndarray:
+    """Whole-numbered weights ``[length, lattice points]`` of a quadratic B-spline with knots ``cell`` steps apart."""
+    weights = np.zeros((length, (length - 1) // cell + 3))
+    for place in range(length):
+        point, step = divmod(place, cell)
+        left, right = (cell - step) ** 2, step**2
+        weights[place, point : point + 3] = left, 2 * cell**2 - left - right, right
+    return weights
+
+
+def render(scene: Scene, axes: np.ndarray, size: int = 64) -> np.ndarray:
+    """Draw the scene's ventricle with semi-axes ``axes [T, 2]``: grey levels, uint8 ``[T, size, size]``.
+
+    The wall keeps the area it has at end diastole, so it is thicker around a smaller cavity. Tissue outside the cavity
+    moves by ``1 / r²`` of what it would if it all contracted like the cavity, as an incompressible medium does around
+    one. The cavity's edge and the fan's are antialiased over one pixel.
+    """
+    pixel = 64 / size
+    cells = (np.arange(size) + 0.5) * pixel
+    secant = 1 + scene.tilt * scene.tilt
+    cosine, sine = 2 / secant - 1, 2 * scene.tilt / secant
+    dx, dy = cells[None, :] - scene.x, cells[:, None] - scene.y
+    u, v = cosine * dx + sine * dy, cosine * dy - sine * dx
+
+    short, long = axes[:, 0, None, None], axes[:, 1, None, None]
+    across, along = u / short, v / long
+    square = across * across + along * along
+    root = np.sqrt(square)
+    slope_u, slope_v = across / short, along / long
+    depth = root * (root - 1) / np.sqrt(slope_u * slope_u + slope_v * slope_v)
+    wall = wall_thickness(scene, axes)[:, None, None]
+    inner = _covered(depth / pixel)
+    outer = _covered((depth - wall) / BORDER)
+
+    moved = 1 / np.maximum(square, 1)
+    column = (u + (scene.short / short - 1) * moved * u + REACH) * STEPS
+    row = (v + (scene.long / long - 1) * moved * v + REACH) * STEPS
+    noise = speckle(scene.speckle)[row.astype(np.intp), column.astype(np.intp)]
+    texture = 1 - CONTRAST + noise * (2 * CONTRAST / (255 * SPLINE))
+
+    level = TISSUE + (WALL - TISSUE) * outer + (BLOOD - WALL) * inner
+    grey = level * texture * (scene.gain * _fan(cells, pixel))
+    return (np.minimum(grey, 255) + 0.5).astype(np.uint8)
+
+
+def _covered(distance: np.ndarray) -> np.ndarray:
+    """Share of a cell that lies inside, by the distance of its centre from the edge (negative inside) in cells."""
+    return np.minimum(np.maximum(0.5 - distance, 0), 1)
+
+
+def wall_thickness(scene: Scene, axes: np.ndarray) -> np.ndarray:
+    """Thickness of the wall ``[T]``: ``(a + w)(b + w) - a b`` is what it is at end diastole."""
+    kept = scene.wall * (scene.short + scene.long + scene.wall)
+    half = axes.sum(1) / 2
+    return np.sqrt(half * half + kept) - half
+
+
+def _fan(cells: np.ndarray, pixel: float) -> np.ndarray:
+    """Brightness ``[size, size]`` of the fan at unit reflection: 0 outside, less with depth inside."""
+    x, y = cells[None, :] - APEX[0], cells[:, None] - APEX[1]
+    depth = np.sqrt(x * x + y * y)
+    side = (SLOPE * y - abs(x)) / np.sqrt(1 + SLOPE * SLOPE)
+    inside = np.minimum(side, DEPTH - depth)
+    return _covered(-inside / pixel) * (1 - ATTENUATION * depth / DEPTH)
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class EchoPhantomParams:
+    """``frames`` (at 8 fps) and ``size`` (pixels) give the form; ``seed`` gives another 20,000 scenes."""
+
+    frames: int = Field(default=17, ge=17)
+    size: int = Field(default=64, ge=64)
+    seed: int = Field(default=0, ge=0)
+
+
+class EchoPhantom(Dataset):
+    """A beating left ventricle in ultrasound; regression of the ejection fraction, with planimetry as oracle.
+
+    Video k belongs to the test split when ``k % 5 == 4``.
+    """
+
+    Params = EchoPhantomParams
+    params: EchoPhantomParams
+    values = VALUES
+    target = "phantom_swin"
+    generator = "wan_echo_phantom"
+
+    def __init__(self, params: EchoPhantomParams | None = None) -> None:
+        super().__init__(params)
+        self.shape = (self.params.frames, self.params.size, self.params.size)
+
+    def size(self, split: Split) -> int:
+        return COUNT // 5 if split == "test" else COUNT * 4 // 5
+
+    def number(self, split: Split, index: int) -> int:
+        """Which of the 20,000 videos stands at ``index`` of the split."""
+        if not 0 <= index < self.size(split):
+            raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
+        return 5 * index + 4 if split == "test" else index // 4 * 5 + index % 4
+
+    def pixels(self, scene: Scene, ejection_fraction: float) -> np.ndarray:
+        """The scene with an ejection fraction (percent), uint8 ``[T, 3, H, W]``; all beats are alike."""
+        beat = render(scene, semi_axes(scene, ejection_fraction), self.params.size)
+        clip = beat[np.arange(self.params.frames) % scene.period]
+        return np.repeat(clip[:, None], 3, axis=1)
+
+    def sample(self, split: Split, index: int) -> Sample:
+        number = self.number(split, index)
+        content, label = scene(number, self.params.seed)
+        video = torch.from_numpy(self.pixels(content, label)).float() / 255
+        return Sample(f"{number:05d}", video, label, FPS, asdict(content))
+
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, float]:
+        """Every second clip is blurred and flickers: its label is in the outline, not in the grain, which generators do
+        not keep."""
+        sample = self.sample("train", index)
+        if rng.random() < 0.5:
+            return sample.video, float(sample.label)
+        frames, _, *sides = sample.video.shape
+        grain = torch.from_numpy(rng.standard_normal((frames, 1, *sides), np.float32))
+        blurred, grain = (gaussian_blur(x, [7, 7], [rng.uniform(*BLURS)] * 2) for x in (sample.video, grain))
+        flicker = grain * (FLICKER * rng.random() / float(grain.std()))
+        return (blurred + flicker).clamp(0, 1), float(sample.label)
+
+    def card(self) -> str:
+        return files("vcfe_datasets").joinpath("echo_phantom.md").read_text()
+
+    def planimetry(self, sample: Sample, video: Tensor) -> Planimetry | None:
+        """What is measured of the chamber in an edit of ``sample``'s video, or None (see ``echo_planimetry``)."""
+        content = Scene(**sample.attributes)
+        return planimetry(
+            video.clamp(0, 1).mean(1).numpy() * 255,
+            centre=(content.x, content.y),
+            blood=BLOOD * content.gain,
+            wall=WALL * content.gain,
+        )
+
+    def oracle(self, sample: Sample, video: Tensor) -> float | None:
+        found = self.planimetry(sample, video)
+        return None if found is None else found.ejection_fraction
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        if not isinstance(goal, ValueGoal):
+            raise NotImplementedError(f"the echo phantom renders ejection fractions, not {goal}")
+        low, high = RENDERED
+        if not low <= goal.value <= high:
+            raise NotImplementedError(f"the echo phantom renders ejection fractions of {low:g} to {high:g}, not {goal}")
+        return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.value)).float() / 255

@@ -1,0 +1,69 @@
+"""CelebV-Text: 70,000 clips of faces with texts (Yu et al., CVPR 2023).
+
+The BTTF paper (arXiv 2511.20295) tunes the generator for MEAD on it; the form is therefore that of MEAD: 33 frames of
+512×512 pixels at 8 fps.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.interfaces import Split
+from vcfe_bench.video.decoding import VideoFile
+from vcfe_datasets.recorded.clip_cache import Preparation
+from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
+
+TEXTS = ("action_dur", "emotion", "face40_details", "light_color_temp", "light_dir", "light_intensity")
+"""Folders of the texts, by what they tell of."""
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class CelebVTextParams:
+    """``root``: the copy. ``frames`` (at 8 fps) and ``size`` give the form."""
+
+    root: str = ""
+    frames: int = Field(default=33, ge=2)
+    size: int = Field(default=512, ge=16)
+
+
+class CelebVText(LocalVideos):
+    """Faces to tune a generator on; no classes and no values, so there is nothing to ask a classifier.
+
+    There is no official split: the clips of one YouTube video in twenty are the test split.
+    """
+
+    Params = CelebVTextParams
+    params: CelebVTextParams
+    name = "celebv_text"
+    home = "https://celebv-text.github.io/"
+    tree = "videos/celebvtext_6/88e6FikYYGc_8_0.mp4, descriptions/emotion/88e6FikYYGc_8_0.txt"
+
+    def preparation(self) -> Preparation:
+        return Preparation(self.params.frames, self.params.size, fps=8.0)
+
+    def find(self, root: Path) -> Listing:
+        texts = _texts(root)
+        clips: list[Clip] = []
+        strays: dict[str, str] = {}
+        for path in sorted(root.rglob("*.mp4")):
+            name, *numbers = path.stem.rsplit("_", 2)
+            if len(numbers) != 2 or not "".join(numbers).isdigit():
+                strays[path.relative_to(root).as_posix()] = "not called <YouTube id>_<number>_<number>.mp4"
+                continue
+            known = {"youtube": name, "texts": texts.get(path.stem, {})}
+            split: Split = "test" if draw(name, 20) == 19 else "train"
+            clips.append(Clip(path.stem, VideoFile(path), 0, split, known))
+        return Listing(tuple(clips), strays)
+
+
+def _texts(root: Path) -> dict[str, dict[str, list[str]]]:
+    """Lines of text by clip and by what they tell of."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for kind in TEXTS:
+        for path in root.rglob(f"{kind}/*.txt"):
+            found[path.stem][kind] = path.read_text(encoding="utf-8").split("\n")
+    return found

@@ -1,0 +1,74 @@
+"""EchoNet-Dynamic: ultrasound of the heart with its ejection fraction (Ouyang et al., Nature 2020).
+
+As its authors do, a clip is every second frame from the first, at the size of the files, 112×112. Their standard
+length is 32; a video that is too short stays at its last frame (they add frames of the mean colour, after
+normalisation, which a video in 8 bits cannot have).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.interfaces import Split, Values
+from vcfe_bench.video.decoding import VideoFile
+from vcfe_datasets.recorded.clip_cache import Preparation
+from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
+
+COLUMNS = frozenset({"FileName", "EF", "ESV", "EDV", "Split"})
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class EchoNetDynamicParams:
+    """``root``: the copy. ``frames``, every ``step``-th, and ``size`` give the form; ``held_out`` is the test split."""
+
+    root: str = ""
+    frames: int = Field(default=32, ge=2)
+    size: int = Field(default=112, ge=16)
+    step: int = Field(default=2, ge=1)
+    held_out: Literal["TEST", "VAL"] = "TEST"
+
+
+class EchoNetDynamic(LocalVideos):
+    """Apical four-chamber echocardiograms; regression of the left ventricle's ejection fraction, in percent.
+
+    The split is the official one; its validation part can stand in for the test part (``held_out=VAL``).
+    """
+
+    Params = EchoNetDynamicParams
+    params: EchoNetDynamicParams
+    values = Values(low=10.0, high=80.0, change=15.0, tolerance=5.0, unit="% ejection fraction")
+    name = "echonet_dynamic"
+    home = "https://echonet.github.io/dynamic/"
+    tree = "FileList.csv, VolumeTracings.csv, Videos/0X1A0A263B22CCD966.avi"
+
+    def preparation(self) -> Preparation:
+        return Preparation(self.params.frames, self.params.size, step=self.params.step)
+
+    def find(self, root: Path) -> Listing:
+        table = self.table(root / "FileList.csv")
+        if missing := COLUMNS - set(table.columns):
+            raise self.unlike(f"no column {', '.join(sorted(missing))} of FileList.csv")
+        splits: dict[str, Split] = {"TRAIN": "train", self.params.held_out: "test"}
+        clips: list[Clip] = []
+        strays: dict[str, str] = {}
+        numbers = table[["EF", "ESV", "EDV"]].apply(pd.to_numeric, errors="coerce").to_numpy().tolist()
+        names = table["FileName"].str.removesuffix(".avi")
+        for name, part, (value, esv, edv) in zip(names, table["Split"].str.upper(), numbers, strict=True):
+            if math.isnan(value):
+                strays[name] = "no ejection fraction in FileList.csv"
+            elif part in splits:
+                video = VideoFile(root / "Videos" / f"{name}.avi")
+                clips.append(Clip(name, video, value, splits[part], {"esv": esv, "edv": edv}))
+            elif part not in ("VAL", "TEST"):
+                strays[name] = f"split '{part}' in FileList.csv is none of TRAIN, VAL, TEST"
+        listed = set(names)
+        for path in (root / "Videos").glob("*.avi"):
+            if path.stem not in listed:
+                strays[path.stem] = "not in FileList.csv"
+        return Listing(tuple(clips), strays)

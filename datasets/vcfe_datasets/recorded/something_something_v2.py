@@ -1,0 +1,95 @@
+"""Something-Something V2: 174 things people do with things (Goyal et al., ICCV 2017).
+
+A dataset of LD-ViCE (arXiv 2509.08422), whose clip length and size are not known here: a clip is 16 frames of 224×224
+pixels, spread over the video.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.interfaces import Split
+from vcfe_bench.video.decoding import VideoFile
+from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
+
+VIDEOS = "20bn-something-something-v2"
+PREFIX = "something-something-v2-"
+"""What older copies put before the names of their lists."""
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class SomethingSomethingV2Params:
+    """``root``: the copy. ``frames`` and ``size`` give the form; ``held_out`` is the part that is the test split."""
+
+    root: str = ""
+    frames: int = Field(default=16, ge=2)
+    size: int = Field(default=224, ge=16)
+    held_out: Literal["validation", "test"] = "validation"
+
+
+class SomethingSomethingV2(LocalVideos):
+    """Hands doing one of 174 things; the official validation part is the test split, as papers have it.
+
+    ``held_out=test`` takes the official test part, of which ``test-answers.csv`` gives the classes.
+    """
+
+    Params = SomethingSomethingV2Params
+    params: SomethingSomethingV2Params
+    name = "something_something_v2"
+    home = "https://www.qualcomm.com/developer/software/something-something-v-2-dataset"
+    tree = f"{VIDEOS}/78687.webm, labels.json, train.json, validation.json"
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The templates of ``labels.json`` in its order."""
+        indices: dict[str, str] = self._json("labels")
+        return tuple(sorted(indices, key=lambda template: int(indices[template])))
+
+    def find(self, root: Path) -> Listing:
+        clips: list[Clip] = []
+        strays: dict[str, str] = {}
+        parts: dict[Split, dict[str, str]] = {"train": self._labelled("train"), "test": self._held_out()}
+        indices = {template: label for label, template in enumerate(self.classes)}
+        for split, part in parts.items():
+            for id, template in part.items():
+                if template in indices:
+                    clips.append(Clip(id, VideoFile(root / VIDEOS / f"{id}.webm"), indices[template], split))
+                else:
+                    strays[id] = f"'{template}' is not in labels.json"
+        return Listing(tuple(clips), strays)
+
+    def _held_out(self) -> dict[str, str]:
+        if self.params.held_out == "validation":
+            return self._labelled("validation")
+        table = self.table(self._file("test-answers.csv"), sep=";", header=None, names=["id", "label"])
+        return {id: _template(label) for id, label in zip(table["id"], table["label"], strict=True)}
+
+    def _labelled(self, part: str) -> dict[str, str]:
+        """Templates by video of a part."""
+        return {str(entry["id"]): _template(entry["template"]) for entry in self._json(part)}
+
+    def _json(self, name: str) -> Any:
+        file = self._file(f"{name}.json")
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.unlike(f"no readable {file.name} ({error})") from None
+
+    def _file(self, name: str) -> Path:
+        """A list under its new or its old name, at the top or in ``labels/``."""
+        for folder in (self.root, self.root / "labels"):
+            for file in (folder / name, folder / f"{PREFIX}{name}"):
+                if file.is_file():
+                    return file
+        raise self.unlike(f"no {name}")
+
+
+def _template(text: str) -> str:
+    """A template as ``labels.json`` has it: without brackets."""
+    return text.replace("[", "").replace("]", "")

@@ -1,0 +1,144 @@
+"""UCF101-24: 24 sports of UCF101 with boxes around the actors (Soomro et al. 2012), for counterfactual tubes.
+
+Kanehira et al. (CVPR 2019) give their classifier 16 frames of 112×112 pixels. They do not say which frames: here they
+are spread over the video. Their attributes are not public. Those here are the harness's own and belong to classes: what
+an actor does in every video of a class, as far as its name says it. They are therefore where the actors are, and the
+boxes are those of ``UCF101v2-GT.pkl``, the corrected annotation.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.interfaces import Split
+from vcfe_bench.video.decoding import PictureFolder, Source, VideoFile
+from vcfe_datasets.recorded.clip_cache import Entry
+from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, boxes_of
+
+MOVEMENTS = {
+    "Basketball": ("throws", "stands"),
+    "BasketballDunk": ("runs", "jumps", "throws"),
+    "Biking": ("sits", "pedals"),
+    "CliffDiving": ("jumps", "falls", "turns in the air"),
+    "CricketBowling": ("runs", "throws"),
+    "Diving": ("jumps", "falls", "bends"),
+    "Fencing": ("steps", "thrusts"),
+    "FloorGymnastics": ("runs", "jumps", "turns in the air"),
+    "GolfSwing": ("stands", "swings arms"),
+    "HorseRiding": ("sits", "is carried"),
+    "IceDancing": ("glides", "turns around"),
+    "LongJump": ("runs", "jumps"),
+    "PoleVault": ("runs", "jumps", "falls"),
+    "RopeClimbing": ("climbs",),
+    "SalsaSpin": ("steps", "turns around"),
+    "SkateBoarding": ("stands", "glides"),
+    "Skiing": ("glides", "bends"),
+    "Skijet": ("sits", "glides"),
+    "SoccerJuggling": ("stands", "kicks"),
+    "Surfing": ("glides", "bends", "stands"),
+    "TennisSwing": ("steps", "swings arms"),
+    "TrampolineJumping": ("jumps",),
+    "VolleyballSpiking": ("jumps", "swings arms"),
+    "WalkingWithDog": ("steps",),
+}
+"""What the actor does, by class; the classes are in the order of the annotation's labels."""
+ANNOTATION = "UCF101v2-GT.pkl"
+RATE = 25.0
+"""Frames per second of UCF101, which folders of pictures do not say."""
+_ARRAYS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],  # type: ignore[misc]
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class UCF101_24Params:
+    """``root``: the copy. ``frames`` and ``size`` give the form."""
+
+    root: str = ""
+    frames: int = Field(default=16, ge=2)
+    size: int = Field(default=112, ge=16)
+
+
+class UCF101_24(LocalVideos):
+    """People in one of 24 sports, with boxes; the official split 1, which keeps groups of videos apart.
+
+    Videos are read from ``rgb-images`` or, where a copy has none, from the ``.avi`` files of UCF101.
+    """
+
+    Params = UCF101_24Params
+    params: UCF101_24Params
+    classes = tuple(MOVEMENTS)
+    attributes = tuple(sorted({name for names in MOVEMENTS.values() for name in names}))
+    name = "ucf101_24"
+    home = "https://github.com/open-mmlab/mmaction2/blob/main/tools/data/ucf101_24/README.md"
+    tree = f"{ANNOTATION}, rgb-images/Basketball/v_Basketball_g01_c01/00001.jpg (or v_Basketball_g01_c01.avi anywhere)"
+
+    def find(self, root: Path) -> Listing:
+        clips: list[Clip] = []
+        strays: dict[str, str] = {}
+        files = {path.stem: path for path in sorted(root.rglob("v_*_g??_c??.avi"))}
+        parts: dict[Split, list[str]] = {
+            "train": self._annotation["train_videos"][0],
+            "test": self._annotation["test_videos"][0],
+        }
+        for split, names in parts.items():
+            for name in names:
+                category = name.split("/")[0]
+                if category in MOVEMENTS:
+                    source = _source(root / "rgb-images" / name, files)
+                    clips.append(Clip(name, source, self.classes.index(category), split))
+                else:
+                    strays[name] = f"{category} is none of the 24 classes"
+        return Listing(tuple(clips), strays)
+
+    def describe(self, clip: Clip, entry: Entry) -> Mapping[str, Any]:
+        movements = list(MOVEMENTS[self.classes[int(clip.label)]])
+        tubes = [tube for found in self._annotation["gttubes"].get(clip.id, {}).values() for tube in found]
+        objects = [
+            {
+                "attributes": movements,
+                "boxes": boxes_of({int(row[0]) - 1: tuple(row[1:5]) for row in tube}, entry, self.params.size),
+            }
+            for tube in tubes
+        ]
+        return {"attributes": movements, "objects": objects}
+
+    @cached_property
+    def _annotation(self) -> dict[str, Any]:
+        """``gttubes``: for each video its tubes, arrays of frame (from 1), left, top, right, bottom, by class; lists of
+        ``train_videos`` and ``test_videos`` by split."""
+        try:
+            with (self.root / ANNOTATION).open("rb") as file:
+                found = _Arrays(file, encoding="latin1").load()
+        except FileNotFoundError:
+            raise self.unlike(f"no {ANNOTATION}") from None
+        except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, pickle.UnpicklingError) as error:
+            raise self.unlike(f"no readable {ANNOTATION} ({error})") from None
+        if missing := {"gttubes", "train_videos", "test_videos"} - set(found):
+            raise self.unlike(f"no {', '.join(sorted(missing))} in {ANNOTATION}")
+        return found
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads arrays and plain containers as Python 2 wrote them, and calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ARRAYS:
+            raise pickle.UnpicklingError(f"{module}.{name} is neither an array nor a container")
+        return _ARRAYS[module, name]
+
+
+def _source(folder: Path, files: Mapping[str, Path]) -> Source:
+    if folder.name in files and not folder.is_dir():
+        return VideoFile(files[folder.name])
+    return PictureFolder(folder, RATE)

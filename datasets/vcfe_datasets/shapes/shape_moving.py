@@ -1,0 +1,227 @@
+"""Shape-Moving: one object moves towards a border; the class is the side it moves to.
+
+The dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1) rebuilt as a procedure: 64,000 videos,
+16,000 a class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's shape; the default
+is the embedded form of 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's side.
+
+A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each
+of the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once
+it touches it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from vcfe_bench.goals import ClassGoal, Goal
+from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target, Track
+from vcfe_datasets.shapes import shape_tracker
+from vcfe_datasets.shapes.shape_drawing import (
+    BACKGROUNDS,
+    COLOURS,
+    OTHER_BACKGROUNDS,
+    OTHER_COLOURS,
+    OTHER_SHAPES,
+    RGB,
+    SHAPES,
+    blank,
+    paint,
+)
+from vcfe_datasets.shapes.shape_tracker import colours, follow, measure, track
+from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld
+
+CLASSES = ("up", "down", "left", "right")
+DIRECTIONS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
+"""Unit step (x, y) of each class."""
+OPPOSITE = (1, 0, 3, 2)
+SIZES = (7.0, 8.0, 9.0)
+"""Half the side of the object's bounding box."""
+SPEEDS = (20.0, 26.0, 32.0)
+"""Length of the way in one clip, were there no border; over 16 steps 1.25, 1.625 and 2 pixels a frame at 64×64."""
+MARGIN = 10.0
+"""Free length between the object's start and every border, and so the shortest way any object goes."""
+COUNT = 64_000
+
+
+class Look(NamedTuple):
+    """What scenes are drawn from."""
+
+    shapes: tuple[str, ...]
+    colours: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+
+
+LOOKS = {
+    "plain": Look(SHAPES, tuple(COLOURS), tuple(BACKGROUNDS)),
+    "other": Look(OTHER_SHAPES, tuple(OTHER_COLOURS), tuple(OTHER_BACKGROUNDS)),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All of a video but its label. ``x`` and ``y`` are the start of the bounding box's centre, in 1/64 of the side."""
+
+    shape: str
+    colour: str
+    background: str
+    size: float
+    speed: float
+    x: float
+    y: float
+
+
+def scene(index: int, seed: int = 0, look: str = "plain") -> Scene:
+    """Scene ``index`` of a seed."""
+    draws = Draws(seed, index)
+    shape, colour, background = (draws.pick(options) for options in LOOKS[look])
+    size, speed = draws.pick(SIZES), draws.pick(SPEEDS)
+    free = 64 - 2 * (MARGIN + size)
+    x, y = (MARGIN + size + free * draws.uniform() for _ in range(2))
+    return Scene(shape, colour, background, size, speed, x, y)
+
+
+def path(scene: Scene, label: int, frames: int) -> np.ndarray:
+    """Centres ``[frames, 2]`` as (x, y) in 1/64 of the side: constant speed until the box touches the border."""
+    start = np.array([scene.x, scene.y])
+    step = DIRECTIONS[label]
+    gap = abs((step > 0).any() * 64 - (start * abs(step)).sum()) - scene.size
+    way = np.minimum(scene.speed * np.arange(frames) / (frames - 1), gap)
+    return start + way[:, None] * step
+
+
+def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
+    """Draw the scene's object at ``centres [T, 2]`` (1/64 of the side): uint8 ``[T, 3, size, size]``."""
+    video = blank(scene.background, len(centres), size)
+    paint(video, scene.shape, scene.colour, centres, scene.size)
+    return video
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class ShapeMovingParams(ShapeParams):
+    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes.
+
+    ``look``: ``other`` has other shapes, colours and backgrounds, which the embedded networks never saw.
+    """
+
+    look: Literal["plain", "other"] = "plain"
+
+
+class ShapeMoving(ShapeWorld):
+    """One object moves up, down, left or right; pure motion, with a tracker as oracle."""
+
+    Params = ShapeMovingParams
+    params: ShapeMovingParams
+    classes = CLASSES
+    count = COUNT
+    target = "m_swin"
+    others = ("m_c3d",)
+    generator = "wan_shape_moving"
+    faults = ("teleports", "fades", "recoloured")
+    cause = ("direction",)
+    identity = ("shape", "colour", "size")
+
+    def pixels(self, scene: Scene, label: int) -> np.ndarray:
+        """The scene under a label, uint8 ``[T, 3, H, W]``."""
+        return render(scene, path(scene, label, self.params.frames), self.params.size)
+
+    def sample(self, split: Split, index: int) -> Sample:
+        number = self.number(split, index)
+        content = scene(number, self.params.seed, self.params.look)
+        label = number % 4
+        video = torch.from_numpy(self.pixels(content, label)).float() / 255
+        return Sample(f"{number:05d}", video, label, FPS, asdict(content))
+
+    def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
+        """Every second clip runs backwards under the opposite label: where the object is then tells nothing, only
+        motion does."""
+        sample = self.sample("train", index)
+        if rng.random() < 0.5:
+            return sample.video.flip(0), OPPOSITE[int(sample.label)]
+        return sample.video, int(sample.label)
+
+    @torch.no_grad()
+    def controls(self, target: Target, limit: int) -> dict[str, float]:
+        """``reversed_opposite``: share of videos that, played backwards, get the opposite direction.
+
+        High only for a target that reads motion; one that reads where the object is would say what it said before.
+        """
+        hits = 0
+        for first in range(0, limit, 32):
+            samples = [self.sample("test", index) for index in range(first, min(first + 32, limit))]
+            predicted = target(torch.stack([s.video.flip(0) for s in samples])).argmax(1).tolist()
+            hits += sum(p == OPPOSITE[int(s.label)] for p, s in zip(predicted, samples, strict=True))
+        return {"reversed_opposite": hits / limit}
+
+    def card(self) -> str:
+        return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
+
+    def track(self, sample: Sample, video: Tensor) -> Track | None:
+        found = follow(_pixels(video), *_colours(Scene(**sample.attributes))).track
+        return None if np.isnan(found.area).all() else found
+
+    def oracle(self, sample: Sample, video: Tensor) -> int | None:
+        found = _steady(follow(_pixels(video), *_colours(Scene(**sample.attributes))))
+        return None if found is None else found.direction
+
+    def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
+        """``direction`` and ``colour``, None where there is not one only, and what ``shape_tracker`` measures."""
+        content, pixels = Scene(**sample.attributes), _pixels(video)
+        look = LOOKS[self.params.look]
+        seen = colours(pixels, content.background, look.colours)
+        if not seen:
+            return None
+        followed = follow(pixels, *_colours(replace(content, colour=seen[0])))
+        measured = measure(pixels, followed, content.background, seen[0], look.shapes)
+        if measured is None:
+            return None
+        found = _steady(followed)
+        direction = None if found is None else CLASSES[found.direction]
+        return {"direction": direction, "colour": seen[0] if len(set(seen)) == 1 else None, **measured}
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        if not isinstance(goal, ClassGoal):
+            raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
+        return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.index)).float() / 255
+
+    def faulty_edit(self, sample: Sample, goal: Goal, fault: str) -> Tensor:
+        """In the middle third the object ``teleports`` aside by ``MARGIN`` and back; from first to last frame it
+        ``fades`` to a fifth of its opacity; from the middle on it is ``recoloured``."""
+        if not isinstance(goal, ClassGoal):
+            raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
+        content, frames = Scene(**sample.attributes), self.params.frames
+        centres, opacity = path(content, goal.index, frames), np.ones(frames)
+        colours = [content.colour] * 2
+        match fault:
+            case "teleports":
+                centres[frames // 3 : 2 * frames // 3] += MARGIN * DIRECTIONS[goal.index][::-1]
+            case "fades":
+                opacity = np.linspace(1, 0.2, frames)
+            case "recoloured":
+                colours[1] = next(colour for colour in LOOKS[self.params.look].colours if colour != content.colour)
+            case _:
+                raise ValueError(f"the faults are {', '.join(self.faults)}, not {fault}")
+        video = blank(content.background, frames, self.params.size)
+        for half, colour in zip((slice(frames // 2), slice(frames // 2, frames)), colours, strict=True):
+            paint(video[half], content.shape, colour, centres[half], content.size, opacity=opacity[half])
+        return torch.from_numpy(video).float() / 255
+
+
+def _steady(followed: shape_tracker.Followed) -> shape_tracker.Track | None:
+    """The track of an object that moves as objects of this dataset do."""
+    return track(followed, slowest=min(SPEEDS), fastest=max(SPEEDS))
+
+
+def _pixels(video: Tensor) -> np.ndarray:
+    return video.clamp(0, 1).numpy() * 255
+
+
+def _colours(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Background and object colour (RGB, 0–255)."""
+    return np.array(RGB[scene.background], float), np.array(RGB[scene.colour], float)

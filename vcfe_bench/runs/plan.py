@@ -1,0 +1,160 @@
+"""What will run: one task per method, video and goal, each with an identity that follows from its content.
+
+The tasks of a method are packed into micro-batches of the method's fixed width. A task's slot follows from the rank of
+its video among those chosen, so a batch that lacks neighbours (the last one, or one half done before a resume) is
+padded and every task still computes in its own slot: neighbours, order and resume change no bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vcfe_bench.core import seeds
+from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.goals import Goal
+from vcfe_bench.plugins.method import Method
+from vcfe_bench.plugins.source import source_hash
+from vcfe_bench.runs.configuration import REFERENCES, THREADS
+from vcfe_bench.runs.goal_selection import Asked
+from vcfe_bench.runs.originals import Original, Survey
+from vcfe_bench.runs.setup import Setup
+
+SCHEME = 1
+"""Version of the identity scheme; a change to it renames every task."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question to one method.
+
+    ``batch`` names its micro-batch within the method and ``slot`` its place there; ``skip`` is why it cannot be asked,
+    or None.
+    """
+
+    id: str
+    method: str
+    original: Original
+    goal: Goal
+    seed: int
+    batch: tuple[int, int]
+    slot: int
+    skip: str | None
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Tasks of one method that run together, each in its own slot."""
+
+    method: Method
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks in the order of the table.
+
+    ``others`` are indices of as many videos that the run does not touch, chosen by the same rule: the other real videos
+    of the real-against-real floor (fewer where the split ends).
+    """
+
+    tasks: tuple[Task, ...]
+    others: tuple[int, ...]
+    methods: tuple[Method, ...]
+
+    def batches(self, done: Container[str]) -> list[MicroBatch]:
+        """Micro-batches of all tasks neither skipped nor in ``done``; the references, which are quick, come first."""
+        packed: dict[tuple[str, tuple[int, int]], list[Task]] = defaultdict(list)
+        for task in self.tasks:
+            if task.skip is None and task.id not in done:
+                packed[task.method, task.batch].append(task)
+        methods = {method.spec: method for method in self.methods}
+        batches = [MicroBatch(methods[spec], tuple(tasks)) for (spec, _), tasks in packed.items()]
+        return sorted(batches, key=lambda batch: batch.method.spec not in REFERENCES)
+
+
+def identity(
+    *,
+    method: str,
+    source: str,
+    carried: str,
+    video: str,
+    label: int | float,
+    goal: str,
+    target: str,
+    generator: str | None,
+    seed: int,
+    width: int,
+    slot: int,
+    threads: int,
+) -> str:
+    """The name of a task: a hash of all that determines what it computes.
+
+    ``method`` is the canonical spec, ``source`` and ``carried`` hash the method's code and what it has learned,
+    ``video`` the original's pixels; ``target`` and ``generator`` are fingerprints (None: the method has no generator);
+    ``seed`` is the query's.
+    """
+    parts = dict(locals(), scheme=SCHEME)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def make(setup: Setup, survey: Survey) -> Plan:
+    """Choose videos and goals and name the tasks. The chosen videos are put before the target, each by itself.
+
+    Raises:
+        UsageError: no video of the split fits the goals.
+    """
+    candidates = _candidates(setup, survey)
+    chosen = [survey[index] for index in islice(candidates, setup.request.limit)]
+    if not chosen:
+        raise UsageError(
+            f"the target sees no video of the {setup.request.split} split so that --goals {setup.request.goals} fits"
+        )
+    if len(chosen[0].output) != (len(setup.classes) or 1):
+        raise UsageError(
+            f"target '{setup.target.spec}' has {len(chosen[0].output)} outputs, "
+            f"dataset '{setup.dataset.spec}' {f'{len(setup.classes)} classes' if setup.classes else 'values'}"
+        )
+    goals = setup.questions.goals([Asked(o.sample, o.output) for o in chosen], setup.request.seed)
+    tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
+    return Plan(tasks, tuple(islice(candidates, len(chosen))), setup.methods)
+
+
+def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
+    """The tasks of one method: every goal of every chosen original, in their order."""
+    generator = setup.generator_for(method)
+    common: dict[str, Any] = {
+        "method": method.spec,
+        "source": source_hash(type(method)),
+        "carried": method.fingerprint,
+        "target": setup.target.fingerprint,
+        "generator": generator.fingerprint if generator else None,
+        "width": method.width,
+        "threads": THREADS,
+    }
+    for rank, original in enumerate(chosen):
+        batch, slot = divmod(rank, method.width)
+        seed = seeds.derive(setup.request.seed, original.sample, method.spec)
+        for turn, goal in enumerate(goals[rank]):
+            id = identity(video=original.sha256, label=original.label, goal=str(goal), seed=seed, slot=slot, **common)
+            skip = _obstacle(setup, method, goal)
+            yield Task(id, method.spec, original, goal, seed, (batch, turn), slot, skip)
+
+
+def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:
+    try:
+        return method.supports(setup.dataset, setup.target, setup.generator_for(method), goal)
+    except Exception as error:
+        return f"supports() failed: {describe(error)}"
+
+
+def _candidates(setup: Setup, survey: Survey) -> Iterator[int]:
+    """Indices of the split in order, those of which there is something to ask."""
+    for index in range(setup.dataset.size(setup.request.split)):
+        if setup.questions.fits(survey[index].output):
+            yield index

@@ -1,0 +1,130 @@
+"""From what the user asked for to built, checked and frozen parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.plugins import registry, specs
+from vcfe_bench.plugins.dataset import Dataset, Split
+from vcfe_bench.plugins.generator import Generator
+from vcfe_bench.plugins.method import Method
+from vcfe_bench.plugins.source import source_hash
+from vcfe_bench.plugins.target import Target
+from vcfe_bench.runs import goal_selection
+from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS
+from vcfe_bench.runs.goal_selection import Questions
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run, as the user says it; ``target`` and ``generator`` left open are the dataset's own.
+
+    ``goals`` is ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach, ``limit`` the number of videos.
+    """
+
+    methods: tuple[str, ...]
+    dataset: str
+    split: Split = "test"
+    limit: int = 8
+    goals: str = "one"
+    target: str | None = None
+    generator: str | None = None
+    preset: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run. ``methods`` includes the references; target and generator are frozen."""
+
+    request: Request
+    methods: tuple[Method, ...]
+    dataset: Dataset
+    target: Target
+    generator: Generator | None
+    questions: Questions
+
+    def generator_for(self, method: Method) -> Generator | None:
+        """The generator, for a method that declares it needs one."""
+        return self.generator if method.needs_generator else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes or self.dataset.classes
+
+    def configuration(self) -> dict[str, Any]:
+        """All that decides what a run computes, as JSON; a run directory belongs to one configuration."""
+        return {
+            "methods": {
+                method.spec: {
+                    "source": source_hash(type(method)),
+                    "fingerprint": method.fingerprint,
+                    "width": method.width,
+                }
+                for method in self.methods
+            },
+            "dataset": self.dataset.spec,
+            "split": self.request.split,
+            "limit": self.request.limit,
+            "goals": self.request.goals,
+            "target": {"spec": self.target.spec, "fingerprint": self.target.fingerprint},
+            "classes": list(self.classes),
+            "generator": self.generator and {"spec": self.generator.spec, "fingerprint": self.generator.fingerprint},
+            "seed": self.request.seed,
+            "threads": THREADS,
+        }
+
+
+def resolve(request: Request) -> Setup:
+    """Build and check everything a request names.
+
+    Raises:
+        UsageError: anything the user has to change.
+    """
+    if request.limit < 1:
+        raise UsageError(f"--limit must be at least 1, not {request.limit}")
+    if request.split not in get_args(Split):
+        raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, get_args(Split))}")
+    if not request.methods:
+        raise UsageError("no method is named")
+    dataset = registry.DATASETS.build(request.dataset)
+    methods = _methods(request)
+    target_spec = request.target or dataset.target
+    if not target_spec:
+        raise UsageError(f"dataset '{dataset.spec}' has no target of its own: choose one with --target")
+    target = registry.frozen_target(target_spec)
+    if target.classes and dataset.classes and target.classes != dataset.classes:
+        raise UsageError(
+            f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "
+            f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
+        )
+    if not dataset.size(request.split):
+        raise UsageError(f"dataset '{dataset.spec}' has no videos in its {request.split} split")
+    asked = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values)
+    return Setup(request, methods, dataset, target, _generator(request, dataset), asked)
+
+
+def _methods(request: Request) -> tuple[Method, ...]:
+    if request.preset is not None:
+        known = {preset for spec in request.methods for preset in registry.METHODS.load(specs.parse(spec)[0]).presets}
+        if request.preset not in known:
+            raise UsageError(f"no chosen method has a preset '{request.preset}'; {nearest(request.preset, known)}")
+    chosen = [registry.METHODS.build(spec, request.preset) for spec in request.methods]
+    references = [registry.METHODS.build(name) for name in REFERENCES]
+    return tuple({method.spec: method for method in (*chosen, *references)}.values())
+
+
+def _generator(request: Request, dataset: Dataset) -> Generator | None:
+    spec = request.generator or dataset.generator
+    if spec in ("", NONE):
+        return None
+    generator = registry.GENERATORS.build(spec)
+    violation = generator.constraints.violation(dataset.shape)
+    if violation:
+        raise UsageError(
+            f"generator '{generator.spec}' does not fit dataset '{dataset.spec}': {violation}; "
+            "choose another with --generator, or none"
+        )
+    return generator

@@ -1,0 +1,59 @@
+"""A dataset of one recorded video."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins.dataset import Dataset, Sample, Split
+from vcfe_bench.video import decoding, lossless
+
+
+@validated(frozen=True, config={"extra": "forbid"})
+class OneVideoParams:
+    """``path``: the file; ``frames``: length of the clip, evenly spaced over it; ``size``: side in pixels."""
+
+    path: str = ""
+    frames: int = Field(default=16, ge=2)
+    size: int = Field(default=224, ge=1)
+
+
+class OneVideo(Dataset):
+    """One video from a file, without a label: its middle square, in frames evenly spaced over its whole length."""
+
+    Params = OneVideoParams
+    params: OneVideoParams
+
+    def __init__(self, params: OneVideoParams | None = None) -> None:
+        super().__init__(params)
+        p = self.params
+        if not p.path:
+            raise UsageError("name a file: one_video[path=clip.mp4]")
+        self.shape = (p.frames, p.size, p.size)
+        file = decoding.VideoFile(Path(p.path))
+        try:
+            timeline = file.timeline()
+            if len(timeline.ticks) == 1:
+                raise UsageError(f"{p.path} has one frame only: give a video")
+            picked = decoding.nearest(timeline, p.frames)
+            pictures = [decoding.square(picture, p.size) for picture in file.pictures(set(picked.tolist()))]
+        except decoding.Undecodable as error:
+            raise UsageError(f"{p.path} cannot be used: {error}") from None
+        except OSError as error:
+            raise UsageError(f"cannot read {p.path}: {error.strerror or error}") from None
+        _, place = np.unique(picked, return_inverse=True)
+        pixels = torch.from_numpy(np.stack(pictures)[place]).permute(0, 3, 1, 2).contiguous()
+        fps = (p.frames - 1) / timeline.seconds
+        self._sample = Sample(Path(p.path).stem, lossless.dequantise(pixels), math.nan, fps)
+
+    def size(self, split: Split) -> int:
+        return int(split == "test")
+
+    def sample(self, split: Split, index: int) -> Sample:
+        return self._sample
