@@ -13,8 +13,7 @@ from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Metric, PairMetric, SampleMetric, SetMetric
 from vcfe_bench.runs import records
 from vcfe_bench.runs.progress import Observer
-from vcfe_bench.runs.records import sets_table
-from vcfe_bench.runs.run_directory import METRICS, SETS, Line, RunDirectory
+from vcfe_bench.runs.run_directory import Line, RunDirectory
 from vcfe_bench.scoring.networks import with_networks
 from vcfe_bench.scoring.reader import Reader
 from vcfe_bench.scoring.samples import score_samples
@@ -50,13 +49,6 @@ def score(
     _add_problems(cards, store)
     specs_now = {card["spec"] for card in cards}
     store.append("scored", cards=[card for card in records.cards(store) if card["spec"] not in specs_now] + cards)
-
-
-def write(store: RunDirectory) -> None:
-    """Bring the tables up to the journal."""
-    records.write(store)
-    store.put_table(SETS, sets_table(store))
-    store.put_json(METRICS, records.cards(store))
 
 
 def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Metric], list[Line]]:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.executors import serial
 from vcfe_bench.figures import strips
@@ -26,7 +25,6 @@ from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import SampleMetric
 from vcfe_bench.plugins.target import Target
-from vcfe_bench.results import leaderboard
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.goal_selection import Asked as AskedVideo
@@ -37,6 +35,7 @@ from vcfe_bench.runs.setup import Request, Setup
 from vcfe_bench.scoring import score as scoring
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
+from vcfe_bench.workflows.scored_run import scored_run
 
 TOP = 5
 """How many classes are shown."""
@@ -174,15 +173,9 @@ class Prepared:
             UsageError: ``out`` cannot be written or holds something else, or the method fails.
         """
         setup, observer = self.setup, observer or Observer()
-        store = RunDirectory.create(out, setup.configuration(), environment())
-        try:
-            with serial.threads(THREADS):
-                generate(setup, store, observer)
-                scoring.score(store, setup.dataset, _metrics(setup.dataset), observer)
-            scoring.write(store)
-            leaderboard.write(store)
-        finally:
-            store.close()
+        with scored_run(out, setup.configuration()) as store:
+            generate(setup, store, observer)
+            scoring.score(store, setup.dataset, _metrics(setup.dataset), observer)
         return self._written(store)
 
     def _written(self, store: RunDirectory) -> Explained:

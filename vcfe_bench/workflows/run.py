@@ -1,63 +1,56 @@
-"""Runs what is planned and not yet done, one micro-batch at a time, and keeps what comes of it."""
+"""``vcfe-bench run`` and ``rescore``: make the counterfactuals of a request, score them, write the tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from vcfe_bench.core.environment import environment
-from vcfe_bench.executors import serial
 from vcfe_bench.plugins import registry
-from vcfe_bench.results import leaderboard
-from vcfe_bench.runs.configuration import THREADS, short_hash
+from vcfe_bench.runs.configuration import short_hash
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
-from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, resolve
 from vcfe_bench.scoring import score as scoring
+from vcfe_bench.workflows.scored_run import scored_run
 
 
 def run(
-    asked: Request, out: Path | None = None, metrics: tuple[str, ...] | None = None, observer: Observer | None = None
+    request: Request, out: Path | None = None, metrics: tuple[str, ...] | None = None, observer: Observer | None = None
 ) -> Path:
-    """Make the counterfactuals of a request, score them, write all tables; return the run's directory.
+    """Make the counterfactuals of a request, score them and write all tables.
 
-    What the directory already holds is not done again; failures are. ``out`` defaults to
-    ``runs/<dataset>-<hash of the configuration>``; ``metrics`` are specs, by default all that are registered.
+    A run resumes: tasks and scores that the directory already holds are kept, failed tasks are tried again.
+
+    Args:
+        request: what to run.
+        out: the run's directory, by default ``runs/<dataset>-<hash of the configuration>``.
+        metrics: specs of the metrics to compute, by default all that are registered.
+        observer: is told of the progress.
+
+    Returns:
+        The run's directory.
 
     Raises:
         UsageError: anything the user has to change.
     """
     observer = observer or Observer()
-    setup = resolve(asked)
+    setup = resolve(request)
     configuration = setup.configuration()
     for spec in metrics or ():
         registry.METRICS.build(spec)
     out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{short_hash(configuration)}"
-    store = RunDirectory.create(out, configuration, environment())
-    try:
-        with serial.threads(THREADS):
-            generate(setup, store, observer)
-            scoring.score(store, setup.dataset, metrics, observer)
-    finally:
-        scoring.write(store)
-        leaderboard.write(store)
-        store.close()
+    with scored_run(out, configuration) as store:
+        generate(setup, store, observer)
+        scoring.score(store, setup.dataset, metrics, observer)
     return out
 
 
 def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: Observer | None = None) -> None:
-    """Score the stored counterfactuals of a run anew and write its tables.
+    """Score the stored counterfactuals of a run again and write its tables.
 
     Raises:
-        UsageError: not a run, in use, an unknown metric, or a dataset that is not the one that was run.
+        UsageError: ``directory`` is not a run or in use, a metric is unknown, or the dataset no longer has the videos
+            of the run.
     """
-    store = RunDirectory(directory)
-    store.lock()
-    try:
-        with serial.threads(THREADS):
-            dataset = registry.DATASETS.build(store.configuration["dataset"])
-            scoring.score(store, dataset, metrics, observer or Observer(), fresh=True)
-        scoring.write(store)
-        leaderboard.write(store)
-    finally:
-        store.close()
+    with scored_run(directory) as store:
+        dataset = registry.DATASETS.build(store.configuration["dataset"])
+        scoring.score(store, dataset, metrics, observer or Observer(), fresh=True)

@@ -17,15 +17,12 @@ import pandas as pd
 from torch import Tensor
 
 from vcfe_bench import goals
-from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.executors import serial
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
-from vcfe_bench.results import leaderboard
 from vcfe_bench.runs import plan
-from vcfe_bench.runs.configuration import REFERENCES, THREADS
+from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.generate import keep, record_skips
 from vcfe_bench.runs.micro_batch import perform
 from vcfe_bench.runs.originals import Original, Survey, read_originals
@@ -35,6 +32,7 @@ from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.scoring import score as scoring
 from vcfe_bench.video import lossless
+from vcfe_bench.workflows.scored_run import scored_run
 
 
 @dataclass(frozen=True)
@@ -96,15 +94,9 @@ def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, obser
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
     setup = dataclasses.replace(setup, methods=(files, *setup.methods))
     configuration = {**setup.configuration(), "goals": "given", "limit": len(originals)}
-    store = RunDirectory.create(out, configuration, environment())
-    try:
-        with serial.threads(THREADS):
-            _keep(setup, store, indices, wishes, observer)
-            scoring.score(store, setup.dataset, metrics, observer)
-    finally:
-        scoring.write(store)
-        leaderboard.write(store)
-        store.close()
+    with scored_run(out, configuration) as store:
+        _keep(setup, store, indices, wishes, observer)
+        scoring.score(store, setup.dataset, metrics, observer)
     return out
 
 

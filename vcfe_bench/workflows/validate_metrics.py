@@ -23,9 +23,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from vcfe_bench.core import seeds
-from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.executors import serial
 from vcfe_bench.goals import ClassGoal, Goal
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset, Sample
@@ -33,7 +31,6 @@ from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
 from vcfe_bench.plugins.metric import SetMetric
 from vcfe_bench.plugins.target import Target
-from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, RunDirectory
@@ -41,6 +38,7 @@ from vcfe_bench.runs.setup import Request, resolve
 from vcfe_bench.scoring import score as scoring
 from vcfe_bench.scoring.sets import kept_features
 from vcfe_bench.stats import intervals
+from vcfe_bench.workflows.scored_run import scored_run
 
 TRUTH = "true_edit"
 ATTACKS = ("pgd[epsilon=5]", "pgd[epsilon=20]", "pgd[epsilon=80]")
@@ -189,16 +187,11 @@ def validate(dataset: str, limit: int, observer: Observer | None = None, methods
         raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits: there is nothing to hold fakes against")
     setup = dataclasses.replace(setup, methods=(*fakes(setup.dataset), *setup.methods))
     with TemporaryDirectory() as folder:
-        store = RunDirectory.create(Path(folder) / "run", setup.configuration(), environment())
-        try:
-            with serial.threads(THREADS):
-                generate(setup, store, observer)
-                scoring.score(store, setup.dataset, None, observer)
-            scoring.write(store)
-            records, cards = store.table(RECORDS), store.json(METRICS)
-            return pd.concat([compare(records, cards), compare_sets(store, records, cards)], ignore_index=True)
-        finally:
-            store.close()
+        with scored_run(Path(folder) / "run", setup.configuration()) as store:
+            generate(setup, store, observer)
+            scoring.score(store, setup.dataset, None, observer)
+        records, cards = store.table(RECORDS), store.json(METRICS)
+        return pd.concat([compare(records, cards), compare_sets(store, records, cards)], ignore_index=True)
 
 
 def compare(records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

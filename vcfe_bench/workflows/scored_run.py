@@ -1,0 +1,64 @@
+"""The session that every scored run shares: open and lock its directory, compute, write the tables, close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vcfe_bench.core.environment import environment
+from vcfe_bench.core.errors import describe
+from vcfe_bench.executors import serial
+from vcfe_bench.results import leaderboard
+from vcfe_bench.runs import records
+from vcfe_bench.runs.configuration import THREADS
+from vcfe_bench.runs.records import sets_table
+from vcfe_bench.runs.run_directory import METRICS, SETS, RunDirectory
+
+
+@contextmanager
+def scored_run(path: Path, configuration: Mapping[str, Any] | None = None) -> Iterator[RunDirectory]:
+    """Open a run for the block: locked, with ``THREADS`` torch threads, its tables written when the block ends.
+
+    With a ``configuration``, the directory is created, or must hold a run of the same configuration; without one, it
+    must hold a run. The tables are also written when the block fails or is interrupted. A failure to write them then
+    becomes a note on the exception of the block, which is the one that propagates.
+
+    Raises:
+        UsageError: the directory cannot be read or written, is in use, or holds something else.
+    """
+    store = _opened(path, configuration)
+    try:
+        with serial.threads(THREADS):
+            try:
+                yield store
+            except BaseException as first:
+                _try_to_write_tables(store, first)
+                raise
+            write_tables(store)
+    finally:
+        store.close()
+
+
+def write_tables(store: RunDirectory) -> None:
+    """Write ``records.parquet``, ``sets.parquet``, ``metrics.json`` and ``leaderboard.csv`` from the journal."""
+    records.write(store)
+    store.put_table(SETS, sets_table(store))
+    store.put_json(METRICS, records.cards(store))
+    leaderboard.write(store)
+
+
+def _opened(path: Path, configuration: Mapping[str, Any] | None) -> RunDirectory:
+    if configuration is not None:
+        return RunDirectory.create(path, configuration, environment())
+    store = RunDirectory(path)
+    store.lock()
+    return store
+
+
+def _try_to_write_tables(store: RunDirectory, first: BaseException) -> None:
+    try:
+        write_tables(store)
+    except BaseException as error:
+        first.add_note(f"The tables in {store.path} were not written: {describe(error)}")
