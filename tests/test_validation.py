@@ -20,7 +20,7 @@ from vcfe_bench.plugins import registry
 from vcfe_bench.workflows.validate_metrics import (
     Another,
     Blurred,
-    Faulty,
+    Corrupted,
     Flickering,
     Noise,
     auroc,
@@ -117,7 +117,7 @@ def test_spoiled_edits_are_what_they_are_called(context, queries):
     for query in queries[:3]:
         true = context.dataset.true_edit(query.sample, query.goal)
         (blurred,), (flickering,), (fading,) = (
-            method.run([query], context) for method in (Blurred(), Flickering(), Faulty("fades"))
+            method.run([query], context) for method in (Blurred(), Flickering(), Corrupted("fades"))
         )
         steps = [video.diff(dim=3).abs().amax() for video in (blurred.video, true)]
         assert steps[0] < 0.5 * steps[1]
@@ -125,7 +125,7 @@ def test_spoiled_edits_are_what_they_are_called(context, queries):
         ratio = flickering.video.mean(dim=(1, 2, 3)) / true.mean(dim=(1, 2, 3))
         assert ratio[0] == 1
         assert ratio[1:].std() > 0.05
-        assert torch.equal(fading.video, context.dataset.faulty_edit(query.sample, query.goal, "fades"))
+        assert torch.equal(fading.video, context.dataset.corrupted_edit(query.sample, query.goal, "fades"))
 
 
 def test_another_video_shows_the_goal_and_is_another_one(context, queries):

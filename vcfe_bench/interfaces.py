@@ -1,11 +1,27 @@
-"""The five kinds of plug-in, and the data that passes between them: everything a plug-in's author imports.
+"""The five kinds of plug-in and the data passed between them: everything that the author of a plug-in imports.
 
 Videos are float32 tensors ``[T, 3, H, W]`` (or ``[B, T, 3, H, W]``) with values in [0, 1]. What a dataset yields and
 what a run directory returns lies on the 8-bit grid ``k / 255``.
 """
 
+from vcfe_bench.plugins.abilities import (
+    AnnotatedAttributes,
+    AttributeReader,
+    AttributeValue,
+    Augmenter,
+    CausalAttributes,
+    ControlExperiments,
+    Corrupter,
+    IdentityAttributes,
+    Oracle,
+    PlantedShortcut,
+    Renderer,
+    Track,
+    Tracker,
+    TransferTargets,
+)
 from vcfe_bench.plugins.base import NoParams, Plugin, Remembers
-from vcfe_bench.plugins.dataset import AttributeValue, Dataset, Sample, Split, Track, Values
+from vcfe_bench.plugins.dataset import Dataset, Sample, Split, Values
 from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.metric import (
@@ -21,11 +37,17 @@ from vcfe_bench.plugins.metric import (
 from vcfe_bench.plugins.target import Features, FeatureTarget, Target
 
 __all__ = [
+    "AnnotatedAttributes",
+    "AttributeReader",
     "AttributeValue",
+    "Augmenter",
     "Card",
     "Case",
+    "CausalAttributes",
     "Constraints",
     "Context",
+    "ControlExperiments",
+    "Corrupter",
     "Criterion",
     "Dataset",
     "Explanation",
@@ -33,19 +55,25 @@ __all__ = [
     "Features",
     "Footage",
     "Generator",
+    "IdentityAttributes",
     "Method",
     "Metric",
     "NoParams",
+    "Oracle",
     "PairMetric",
+    "PlantedShortcut",
     "Plugin",
     "Progress",
     "Query",
     "Remembers",
+    "Renderer",
     "Sample",
     "SampleMetric",
     "SetMetric",
     "Split",
     "Target",
     "Track",
+    "Tracker",
+    "TransferTargets",
     "Values",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from vcfe_bench.goals import Goal
-from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Method, Query, Target
+from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Method, Query, Renderer, Target
 
 
 class NoEdit(Method):
@@ -34,9 +34,10 @@ class TrueEdit(Method):
     """The same scene rendered with the goal's label: the ceiling."""
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
-        if type(dataset).true_edit is Dataset.true_edit:
+        if not isinstance(dataset, Renderer):
             return "the dataset cannot render its scenes anew"
         return super().supports(dataset, target, generator, goal)
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        assert isinstance(context.dataset, Renderer)
         return [Explanation(context.dataset.true_edit(query.sample, query.goal)) for query in queries]

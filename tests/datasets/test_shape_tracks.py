@@ -57,12 +57,12 @@ def test_nothing_to_see_has_no_track(dataset):
     assert dataset.track(sample, torch.full_like(sample.video, 0.5)) is None
 
 
-@pytest.mark.parametrize("fault", ShapeMoving.faults)
+@pytest.mark.parametrize("fault", ShapeMoving.corruptions)
 def test_a_faulty_edit_starts_as_the_true_one_and_the_oracle_refuses_it(dataset, fault):
     for index in INDICES:
         sample = dataset.sample("test", index)
         goal = ClassGoal((int(sample.label) + 1) % 4)
-        video = dataset.faulty_edit(sample, goal, fault)
+        video = dataset.corrupted_edit(sample, goal, fault)
         assert torch.equal(video[0], sample.video[0])
         assert not torch.equal(video, dataset.true_edit(sample, goal))
         assert dataset.oracle(sample, video) is None
@@ -74,7 +74,7 @@ def test_a_teleport_changes_nothing_but_the_place_in_the_middle_third(dataset):
         goal = ClassGoal((int(sample.label) + 2) % 4)
         true, found = (
             dataset.track(sample, video)
-            for video in (dataset.true_edit(sample, goal), dataset.faulty_edit(sample, goal, "teleports"))
+            for video in (dataset.true_edit(sample, goal), dataset.corrupted_edit(sample, goal, "teleports"))
         )
         offset = np.abs(found.path - true.path).sum(axis=1)
         away = np.isin(np.arange(17), np.arange(5, 11))
@@ -84,10 +84,10 @@ def test_a_teleport_changes_nothing_but_the_place_in_the_middle_third(dataset):
 
 def test_what_cannot_be_rendered_is_refused(dataset):
     sample = dataset.sample("test", 0)
-    with pytest.raises(ValueError, match="the faults are teleports, fades, recoloured, not melts"):
-        dataset.faulty_edit(sample, ClassGoal(1), "melts")
+    with pytest.raises(ValueError, match="the corruptions are teleports, fades, recoloured, not melts"):
+        dataset.corrupted_edit(sample, ClassGoal(1), "melts")
     with pytest.raises(NotImplementedError):
-        dataset.faulty_edit(sample, ValueGoal(1.0, 1.0), "fades")
+        dataset.corrupted_edit(sample, ValueGoal(1.0, 1.0), "fades")
 
 
 def _close(found: dict, expected: dict) -> bool:
@@ -134,7 +134,7 @@ def test_faults_lose_what_they_break(fault, lost):
     for index in range(4):
         sample = dataset.sample("test", index)
         before = dataset.attributes_of(sample, sample.video)
-        found = dataset.attributes_of(sample, dataset.faulty_edit(sample, ClassGoal(3 - index), fault))
+        found = dataset.attributes_of(sample, dataset.corrupted_edit(sample, ClassGoal(3 - index), fault))
         assert {name for name, value in found.items() if value is None} >= lost
         assert found["shape"] == before["shape"]
 

@@ -167,7 +167,7 @@ def test_a_true_edit_changes_the_direction_alone_and_faults_more():
     def score(metric, video):
         return metric.score(Case(dataset, sample, goal, video, torch.eye(4)[0], torch.eye(4)[3]))
 
-    true, recoloured = dataset.true_edit(sample, goal), dataset.faulty_edit(sample, goal, "recoloured")
+    true, recoloured = dataset.true_edit(sample, goal), dataset.corrupted_edit(sample, goal, "recoloured")
     assert [score(metric, true) for metric in (AttributesChanged(), SideEffects(), IdentityKept())] == [1, 0, 1]
     assert [score(metric, sample.video) for metric in (AttributesChanged(), SideEffects(), IdentityKept())] == [0, 0, 1]
     assert score(SideEffects(), recoloured) >= 1

@@ -109,7 +109,7 @@ def test_a_jump_is_an_error_and_a_true_edit_is_not():
         name: warping_error(Footage(dataset, sample, video))
         for name, video in (
             ("true", dataset.true_edit(sample, goal)),
-            ("teleports", dataset.faulty_edit(sample, goal, "teleports")),
+            ("teleports", dataset.corrupted_edit(sample, goal, "teleports")),
         )
     }
     assert errors["teleports"] > 3 * errors["true"]

@@ -168,7 +168,7 @@ def test_each_fault_is_seen_by_its_metric(case, index):
         return metric.score(Case(dataset, sample, goal, video, torch.zeros(4), torch.zeros(4)))
 
     true = dataset.true_edit(sample, goal)
-    fault = {name: dataset.faulty_edit(sample, goal, name) for name in dataset.faults}
+    fault = {name: dataset.corrupted_edit(sample, goal, name) for name in dataset.corruptions}
     assert score(Permanence(), true) == 1
     assert score(ChangeOnObject(), true) == 1
     assert score(Roughness(), fault["teleports"]) > score(Roughness(), true) + 1

@@ -54,7 +54,7 @@ def scores(dataset, sample, video) -> list[float]:
 def test_originals_and_true_edits_are_looked_at_once_for_all_counterfactuals():
     dataset = Counting()
     sample = dataset.sample("test", 0)
-    videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().faulty_edit(sample, GOAL, "teleports")]
+    videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().corrupted_edit(sample, GOAL, "teleports")]
     together = [scores(dataset, sample, video) for video in videos]
     assert dataset.asked == {"track": 2 + 1 + 1, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
     alone = [scores(ShapeMoving(), ShapeMoving().sample("test", 0), video) for video in videos]

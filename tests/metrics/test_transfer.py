@@ -48,7 +48,7 @@ def test_only_flips_can_transfer(seen_by):
 
 
 class Known(Silent):
-    target, others = "first", ("second",)
+    target, transfer_targets = "first", ("second",)
 
 
 def test_the_targets_are_those_named_or_those_of_the_dataset(silent):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from vcfe_bench.metrics.inputs import pair
 from vcfe_bench.metrics.requery import flipped
-from vcfe_bench.plugins.dataset import AttributeValue, Dataset
+from vcfe_bench.plugins.abilities import AttributeReader, AttributeValue, CausalAttributes, IdentityAttributes
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric, SetMetric
 
 Attributes = Mapping[str, AttributeValue]
@@ -20,7 +21,18 @@ NO_ATTRIBUTES = "the dataset measures no attributes"
 
 def attributes(footage: Footage) -> Attributes | None:
     """What a video is like by name; None where there is nothing to measure."""
+    assert isinstance(footage.dataset, AttributeReader)
     return footage.dataset.attributes_of(footage.sample, footage.video)
+
+
+def cause_of(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the attributes that determine the label; empty if the dataset does not say."""
+    return dataset.cause if isinstance(dataset, CausalAttributes) else ()
+
+
+def identity_of(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the attributes that no goal asks to change; empty if the dataset does not say."""
+    return dataset.identity if isinstance(dataset, IdentityAttributes) else ()
 
 
 def same(before: AttributeValue, after: AttributeValue) -> bool:
@@ -49,7 +61,7 @@ def changed(case: Case) -> frozenset[str] | None:
 
 class _AttributeMetric(SampleMetric):
     def unavailable(self, dataset: Dataset) -> str | None:
-        return NO_ATTRIBUTES if type(dataset).attributes_of is Dataset.attributes_of else None
+        return None if isinstance(dataset, AttributeReader) else NO_ATTRIBUTES
 
     def changes(self, case: Case) -> frozenset[str] | None:
         """``changed``, None where a value of the video is not finite."""
@@ -98,7 +110,7 @@ class SideEffects(_AttributeMetric):
 
     def score(self, case: Case) -> float:
         found = self.changes(case)
-        return math.nan if found is None else float(len(found.difference(case.dataset.cause)))
+        return math.nan if found is None else float(len(found.difference(cause_of(case.dataset))))
 
 
 class IdentityKept(_AttributeMetric):
@@ -119,13 +131,14 @@ class IdentityKept(_AttributeMetric):
 
     def unavailable(self, dataset: Dataset) -> str | None:
         reason = super().unavailable(dataset)
-        return reason or (None if dataset.identity else "no attribute of the dataset has to stay whatever is asked")
+        return reason or (None if identity_of(dataset) else "no attribute of the dataset has to stay whatever is asked")
 
     def score(self, case: Case) -> float:
         found = self.changes(case)
         if found is None:
             return math.nan
-        return 1 - len(found.intersection(case.dataset.identity)) / len(case.dataset.identity)
+        identity = identity_of(case.dataset)
+        return 1 - len(found.intersection(identity)) / len(identity)
 
 
 class CorrelationDifference(SetMetric):
@@ -157,13 +170,13 @@ class CorrelationDifference(SetMetric):
         return f"measured attributes, version {self.card.version}"
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        if type(dataset).attributes_of is Dataset.attributes_of:
+        if not isinstance(dataset, AttributeReader):
             return NO_ATTRIBUTES
-        return None if dataset.cause else "no attribute of the dataset makes the label"
+        return None if cause_of(dataset) else "no attribute of the dataset makes the label"
 
     def features_of(self, footage: Footage) -> np.ndarray:
         """Text ``[3, D]``, in JSON: the attributes' names, whether they make the label, and their values."""
-        found, cause = footage.shared(attributes) or {}, footage.dataset.cause
+        found, cause = footage.shared(attributes) or {}, cause_of(footage.dataset)
         rows = [[json.dumps(part) for part in (name, name in cause, value)] for name, value in found.items()]
         return np.array(rows, dtype=str).reshape(-1, 3).T
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from vcfe_bench.metrics.inputs import pair
-from vcfe_bench.plugins.dataset import Dataset, Track
+from vcfe_bench.plugins.abilities import Track, Tracker
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 MARGIN = 2
@@ -19,6 +20,7 @@ SOURCE = "tracker of the dataset"
 
 def track(footage: Footage) -> Track | None:
     """The sample's object in a video; None where no frame shows it."""
+    assert isinstance(footage.dataset, Tracker)
     return footage.dataset.track(footage.sample, footage.video)
 
 
@@ -56,7 +58,7 @@ def inside(found: Track, height: int, width: int) -> np.ndarray:
 
 class _MotionMetric(SampleMetric):
     def unavailable(self, dataset: Dataset) -> str | None:
-        return "the dataset tracks no object" if type(dataset).track is Dataset.track else None
+        return None if isinstance(dataset, Tracker) else "the dataset tracks no object"
 
 
 class Permanence(_MotionMetric):

@@ -13,6 +13,7 @@ import torch
 from vcfe_bench.metrics.attributes import attributes, same
 from vcfe_bench.metrics.inputs import pair
 from vcfe_bench.metrics.requery import flipped, outputs
+from vcfe_bench.plugins.abilities import PlantedShortcut
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
@@ -25,9 +26,17 @@ def took_another(case: Case, names: Collection[str]) -> bool:
     return any(after[name] is not None and not same(before[name], after[name]) for name in names)
 
 
+def planted(case: Case) -> PlantedShortcut:
+    """The case's dataset, which has a planted shortcut."""
+    assert isinstance(case.dataset, PlantedShortcut)
+    return case.dataset
+
+
 class _ShortcutMetric(SampleMetric):
     def unavailable(self, dataset: Dataset) -> str | None:
-        return None if dataset.shortcut else "the dataset has no planted shortcut"
+        if isinstance(dataset, PlantedShortcut) and dataset.shortcut:
+            return None
+        return "the dataset has no planted shortcut"
 
 
 class CauseChanged(_ShortcutMetric):
@@ -46,7 +55,7 @@ class CauseChanged(_ShortcutMetric):
     )
 
     def score(self, case: Case) -> float:
-        return math.nan if pair(case) is None else float(took_another(case, case.dataset.cause))
+        return math.nan if pair(case) is None else float(took_another(case, planted(case).cause))
 
 
 class ShortcutChanged(_ShortcutMetric):
@@ -65,7 +74,7 @@ class ShortcutChanged(_ShortcutMetric):
     )
 
     def score(self, case: Case) -> float:
-        return math.nan if pair(case) is None else float(took_another(case, case.dataset.shortcut))
+        return math.nan if pair(case) is None else float(took_another(case, planted(case).shortcut))
 
 
 class ShortcutFaithful(_ShortcutMetric):
@@ -91,8 +100,9 @@ class ShortcutFaithful(_ShortcutMetric):
     def score(self, case: Case) -> float:
         if pair(case) is None or not flipped(case):
             return math.nan
-        edits = torch.stack([case.ideal.video, case.dataset.shortcut_edit(case.sample, case.goal)])
-        names = (case.dataset.cause, case.dataset.shortcut)
+        dataset = planted(case)
+        edits = torch.stack([case.ideal.video, dataset.shortcut_edit(case.sample, case.goal)])
+        names = (dataset.cause, dataset.shortcut)
         used = case.goal.met(outputs(case, edits)).tolist()
         moved = [took_another(case, part) for part in names]
         if not any(used):

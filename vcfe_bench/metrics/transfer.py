@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.metrics.inputs import pair
 from vcfe_bench.metrics.requery import flipped
+from vcfe_bench.plugins.abilities import TransferTargets
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
@@ -44,7 +45,8 @@ class TransferFlipRate(SampleMetric):
     )
 
     def other_targets(self, dataset: Dataset) -> Sequence[str]:
-        own = (dataset.target, *dataset.others) if dataset.others else ()
+        known = dataset.transfer_targets if isinstance(dataset, TransferTargets) else ()
+        own = (dataset.target, *known) if known else ()
         return self.params.targets or own
 
     def unavailable(self, dataset: Dataset) -> str | None:

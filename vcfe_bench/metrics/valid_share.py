@@ -13,6 +13,7 @@ from vcfe_bench.metrics.proximity import SSIM, ssim
 from vcfe_bench.metrics.sharpness import detail
 from vcfe_bench.metrics.temporal import first_frame_l1
 from vcfe_bench.metrics.validity import FlipRate, SemanticFlipRate
+from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
@@ -62,7 +63,7 @@ class ValidShare(SampleMetric):
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        if type(dataset).true_edit is Dataset.true_edit:
+        if not isinstance(dataset, Renderer):
             return "the dataset has no true edits to compare with"
         return SemanticFlipRate().unavailable(dataset) or SSIM().unavailable(dataset)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vcfe_bench.goals import Both, ClassGoal, Confidence, Goal
+from vcfe_bench.plugins.abilities import Oracle
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
@@ -30,6 +31,7 @@ def probability(output: Tensor, goal: Goal) -> float:
 
 def shown(footage: Footage) -> int | float | None:
     """The label that the content of a video has, by the dataset's oracle."""
+    assert isinstance(footage.dataset, Oracle)
     return footage.dataset.oracle(footage.sample, footage.video)
 
 
@@ -73,7 +75,7 @@ class SemanticFlipRate(SampleMetric):
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        return "the dataset has no oracle" if type(dataset).oracle is Dataset.oracle else None
+        return None if isinstance(dataset, Oracle) else "the dataset has no oracle"
 
     def score(self, case: Case) -> float:
         if not torch.isfinite(case.counterfactual).all():

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from vcfe_bench.goals import Goal
+from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.base import Plugin, Remembers
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
@@ -90,8 +91,13 @@ class Case(Remembers):
         """
         return self.sample.once(
             ("ideal", self.dataset, str(self.goal)),
-            lambda: Footage(self.dataset, self.sample, self.dataset.true_edit(self.sample, self.goal)),
+            lambda: Footage(self.dataset, self.sample, self._true_edit()),
         )
+
+    def _true_edit(self) -> Tensor:
+        if not isinstance(self.dataset, Renderer):
+            raise NotImplementedError(f"dataset '{self.dataset.spec}' cannot render true edits")
+        return self.dataset.true_edit(self.sample, self.goal)
 
 
 class SampleMetric(Plugin, ABC):

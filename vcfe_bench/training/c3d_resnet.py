@@ -14,6 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet
+from vcfe_bench.plugins.abilities import training_clip
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.training import loop
 
@@ -67,7 +68,7 @@ def train(
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         chosen = rng.integers(dataset.size("train"), size=recipe.batch)
-        videos, labels = zip(*(dataset.training_clip(int(index), rng) for index in chosen), strict=True)
+        videos, labels = zip(*(training_clip(dataset, int(index), rng) for index in chosen), strict=True)
         return torch.stack(videos), torch.tensor(labels)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:

@@ -26,6 +26,7 @@ from vcfe_bench.core.weights import WeightsUnavailable
 from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.models.video_swin import SizeName, SwinForm, VideoSwin
 from vcfe_bench.plugins import registry
+from vcfe_bench.plugins.abilities import training_clip
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
@@ -140,7 +141,7 @@ def train(
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         chosen = rng.integers(videos, size=recipe.batch)[share::shares]
         rng = rng.spawn(shares)[share] if shares > 1 else rng
-        clips = [dataset.training_clip(int(index), rng) for index in chosen]
+        clips = [training_clip(dataset, int(index), rng) for index in chosen]
         if adversary:
             size = min(1.0, (step + 1) / (recipe.ramp * steps))
             drawn = [seeds.derive(seeds.derive(recipe.seed, step), i) for i in range(share, recipe.batch, shares)]

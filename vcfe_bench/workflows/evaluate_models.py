@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.diffusion import denoise
 from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.metrics.regression import r2, rmse
+from vcfe_bench.plugins.abilities import ControlExperiments, Oracle
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
@@ -69,7 +70,7 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         "calibration_error": float(multiclass_calibration_error(said, true, said.shape[1], BINS)),
         **_rate("robust_accuracy", kept, robust_limit),
         "attack": attack.spec,
-        **dataset.controls(target, limit),
+        **_controls(dataset, target, limit),
     }
 
 
@@ -93,7 +94,7 @@ def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> dict[st
         "rmse": float(rmse(labels, values)),
         "r2": float(r2(labels, values)),
         "n": limit,
-        **dataset.controls(target, limit),
+        **_controls(dataset, target, limit),
     }
 
 
@@ -117,7 +118,6 @@ def evaluate_generator(
     out of those noises.
     """
     limit = min(limit, dataset.size("test"))
-    judged = _has_oracle(dataset)
     sums: Counter[str] = Counter()
     shifts: list[float] = []
     for samples in _batches(dataset, limit):
@@ -133,7 +133,7 @@ def evaluate_generator(
             "motion": float(drawn.diff(dim=1).abs().mean()) * count,
             "real_motion": float(originals.diff(dim=1).abs().mean()) * count,
         }
-        if judged:
+        if isinstance(dataset, Oracle):
             kept = [_same(dataset, s.label, dataset.oracle(s, r)) for s, r in zip(samples, result, strict=True)]
             labels = [dataset.oracle(s, v) for s, v in zip(samples, drawn, strict=True)]
             found |= {"reconstruction_oracle": sum(kept), "coherent": sum(label is not None for label in labels)}
@@ -143,11 +143,11 @@ def evaluate_generator(
         **({"reconstruction_shift_95": float(np.quantile(shifts, 0.95))} if dataset.values else {}),
         "n": limit,
         "steps": steps,
-        **_noises(generator, dataset, steps, noises, judged),
+        **_noises(generator, dataset, steps, noises),
     }
 
 
-def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, judged: bool) -> dict[str, Any]:
+def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int) -> dict[str, Any]:
     """What comes of many noises of the first test video's first frame."""
     chosen = dataset.sample("test", 0)
     found: Counter[str] = Counter()
@@ -159,7 +159,7 @@ def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, jud
         videos = sample(generator, frames, dataset.shape, steps, names)
         apart += [float((a - b).abs().mean()) for a, b in pairwise([*last, *videos])]
         last = [videos[-1]]
-        if judged and dataset.classes:
+        if isinstance(dataset, Oracle) and dataset.classes:
             labels = [dataset.oracle(chosen, video) for video in videos]
             found.update("none" if label is None else dataset.classes[int(label)] for label in labels)
     again = sample(generator, frames, dataset.shape, steps, names)
@@ -185,13 +185,8 @@ def sample(
     return generator.decode(denoise(generator, noise, condition, steps)).clamp(0, 1)
 
 
-def _has_oracle(dataset: Dataset) -> bool:
-    first = dataset.sample("test", 0)
-    try:
-        dataset.oracle(first, first.video)
-    except NotImplementedError:
-        return False
-    return True
+def _controls(dataset: Dataset, target: Target, limit: int) -> Mapping[str, float]:
+    return dataset.controls(target, limit) if isinstance(dataset, ControlExperiments) else {}
 
 
 def _labels(dataset: Dataset, output: Tensor) -> list[int | float]:

@@ -26,6 +26,7 @@ from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import ClassGoal, Goal
 from vcfe_bench.plugins import registry
+from vcfe_bench.plugins.abilities import Corrupter, Renderer
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
@@ -62,6 +63,7 @@ class _Spoiled(Method):
         """The altered video, ``[T, 3, H, W]``."""
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        assert isinstance(context.dataset, Renderer)
         return [Explanation(self.spoil(context.dataset.true_edit(q.sample, q.goal), q)) for q in queries]
 
 
@@ -85,15 +87,16 @@ class Flickering(_Spoiled):
         return (factors * video).clamp(0, 1)
 
 
-class Faulty(Method):
-    """The true edit with a fault that the dataset renders."""
+class Corrupted(Method):
+    """The true edit with a corruption that the dataset renders."""
 
-    def __init__(self, fault: str) -> None:
+    def __init__(self, corruption: str) -> None:
         super().__init__()
-        self.spec = self.fault = fault
+        self.spec = self.corruption = corruption
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
-        return [Explanation(context.dataset.faulty_edit(q.sample, q.goal, self.fault)) for q in queries]
+        assert isinstance(context.dataset, Corrupter)
+        return [Explanation(context.dataset.corrupted_edit(q.sample, q.goal, self.corruption)) for q in queries]
 
 
 class Noise(Method):
@@ -145,7 +148,8 @@ def fakes(dataset: Dataset) -> tuple[Method, ...]:
     """All fakes but those that every run makes (reconstruction, no edit)."""
     attacks = [registry.METHODS.build(spec) for spec in ATTACKS]
     noises = [Noise(like) for like in (*attacks, registry.METHODS.build(TRUTH))]
-    return (*attacks, *noises, Blurred(), Flickering(), *(Faulty(fault) for fault in dataset.faults), Another())
+    corruptions = dataset.corruptions if isinstance(dataset, Corrupter) else ()
+    return (*attacks, *noises, Blurred(), Flickering(), *map(Corrupted, corruptions), Another())
 
 
 def auroc(true: np.ndarray, fake: np.ndarray) -> float:
@@ -183,7 +187,7 @@ def validate(dataset: str, limit: int, observer: Observer | None = None, methods
     """
     observer = observer or Observer()
     setup = resolve(Request((TRUTH, *methods), dataset, limit=limit))
-    if type(setup.dataset).true_edit is Dataset.true_edit:
+    if not isinstance(setup.dataset, Renderer):
         raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits: there is nothing to hold fakes against")
     setup = dataclasses.replace(setup, methods=(*fakes(setup.dataset), *setup.methods))
     with TemporaryDirectory() as folder:

@@ -121,9 +121,9 @@ class ShapeMoving(ShapeWorld):
     classes = CLASSES
     count = COUNT
     target = "m_swin"
-    others = ("m_c3d",)
+    transfer_targets = ("m_c3d",)
     generator = "wan_shape_moving"
-    faults = ("teleports", "fades", "recoloured")
+    corruptions = ("teleports", "fades", "recoloured")
     cause = ("direction",)
     identity = ("shape", "colour", "size")
 
@@ -190,7 +190,7 @@ class ShapeMoving(ShapeWorld):
             raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
         return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.index)).float() / 255
 
-    def faulty_edit(self, sample: Sample, goal: Goal, fault: str) -> Tensor:
+    def corrupted_edit(self, sample: Sample, goal: Goal, corruption: str) -> Tensor:
         """In the middle third the object ``teleports`` aside by ``MARGIN`` and back; from first to last frame it
         ``fades`` to a fifth of its opacity; from the middle on it is ``recoloured``."""
         if not isinstance(goal, ClassGoal):
@@ -198,7 +198,7 @@ class ShapeMoving(ShapeWorld):
         content, frames = Scene(**sample.attributes), self.params.frames
         centres, opacity = path(content, goal.index, frames), np.ones(frames)
         colours = [content.colour] * 2
-        match fault:
+        match corruption:
             case "teleports":
                 centres[frames // 3 : 2 * frames // 3] += MARGIN * DIRECTIONS[goal.index][::-1]
             case "fades":
@@ -206,7 +206,7 @@ class ShapeMoving(ShapeWorld):
             case "recoloured":
                 colours[1] = next(colour for colour in LOOKS[self.params.look].colours if colour != content.colour)
             case _:
-                raise ValueError(f"the faults are {', '.join(self.faults)}, not {fault}")
+                raise ValueError(f"the corruptions are {', '.join(self.corruptions)}, not {corruption}")
         video = blank(content.background, frames, self.params.size)
         for half, colour in zip((slice(frames // 2), slice(frames // 2, frames)), colours, strict=True):
             paint(video[half], content.shape, colour, centres[half], content.size, opacity=opacity[half])

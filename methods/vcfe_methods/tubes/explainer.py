@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.interfaces import Dataset, FeatureTarget
+from vcfe_bench.interfaces import AnnotatedAttributes, Dataset, FeatureTarget
 from vcfe_bench.training import loop
 from vcfe_methods.tubes.pooling import maximum_subpath, minimum_subpath
 
@@ -151,6 +151,7 @@ class ExplainerRecipe:
 
 def pair_of(dataset: Dataset, target: FeatureTarget) -> Tensor:
     """What an explainer is bound to, ``[32]`` uint8: the target's weights, the classes and the attributes."""
+    assert isinstance(dataset, AnnotatedAttributes)
     text = json.dumps([target.fingerprint, dataset.classes, dataset.attributes])
     return torch.tensor(list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
 
@@ -169,6 +170,7 @@ def train(
     Raises:
         UsageError: the target's outputs are not the dataset's classes.
     """
+    assert isinstance(dataset, AnnotatedAttributes)
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
         shown = target.shown(dataset.sample("train", 0).video[None])

@@ -38,7 +38,17 @@ from torch import Tensor
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import ClassGoal, Goal
-from vcfe_bench.interfaces import Context, Dataset, Explanation, FeatureTarget, Generator, Method, Query, Target
+from vcfe_bench.interfaces import (
+    AnnotatedAttributes,
+    Context,
+    Dataset,
+    Explanation,
+    FeatureTarget,
+    Generator,
+    Method,
+    Query,
+    Target,
+)
 from vcfe_methods.tubes.explainer import Explainer, ExplainerRecipe, pair_of, regions, train
 from vcfe_methods.tubes.pooling import best_path
 
@@ -100,7 +110,7 @@ class TubeMethod(Method):
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         if not isinstance(goal, ClassGoal):
             return f"contrasts two classes, the goal is {goal}"
-        if not dataset.attributes:
+        if not isinstance(dataset, AnnotatedAttributes):
             return "the dataset has no attributes that tell its classes apart"
         return super().supports(dataset, target, generator, goal)
 
@@ -156,7 +166,7 @@ class Tubes(TubeMethod):
         """The explainer's weights, see ``tubes_explainer.train``."""
         if not isinstance(target, FeatureTarget):
             raise UsageError(f"target '{target.spec}' shows no mid-level features")
-        if not dataset.attributes:
+        if not isinstance(dataset, AnnotatedAttributes):
             raise UsageError(f"dataset '{dataset.spec}' has no attributes that tell its classes apart")
         return dict(train(dataset, target, folder, ExplainerRecipe(steps=steps), log).state_dict())
 
@@ -164,6 +174,7 @@ class Tubes(TubeMethod):
     def find(self, query: Query, negative: int, context: Context) -> tuple[int, list[Tube]]:
         dataset, target, video = context.dataset, context.target, query.sample.video
         assert isinstance(target, FeatureTarget)
+        assert isinstance(dataset, AnnotatedAttributes)
         explainer = Explainer.read(self._path(dataset, target))
         features = target.shown(video[None])
         scales = [scale[0] for scale in features.scales]
@@ -204,6 +215,7 @@ class TubesCentre(TubeMethod):
         middle, reach = np.array([width, height]) / 2, CENTRE / 2 * np.array([width, height])
         boxes = np.tile([*(middle - reach), *(middle + reach)], (frames, 1))
         positive = int(context.target(query.sample.video[None]).argmax())
+        assert isinstance(context.dataset, AnnotatedAttributes)
         attributes = context.dataset.attributes
         names = drawn(query, len(attributes), self.params.pairs).tolist()
         return positive, [Tube(attributes[s], boxes, float("nan")) for s in names]
