@@ -1,4 +1,4 @@
-"""Where networks are computed."""
+"""The device that networks run on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def default() -> torch.device:
-    """CUDA where there is one (a process of several takes its own), else the CPU."""
+    """The CUDA device if one is available (that of the local rank in distributed runs), otherwise the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, revision of the code."""
+"""The environment of a run: package versions, machine and code revision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("vcfe-bench", "torch", "torchvision", "diffusers", "numpy", "scipy",
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what decides numbers, the machine, and the git revision of the code when it runs from a checkout."""
+    """Versions of the packages that determine results, the machine and, in a git checkout, the revision of the code."""
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": {

@@ -1,4 +1,4 @@
-"""What a user did wrong, told in one line."""
+"""Errors that the user can fix, and the wording of error messages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """The message is one line for a person; the command line prints it and exits with code 2."""
+    """An error that the user can fix. The command line prints its one-line message and exits with code 2."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a "no such name" message: the nearest known name, or all of them."""
+    """The hint of an "unknown name" message: the most similar known name or, failing that, all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
@@ -20,6 +20,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
+    """Type and message of an exception on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

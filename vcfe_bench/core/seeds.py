@@ -1,4 +1,4 @@
-"""Seeds derived from what they are for, so that order, neighbours and workers change nothing."""
+"""Seeds derived from their purpose, so that results do not depend on task order, batch neighbours or workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import hashlib
 
 
 def derive(*parts: object) -> int:
-    """A 63-bit seed from the text of its parts, e.g. ``derive(base_seed, sample.id, method.spec, "noise")``."""
+    """A 63-bit seed hashed from the text of ``parts``, e.g. ``derive(base_seed, sample.id, method.spec, "noise")``."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

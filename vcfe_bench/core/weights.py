@@ -1,4 +1,4 @@
-"""Pretrained weights: find the file, verify its checksum, read its tensors. Nothing that is read is ever executed."""
+"""Pretrained weights: locate a file, verify its checksum and read its tensors without executing any of its content."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from torch import Tensor, nn
 from vcfe_bench.core.errors import UsageError
 
 ZOO = Path(__file__).parents[1] / "models" / "zoo"
-"""Folder of the weights that come with the package."""
+"""Folder of the weights that are shipped with the package."""
 
 
 class WeightsError(UsageError):
-    """Weights cannot be used; the message is one line that says what to do."""
+    """Weights cannot be used. The one-line message says what to do."""
 
 
 class WeightsUnavailable(WeightsError):
-    """The file is nowhere to be found."""
+    """The file was not found and could not be downloaded."""
 
 
 class CorruptWeights(WeightsError):
-    """A file is there, but it is not the one expected, or not readable as weights."""
+    """The file exists, but has the wrong checksum or cannot be read as weights."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One file of pretrained weights and the places where it may lie, searched in the order below.
+    """A file of pretrained weights and where to look for it; ``find`` gives the search order.
 
     Attributes:
-        name: file name in the zoo and in the cache.
-        sha256: hexadecimal digest, or its first eight digits or more where its publisher gives no others.
-        distribution: installed distribution that contains the file; it is read as a file, never imported.
+        name: file name, in the shipped zoo and in the caches.
+        sha256: hexadecimal digest; a prefix of at least eight digits if the publisher gives no more.
+        distribution: installed distribution that contains the file. It is read as a file and never imported.
         path: path of the file inside ``distribution``.
-        url: where the file can be downloaded.
+        url: download address.
     """
 
     name: str
@@ -57,24 +57,27 @@ class Weights:
 
 
 def cache() -> Path:
-    """Folder for downloads: ``$VCFE_BENCH_CACHE``, by default ``~/.cache/vcfe-bench``."""
+    """Folder of downloads: ``$VCFE_BENCH_CACHE``, by default ``~/.cache/vcfe-bench``."""
     return Path(os.environ.get("VCFE_BENCH_CACHE") or Path.home() / ".cache" / "vcfe-bench")
 
 
 def find(weights: Weights) -> Path:
-    """The verified file: shipped, in an installed distribution, in a cache (ours, then torch's), or downloaded.
+    """The path of the file, with its checksum verified.
+
+    The search order is: the shipped zoo, the installed distribution, the cache of this package, the cache of torch. If
+    the file is in none of them, it is downloaded.
 
     Raises:
-        WeightsUnavailable: it lies nowhere and cannot be downloaded.
-        CorruptWeights: the first file found under its name has another checksum.
+        WeightsUnavailable: the file is in none of these places and cannot be downloaded.
+        CorruptWeights: the first file of that name has a different checksum.
     """
     places = [ZOO / weights.name]
     if weights.distribution:
         with suppress(PackageNotFoundError):
             places.append(Path(str(distribution(weights.distribution).locate_file(weights.path))))
     places += [cache() / weights.name, Path(torch.hub.get_dir()) / "checkpoints" / weights.name]
-    found = next((place for place in places if place.is_file()), None)
-    return _verified(found, weights) if found else _download(weights)
+    path = next((place for place in places if place.is_file()), None)
+    return _verified(path, weights) if path else _download(weights)
 
 
 def _verified(path: Path, weights: Weights) -> Path:
@@ -102,13 +105,13 @@ def _download(weights: Weights) -> Path:
         ) from error
     except RuntimeError as error:
         raise CorruptWeights(
-            f"{weights.url} gave a file with another checksum: put the right one at {destination}"
+            f"the download of {weights.url} has the wrong checksum: put the right file at {destination}"
         ) from error
     return destination
 
 
 def load(weights: Weights) -> dict[str, Tensor]:
-    """Find the file and read its tensors, on the CPU.
+    """Find the file and read its tensors into CPU memory.
 
     Raises:
         WeightsUnavailable, CorruptWeights: as ``find`` and ``read``.
@@ -117,37 +120,39 @@ def load(weights: Weights) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a ``.safetensors`` file, or of a ``torch.save`` file through torch's weights-only reader.
+    """The tensors, by name, of a ``.safetensors`` file, or of a ``torch.save`` file read with ``weights_only=True``.
 
     Raises:
-        CorruptWeights: the file is damaged, or holds anything but named tensors.
+        CorruptWeights: the file is damaged or contains anything but named tensors.
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise CorruptWeights(f"{path} cannot be read as weights: delete it and install or download it again") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CorruptWeights(f"{path} holds something else than named tensors: replace it by a state dictionary")
+        raise CorruptWeights(f"{path} contains something other than named tensors: replace it with a state dictionary")
     return dict(state)
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Make ``state`` the weights of ``module`` (which may be on the meta device), frozen, in evaluation mode.
+    """Assign ``state`` to ``module`` (which may be on the meta device), freeze it and switch it to evaluation mode.
 
-    Every name and shape has to match; types become those of ``state``.
+    All names and shapes must match; the dtypes are those of ``state``.
 
     Raises:
-        CorruptWeights: a name is missing or unknown, or a shape differs; ``source`` says what was read.
+        CorruptWeights: a name is missing or unexpected, or a shape differs. The message calls the weights ``source``.
     """
     try:
         module.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise CorruptWeights(f"{source} does not fit {type(module).__name__}: replace it by its weights") from error
+        raise CorruptWeights(
+            f"{source} does not fit {type(module).__name__}: replace it with weights of this network"
+        ) from error
     module.eval().requires_grad_(False)
 
 
 def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
-    """SHA-256 (64 hexadecimal digits) of the names, types, shapes and bytes of a state dictionary, sorted by name."""
+    """SHA-256 (64 hexadecimal digits) of the names, dtypes, shapes and bytes of a state dictionary, sorted by name."""
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -157,8 +162,9 @@ def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_FROM_BUFFER = np.empty(0).__reduce_ex__(5)[0]  # type: ignore[misc]
+_EMPTY: Any = np.empty(0)
+_RECONSTRUCT = _EMPTY.__reduce__()[0]
+_FROM_BUFFER = _EMPTY.__reduce_ex__(5)[0]
 _CONSTRUCTORS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "dtype"): np.dtype,
@@ -178,10 +184,10 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_array_pickle(path: Path) -> Any:
-    """Content of a pickle (protocol 3 or newer) of nothing but NumPy arrays, numbers, text and plain containers.
+    """Content of a pickle (protocol 3 or newer) that consists of NumPy arrays, numbers, strings and plain containers.
 
     Raises:
-        CorruptWeights: the file is damaged, or asks for anything else to be called.
+        CorruptWeights: the file is damaged, or loading it would call anything else.
     """
     try:
         with path.open("rb") as file:

@@ -1,8 +1,8 @@
-"""Recorded videos as people have them: container files of any codec, and folders of pictures.
+"""Decoding of recorded videos: container files of any codec, and folders of pictures.
 
-Frames come upright, in RGB with 8 bits, with the ticks at which they are shown: grey and 10-bit video, odd sizes, a
-rotation that only the container knows of, and a variable frame rate need no care from the caller. Nothing here imports
-torch, so that worker processes start fast.
+Frames are upright 8-bit RGB and come with their presentation times. Grey and 10-bit video, odd frame sizes, rotation
+flags of the container and variable frame rates are handled here. This module does not import torch, so that worker
+processes start fast.
 """
 
 from __future__ import annotations
@@ -19,86 +19,86 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-"""Suffixes of the pictures that a folder of frames may hold."""
+"""Suffixes of the pictures in a folder of frames."""
 COMPLETE = 0.9
-"""Least share of the frames a container promises that has to be there."""
+"""Smallest fraction of the frames announced by the container that must be decodable."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-"""Conversion to RGB that gives the same bytes on every CPU."""
+"""Flags for a conversion to RGB that gives the same bytes on every CPU."""
 
-WIDEST, HIGHEST = 352, 288
-"""Largest frame that FFmpeg's FFV1 encoder takes in one slice."""
+MAX_SINGLE_SLICE = (352, 288)
+"""Width and height of the largest frame that FFmpeg's FFV1 encoder accepts in a single slice."""
 
 
 class Undecodable(Exception):
-    """A video cannot be used; the message says why."""
+    """The video cannot be decoded. The message says why."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the frames of a video are shown: rising ``ticks`` ``[n]``, int64, of ``tick`` seconds each."""
+    """Presentation times of the frames: strictly increasing int64 ``ticks`` ``[n]``, in units of ``tick`` seconds."""
 
     ticks: np.ndarray
     tick: Fraction
 
     @property
     def seconds(self) -> float:
-        """Time from the first frame to the last."""
+        """Time between the first and the last frame."""
         return float((self.ticks[-1] - self.ticks[0]) * self.tick)
 
 
 class Source(Protocol):
-    """Something that can be decoded to frames."""
+    """A video that can be decoded into frames."""
 
     @property
     def path(self) -> Path:
         """The file or folder."""
 
     def timeline(self) -> Timeline:
-        """When the frames are shown, one or more.
+        """Presentation times of all frames, at least one.
 
         Raises:
-            Undecodable: damaged, empty, or no video.
+            Undecodable: the video is damaged or empty, or the file is not a video.
         """
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
-        """The frames at ``indices`` in rising order, uint8 ``[H, W, 3]``.
+        """The frames at ``indices`` in increasing order, uint8 ``[H, W, 3]``.
 
         Raises:
-            Undecodable: damaged, or there are not so many frames.
+            Undecodable: the video is damaged, or has too few frames.
         """
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A file that FFmpeg reads. ``rate`` (frames per second) overrules the times that the file gives."""
+    """A file that FFmpeg can read. ``fps`` (frames per second) overrides the presentation times of the file."""
 
     path: Path
-    rate: float | None = None
+    fps: float | None = None
 
     def timeline(self) -> Timeline:
         stamps: list[int | None] = []
         with self._open() as container:
             stream = container.streams.video[0]
-            promised = stream.frames
+            announced = stream.frames
             tick = stream.time_base or Fraction(1, 25)
-            rate = stream.average_rate or Fraction(25)
+            average_fps = stream.average_rate or Fraction(25)
             for frame in _decoded(container):
                 stamps.append(frame.pts)
             length = container.duration if len(container.streams) == 1 else None
         if not stamps:
             raise Undecodable("no frame can be decoded")
-        if len(stamps) < COMPLETE * promised:
-            raise Undecodable(f"damaged: {len(stamps)} of {promised} frames can be decoded")
-        if self.rate is not None:
-            return regular(len(stamps), Fraction(self.rate).limit_denominator(1001))
+        if len(stamps) < COMPLETE * announced:
+            raise Undecodable(f"damaged: {len(stamps)} of {announced} frames can be decoded")
+        if self.fps is not None:
+            return regular(len(stamps), Fraction(self.fps).limit_denominator(1001))
         ticks = np.array([-1 if stamp is None else stamp for stamp in stamps], dtype=np.int64)
         if None in stamps or (np.diff(ticks) <= 0).any():
-            return regular(len(stamps), rate)
-        found = Timeline(ticks, tick)
-        shown = found.seconds * len(stamps) / max(len(stamps) - 1, 1)
-        if not promised and length and len(stamps) > 1 and shown < COMPLETE * length / av.time_base:
-            raise Undecodable(f"damaged: {shown:.1f} of {length / av.time_base:.1f} s can be decoded")
-        return found
+            return regular(len(stamps), average_fps)
+        timeline = Timeline(ticks, tick)
+        duration = timeline.seconds * len(stamps) / max(len(stamps) - 1, 1)
+        if not announced and length and len(stamps) > 1 and duration < COMPLETE * length / av.time_base:
+            raise Undecodable(f"damaged: {duration:.1f} of {length / av.time_base:.1f} s can be decoded")
+        return timeline
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
         reformatter, wanted, last = VideoReformatter(), set(indices), max(indices)
@@ -109,7 +109,7 @@ class VideoFile:
                     yield np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
                 if index == last:
                     return
-        raise Undecodable(f"damaged: no frame {last}")
+        raise Undecodable(f"damaged: frame {last} is missing")
 
     def _open(self) -> av.container.InputContainer:
         if not self.path.stat().st_size:
@@ -120,7 +120,7 @@ class VideoFile:
             raise Undecodable(f"not readable as a video: {error.strerror}") from None
         if not container.streams.video:
             container.close()
-            raise Undecodable("holds no video")
+            raise Undecodable("contains no video")
         context = container.streams.video[0].codec_context
         context.options, context.thread_count = {"err_detect": "explode"}, 1
         return container
@@ -128,15 +128,15 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """A folder with one picture per frame, in the order of their names, ``rate`` a second."""
+    """A folder with one picture per frame, ordered by file name and shown at ``fps`` frames per second."""
 
     path: Path
-    rate: float
+    fps: float
 
     def timeline(self) -> Timeline:
         if not (files := self._files()):
-            raise Undecodable("the folder holds no pictures")
-        return regular(len(files), Fraction(self.rate).limit_denominator(1001))
+            raise Undecodable("the folder contains no pictures")
+        return regular(len(files), Fraction(self.fps).limit_denominator(1001))
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
         files = self._files()
@@ -148,16 +148,16 @@ class PictureFolder:
         return sorted(file for file in self.path.iterdir() if file.suffix.lower() in PICTURES)
 
 
-def regular(frames: int, rate: Fraction) -> Timeline:
-    """Frames at a constant rate."""
-    return Timeline(np.arange(frames, dtype=np.int64), 1 / rate)
+def regular(frames: int, fps: Fraction) -> Timeline:
+    """The timeline of ``frames`` frames at a constant frame rate."""
+    return Timeline(np.arange(frames, dtype=np.int64), 1 / fps)
 
 
 def picture(file: object, name: str) -> np.ndarray:
-    """An encoded picture as uint8 ``[H, W, 3]``; ``file`` is open for reading bytes.
+    """Decode a picture to uint8 ``[H, W, 3]``; ``file`` is opened in binary mode.
 
     Raises:
-        Undecodable: damaged, or no picture; ``name`` says which.
+        Undecodable: the file is damaged or not a picture. ``name`` identifies it in the message.
     """
     try:
         with Image.open(file) as image:  # type: ignore[arg-type]
@@ -167,29 +167,29 @@ def picture(file: object, name: str) -> np.ndarray:
 
 
 def nearest(timeline: Timeline, frames: int, step: int | None = None) -> np.ndarray:
-    """Indices ``[frames]`` of the frames shown nearest to a regular grid of times; of two as near, the earlier.
+    """Indices ``[frames]`` of the frames nearest in time to a regular grid; in a tie the earlier frame is taken.
 
-    The grid is spread from the first frame to the last, or, with a ``step``, goes that many mean frame intervals at a
-    time and stays at the last frame once it gets there. It is exact: no floating-point numbers are used.
+    Without ``step`` the grid spans the video from the first frame to the last. With it, grid points are ``step`` mean
+    frame intervals apart and the last frame is repeated beyond the end. Integer arithmetic makes the result exact.
     """
-    since = timeline.ticks - timeline.ticks[0]
-    parts = frames - 1 if step is None else len(since) - 1
-    moves = np.arange(frames, dtype=np.int64) * (1 if step is None else step)
-    wanted = np.minimum(moves * since[-1], since[-1] * parts)
-    have = since * parts
-    after = np.searchsorted(have, wanted).clip(1, len(have) - 1)
-    earlier = wanted - have[after - 1] <= have[after] - wanted
+    elapsed = timeline.ticks - timeline.ticks[0]
+    parts = frames - 1 if step is None else len(elapsed) - 1
+    positions = np.arange(frames, dtype=np.int64) * (1 if step is None else step)
+    grid = np.minimum(positions * elapsed[-1], elapsed[-1] * parts)
+    times = elapsed * parts
+    after = np.searchsorted(times, grid).clip(1, len(times) - 1)
+    earlier = grid - times[after - 1] <= times[after] - grid
     return after - earlier
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The largest square in the middle of a picture ``[H, W, 3]``, scaled to ``[size, size, 3]`` without aliasing."""
+    """Centre crop of a picture ``[H, W, 3]`` to a square, resized to ``[size, size, 3]`` with antialiasing."""
     box = middle(*picture.shape[:2])
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def middle(height: int, width: int) -> tuple[float, float, float, float]:
-    """The largest square in the middle: left, top, right, bottom in pixels."""
+    """Left, top, right and bottom of the largest centred square, in pixels."""
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
@@ -203,12 +203,15 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
 
 
 def write_lossless(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Store uint8 ``[T, H, W, 3]`` losslessly. ``bgr0`` is FFV1's only 8-bit RGB; frames carry checksums."""
+    """Store a uint8 ``[T, H, W, 3]`` video losslessly, with checksums. FFV1 has no 8-bit RGB format but ``bgr0``."""
     with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
-        rate = Fraction(fps).limit_denominator(1001)
         height, width = frames.shape[1:3]
-        slices = "4" if width > WIDEST or height > HIGHEST else "1"
-        stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slicecrc": "1", "slices": slices})
+        slices = "4" if width > MAX_SINGLE_SLICE[0] or height > MAX_SINGLE_SLICE[1] else "1"
+        stream = container.add_stream(
+            "ffv1",
+            rate=Fraction(fps).limit_denominator(1001),
+            options={"level": "3", "slicecrc": "1", "slices": slices},
+        )
         stream.height, stream.width, stream.pix_fmt = height, width, "bgr0"
         stream.codec_context.thread_count = 1
         reformatter = VideoReformatter()

@@ -1,4 +1,4 @@
-"""Videos on disk, without loss: FFV1 in Matroska, 8-bit RGB, the same bytes for the same video."""
+"""Lossless video files: FFV1 in Matroska, 8-bit RGB. Equal videos give files of equal bytes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ SUFFIX = ".mkv"
 
 
 def quantise(video: Tensor) -> Tensor:
-    """uint8 pixels of a float video: clamped to [0, 1], scaled to 255, rounded half up. NaN is not allowed."""
+    """uint8 pixels of a float video: clamped to [0, 1], scaled by 255, rounded half up. It must not contain NaN."""
     return (video.detach().double().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8).cpu()
 
 
 def dequantise(pixels: Tensor) -> Tensor:
-    """float32 video in [0, 1] of uint8 pixels; ``quantise`` gives the pixels back."""
+    """float32 video in [0, 1] of uint8 pixels, from which ``quantise`` recovers the same pixels."""
     return pixels.float() / 255
 
 
 def content_hash(pixels: Tensor) -> str:
-    """SHA-256 of the shape and the bytes of a uint8 ``[T, 3, H, W]`` video."""
+    """SHA-256 of the shape and bytes of a uint8 ``[T, 3, H, W]`` video."""
     shape = "x".join(map(str, pixels.shape))
     return hashlib.sha256(shape.encode() + b"\0" + pixels.contiguous().numpy().tobytes()).hexdigest()
 
@@ -41,7 +41,7 @@ def read(path: Path) -> Tensor:
     """The uint8 ``[T, 3, H, W]`` pixels of a stored video.
 
     Raises:
-        OSError: there is no such file, or it does not hold a video.
+        OSError: the file does not exist or does not contain a video.
     """
     reformatter = VideoReformatter()
     try:
