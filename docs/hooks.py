@@ -162,7 +162,7 @@ def commands() -> str:
     """What ``--help`` says of every command."""
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name=OURS, title="Commands")
-    return re.sub(r"^Example: (.*)$", r"**Example**: `\1`", text, flags=re.MULTILINE)
+    return re.sub(r"^(Example|Or): (.*)$", r"**\1**: `\2`", text, flags=re.MULTILINE)
 
 
 def ours(registry: Registry[Any]) -> list[Listing]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from tests.harness.test_cli import call
 from vcfe_bench.cli import app
@@ -85,12 +86,22 @@ def test_what_is_no_command_does_not_pass() -> None:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_has_an_example(words: tuple[str, ...]) -> None:
-    epilog = COMMANDS[words].epilog or ""
-    examples = re.findall(r"(?:Example|Or): vcfe-bench (.*?)(?=  Or: |$)", epilog)
-    assert examples
-    for example in examples:
+    assert examples(words)
+    for example in examples(words):
         assert tuple(shlex.split(example)[: len(words)]) == words
         parse(example)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_on_a_terminal_keeps_the_brackets_of_an_example(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).output
+    for example in examples(words):
+        assert "".join(example.split()) in "".join(shown.split())
+
+
+def examples(words: tuple[str, ...]) -> list[str]:
+    """The arguments of each example in the help of a command."""
+    return re.findall(r"^(?:Example|Or): vcfe-bench (.*)$", COMMANDS[words].epilog or "", re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -43,7 +43,7 @@ def test_every_step_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         done.append(file or language)
     assert done == ["my_model.py", "train.py", "bash", "labels.txt", "bash", "python"]
     shown, again = capsys.readouterr().out.rsplit("folder: explained", 1)
-    assert "asked for night: the target says so" in shown
+    assert "goal night: met" in shown
     assert again.split()[0] == "True"
     listed = re.findall(r"`([\w.]+\.(?:mkv|mp4|png|json))`", PAGE.read_text(encoding="utf-8"))
     assert set(listed) == {"counterfactual.mkv", "original.mkv", "side_by_side.mp4", "strip.png", "scores.json"}

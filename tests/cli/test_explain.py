@@ -46,11 +46,11 @@ def test_a_network_of_ones_own_is_explained(
     method = ["--method", "toy_push[rate=60,steps=8]"]
     assert call(monkeypatch, "explain", "clip.mkv", *FLAGS, *method, "--to", "right", "--out", "out") == 0
     printed = capsys.readouterr().out
-    before, after = printed.split("the target says of the counterfactual")
-    assert before.splitlines()[0].strip() == "the target says"
+    before, after = printed.split("prediction for the counterfactual")
+    assert before.splitlines()[0].strip() == "prediction for the original"
     assert before.splitlines()[1].split()[0] == "left"
     assert after.splitlines()[1].split()[0] == "right"
-    assert "asked for right: the target says so" in after
+    assert "goal right: met" in after
     assert "folder: out" in after
     scores = json.loads(Path("out/scores.json").read_text())
     assert scores["met"]
@@ -108,10 +108,10 @@ def test_a_spec_in_brackets_means_the_same_target() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((None, "w.pt", None, None, None, None), "name it with --target"),
-        (("a:b", None, None, "16", None, None), "--clip is frames and side, e.g. 16x112, not '16'"),
-        (("a:b", None, None, None, "1,2", None), "--mean is one number, or one for each colour"),
-        (("a:b", None, None, None, None, "dark"), "--std is one number, or one for each colour"),
+        ((None, "w.pt", None, None, None, None), "choose it with --target"),
+        (("a:b", None, None, "16", None, None), "--clip takes frames and side length, such as 16x112, not '16'"),
+        (("a:b", None, None, None, "1,2", None), "--mean takes one number, or one per channel"),
+        (("a:b", None, None, None, None, "dark"), "--std takes one number, or one per channel"),
         (("toy_conv[weights=v.pt]", "w.pt", None, None, None, None), "'weights' of the target is given twice"),
     ],
 )

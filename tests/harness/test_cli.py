@@ -96,7 +96,7 @@ def test_an_interrupt_says_how_to_go_on(
 
     monkeypatch.setattr(Push, "run", interrupt)
     assert call(monkeypatch, "run", "--methods", "toy_push", *TOYS, "--out", str(tmp_path / "run")) == 130
-    assert "the same command goes on where it stopped" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["methods", "datasets", "targets", "generators", "metrics"])

@@ -1,4 +1,4 @@
-"""The command line: thin functions around importable ones, loaded when their command is called."""
+"""The command line: thin wrappers around importable functions, which are imported when a command is called."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from vcfe_bench.core.errors import UsageError
 
 app = typer.Typer(
     name="vcfe-bench",
-    help="Make, score and compare counterfactual explanations of video classifiers.",
+    help="Generate, score and compare counterfactual explanations of video classifiers.",
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -61,7 +62,7 @@ app.add_typer(validate_app, name="validate")
 
 
 def main() -> None:
-    """Entry point; what the user can mend is told in one line, with exit code 2."""
+    """Entry point. An error that the user can fix is printed on one line, with exit code 2."""
     try:
         app()
     except UsageError as error:

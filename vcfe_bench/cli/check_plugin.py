@@ -9,14 +9,16 @@ from typer import Argument, Exit, Option, echo
 
 def check_plugin(
     method: Annotated[str, Argument(help="Method spec, e.g. pgd or 'pgd[steps=3]'.")],
-    dataset: Annotated[str, Option(help="Whose videos, target and generator the method is tried out on.")] = "",
+    dataset: Annotated[
+        str, Option(help="Dataset whose videos, target and generator are used; by default a small one.")
+    ] = "",
 ) -> None:
-    """Try out whether a method keeps the contract: shapes, range, seeds, neighbours. Exit code 1 when it does not."""
+    """Check that a method keeps its contract: shapes, range, seeds, batch neighbours. Exit code 1 if it does not."""
     from vcfe_bench.authoring import conformance
 
     broken = False
     for finding in conformance.check(method, dataset or conformance.WORLD):
         broken |= finding.problem is not None
-        said = finding.problem or finding.note
-        echo(f"{'FAIL' if finding.problem else 'ok  '} {finding.rule}{f': {said}' if said else ''}")
+        remark = finding.problem or finding.note
+        echo(f"{'FAIL' if finding.problem else 'ok  '} {finding.rule}{f': {remark}' if remark else ''}")
     raise Exit(int(broken))

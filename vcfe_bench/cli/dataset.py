@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-SHOWN = 10
-"""How many problems ``check`` tells."""
+MAX_PROBLEMS = 10
+"""Number of problems that ``check`` prints."""
 
-dataset_app = Typer(help="Look at a dataset.", no_args_is_help=True)
+dataset_app = Typer(help="Inspect a dataset.", no_args_is_help=True)
 
 
 @dataset_app.callback()
 def _group() -> None:
-    """Look at a dataset."""
+    """Inspect a dataset."""
 
 
 @runtime_checkable
 class Inventoried(Protocol):
-    """A dataset that is read from files and can say what is wrong with them."""
+    """A dataset that is read from files and can list its unusable videos."""
 
     def inventory(self) -> pd.DataFrame:
-        """All videos; columns ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty: usable)."""
+        """All videos; columns ``id``, ``split``, ``label`` (class name or value) and ``problem`` (empty if usable)."""
 
 
 @dataset_app.command(epilog="Example: vcfe-bench dataset card shape_moving")
 def card(name: Annotated[str, Argument(help="Dataset spec.")]) -> None:
-    """Print the dataset's card: what it holds, its splits, what is known of its traps."""
+    """Print the dataset card: content, splits and known pitfalls."""
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -44,9 +44,11 @@ def card(name: Annotated[str, Argument(help="Dataset spec.")]) -> None:
 @dataset_app.command(epilog="Example: vcfe-bench dataset check mead --root /data/MEAD")
 def check(
     name: Annotated[str, Argument(help="Dataset spec.")],
-    root: Annotated[Path | None, Option(help="The local copy; by default that of the spec, or of VCFE_DATA.")] = None,
+    root: Annotated[
+        Path | None, Option(help="Folder of the local copy; by default that of the spec, or a folder in VCFE_DATA.")
+    ] = None,
 ) -> None:
-    """Read a local copy, prepare all its videos, and say what it holds: counts by split and class, first problems."""
+    """Prepare all videos of a local copy; print counts by split and class, and the first unusable videos."""
     from rich.console import Console
 
     from vcfe_bench.core.errors import UsageError
@@ -58,22 +60,22 @@ def check(
         given = {**given, "root": str(root)}
     dataset = DATASETS.build(specs.format(plugin, given))
     if not isinstance(dataset, Inventoried):
-        raise UsageError(f"dataset '{dataset.spec}' is not read from a local copy: there is nothing to check")
-    found = dataset.inventory()
-    usable = found[found["problem"] == ""]
+        raise UsageError(f"dataset '{dataset.spec}' is not read from a local copy, so there is nothing to check")
+    videos = dataset.inventory()
+    usable = videos[videos["problem"] == ""]
     console = Console()
-    console.print(f"{dataset.spec}: {len(usable)} videos can be used", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{dataset.spec}: {len(usable)} usable videos", highlight=False, markup=False, soft_wrap=True)
     console.print(_ranges(usable) if dataset.values else _counts(usable))
-    bad = found[found["problem"] != ""]
-    for row in bad.head(SHOWN).to_dict("records"):
-        where = f"{row['split']}: " if row["split"] else ""
-        echo(f"{where}{row['id']}: {row['problem']}")
-    if len(bad) > SHOWN:
-        echo(f"and {len(bad) - SHOWN} more problems")
+    unusable = videos[videos["problem"] != ""]
+    for row in unusable.head(MAX_PROBLEMS).to_dict("records"):
+        prefix = f"{row['split']}: " if row["split"] else ""
+        echo(f"{prefix}{row['id']}: {row['problem']}")
+    if len(unusable) > MAX_PROBLEMS:
+        echo(f"and {len(unusable) - MAX_PROBLEMS} more problems")
 
 
 def _counts(usable: pd.DataFrame) -> Table:
-    """Videos by class and split."""
+    """Number of videos by class and split."""
     from rich.table import Table
 
     table = Table("class", "train", "test", box=None)
@@ -84,10 +86,10 @@ def _counts(usable: pd.DataFrame) -> Table:
 
 
 def _ranges(usable: pd.DataFrame) -> Table:
-    """Number, least, mean and greatest value by split."""
+    """Number of videos, and smallest, mean and largest value, by split."""
     from rich.table import Table
 
-    table = Table("split", "videos", "least", "mean", "greatest", box=None)
+    table = Table("split", "videos", "min", "mean", "max", box=None)
     for split, group in usable.groupby("split", sort=False):
         values = group["label"].astype(float)
         table.add_row(

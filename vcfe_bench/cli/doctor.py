@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def doctor() -> None:
-    """Print versions, devices, and which parts cannot run here because of what."""
+    """Print versions and devices, and which parts do not work on this machine and why."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

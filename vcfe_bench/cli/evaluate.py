@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option, Typer
 
-evaluate_app = Typer(help="Measure a target or a generator on a dataset's test split.", no_args_is_help=True)
+evaluate_app = Typer(help="Evaluate a target or a generator on a dataset's test split.", no_args_is_help=True)
 
 Dataset = Annotated[str, Option(help="Dataset spec.")]
-TargetName = Annotated[str, Option(help="Target spec; by default the dataset's own.")]
-GeneratorName = Annotated[str, Option(help="Generator spec; by default the dataset's own.")]
+TargetName = Annotated[str, Option(help="Target spec; by default the dataset's target.")]
+GeneratorName = Annotated[str, Option(help="Generator spec; by default the dataset's generator.")]
 Limit = Annotated[int, Option(help="Number of test videos.", min=1)]
 
 
 @evaluate_app.command(
-    epilog="Example: vcfe-bench evaluate target --dataset shape_moving --limit 1000  "
+    epilog="Example: vcfe-bench evaluate target --dataset shape_moving --limit 1000\n\n"
     "Or: vcfe-bench evaluate target --dataset shape_moving --target m_swin,m_swin_r,m_c3d --out targets.csv"
 )
 def target(
     dataset: Dataset,
-    target: Annotated[str, Option(help="Target specs, separated by commas; by default the dataset's own.")] = "",
+    target: Annotated[str, Option(help="Target specs, separated by commas; by default the dataset's target.")] = "",
     limit: Limit = 1000,
-    attack: Annotated[str, Option(help="Spec of the attack for robust accuracy.")] = "pgd[random_start=true]",
-    robust_limit: Annotated[int, Option(help="Number of test videos that are attacked.", min=1)] = 200,
-    out: Annotated[Path | None, Option(help="A csv file for the table, one row per target.")] = None,
+    attack: Annotated[
+        str, Option(help="Method spec of the attack that robust accuracy is measured with.")
+    ] = "pgd[random_start=true]",
+    robust_limit: Annotated[int, Option(help="Number of test videos to attack.", min=1)] = 200,
+    out: Annotated[Path | None, Option(help="CSV file to write, one row per target.")] = None,
 ) -> None:
-    """Accuracy, calibration, robust accuracy and the dataset's own controls."""
+    """Measure accuracy, calibration, robust accuracy and the dataset's control experiments."""
     import pandas as pd
 
     from vcfe_bench.core.errors import UsageError
@@ -39,10 +42,10 @@ def target(
     models = [frozen_target(spec) for spec in specs.split(target or data.target)]
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
-    found = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit) for m in models}
-    _print(found)
+    results = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit) for m in models}
+    _print(results)
     if out:
-        pd.DataFrame.from_dict(found, orient="index").rename_axis("target").to_csv(out)
+        pd.DataFrame.from_dict(results, orient="index").rename_axis("target").to_csv(out)
 
 
 @evaluate_app.command(epilog="Example: vcfe-bench evaluate generator --dataset shape_moving --limit 200")
@@ -51,21 +54,21 @@ def generator(
     generator: GeneratorName = "",
     target: TargetName = "",
     limit: Limit = 200,
-    steps: Annotated[int, Option(help="Denoising steps of a sample.", min=1)] = 15,
-    noises: Annotated[int, Option(help="Noises of one first frame, to see all directions.", min=1)] = 64,
+    steps: Annotated[int, Option(help="Denoising steps per sample.", min=1)] = 15,
+    noises: Annotated[int, Option(help="Samples from one first frame, to measure the variety of motions.", min=1)] = 64,
 ) -> None:
-    """Reconstruction error, coherence and variety of samples, repeatability."""
+    """Measure reconstruction error, repeatability, and the coherence and variety of samples."""
     from vcfe_bench.plugins.registry import DATASETS, GENERATORS, frozen_target
     from vcfe_bench.workflows.evaluate_models import evaluate_generator
 
     data = DATASETS.build(dataset)
     model = frozen_target(target or data.target)
-    maker = GENERATORS.build(generator or data.generator)
-    _print({maker.spec: evaluate_generator(maker, model, data, limit, steps, noises)})
+    video_generator = GENERATORS.build(generator or data.generator)
+    _print({video_generator.spec: evaluate_generator(video_generator, model, data, limit, steps, noises)})
 
 
-def _print(results: dict[str, dict]) -> None:
-    """One column for each spec."""
+def _print(results: Mapping[str, Mapping[str, object]]) -> None:
+    """Print a table with one column per spec."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -18,30 +18,33 @@ if TYPE_CHECKING:
 def explain(
     video: Annotated[Path, Argument(help="A video file.")],
     target: Annotated[
-        str, Option(help="The classifier: a target, parameters in brackets, or package.module:name of your own.")
+        str, Option(help="Target spec, or package.module:name of your own network; parameters go in brackets.")
     ],
-    method: Annotated[str, Option(help="The method, parameters in brackets.")],
-    out: Annotated[Path, Option(help="New folder for all that comes of it.")],
-    to: Annotated[str | None, Option(help="The class to reach, by name or number.")] = None,
-    value: Annotated[float | None, Option(help="The value to reach, for a regressor.")] = None,
-    tolerance: Annotated[float | None, Option(help="How near to the value, in its unit.")] = None,
-    generator: Annotated[str | None, Option(help="The video generator, for a method that needs one.")] = None,
-    preset: Annotated[str | None, Option(help="A named set of the method's parameters.")] = None,
+    method: Annotated[str, Option(help="Method spec; parameters go in brackets.")],
+    out: Annotated[Path, Option(help="New folder for the results.")],
+    to: Annotated[str | None, Option(help="Class that the target is to predict, by name or number.")] = None,
+    value: Annotated[float | None, Option(help="Value that a regressor is to predict.")] = None,
+    tolerance: Annotated[float | None, Option(help="Largest accepted deviation from the value, in its unit.")] = None,
+    generator: Annotated[str | None, Option(help="Generator spec, for methods that need one.")] = None,
+    preset: Annotated[str | None, Option(help="Named set of the method's parameters.")] = None,
     frames: Annotated[
-        int | None, Option(help="Length of the clip, evenly spaced over the video; by default what the target reads.")
+        int | None,
+        Option(help="Number of frames, evenly spaced over the video; by default those of the target's input."),
     ] = None,
-    size: Annotated[int | None, Option(help="Side of the clip in pixels; by default what the target reads.")] = None,
-    seed: Annotated[int, Option(help="Base seed of all randomness.")] = 0,
+    size: Annotated[
+        int | None, Option(help="Side length of the clip in pixels; by default that of the target's input.")
+    ] = None,
+    seed: Annotated[int, Option(help="Base random seed.")] = 0,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
     clip: flags.Clip = None,
     mean: flags.Mean = None,
     std: flags.Std = None,
 ) -> None:
-    """Explain what a target says of one video: make it say something else, and write the videos and the scores.
+    """Explain a target's prediction for one video: generate a counterfactual, and write videos and scores.
 
-    The folder gets counterfactual.mkv (without loss), side_by_side.mp4 (original, counterfactual, difference),
-    strip.png, scores.json, and what every run keeps.
+    The folder contains counterfactual.mkv (lossless), side_by_side.mp4 (original, counterfactual, difference),
+    strip.png, scores.json, and the files of a run directory.
     """
     from rich.console import Console
 
@@ -53,25 +56,25 @@ def explain(
     console = Console()
     wish = explain.Wish(video, spec, method, to, value, tolerance, generator, preset, frames, size, seed)
     prepared = explain.Prepared(wish)
-    console.print("[bold]the target says")
+    console.print("[bold]prediction for the original")
     console.print(_classes(prepared.said))
     try:
         with display(console) as observer:
             found = prepared.run(out, observer)
     except KeyboardInterrupt:
-        echo("vcfe-bench: interrupted; the same command goes on where it stopped", err=True)
+        echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None
-    console.print("[bold]the target says of the counterfactual")
+    console.print("[bold]prediction for the counterfactual")
     console.print(_classes(found.after))
     console.print("[bold]scores")
     console.print(_scores(found))
-    verdict = "the target says so" if found.met else "the target does not say so"
-    console.print(f"asked for {found.goal}: {verdict}", markup=False, highlight=False, soft_wrap=True)
+    goal = f"goal {found.goal}: {'met' if found.met else 'not met'}"
+    console.print(goal, markup=False, highlight=False, soft_wrap=True)
     console.print(f"folder: {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _classes(said: Said) -> Table:
-    """What the target says of a video."""
+    """The target's prediction for a video."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -84,7 +87,7 @@ def _classes(said: Said) -> Table:
 
 
 def _scores(found: Explained) -> Table:
-    """The metrics that are defined, and what the method took."""
+    """The available scores, and the seconds that the method took."""
     from rich.table import Table
 
     from vcfe_bench.core.text import number

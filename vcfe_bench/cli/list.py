@@ -9,7 +9,7 @@ from typer import Argument
 
 
 class Kind(StrEnum):
-    """What can be listed."""
+    """The kinds of plug-in."""
 
     methods = "methods"
     datasets = "datasets"
@@ -18,8 +18,8 @@ class Kind(StrEnum):
     metrics = "metrics"
 
 
-def list_plugins(kind: Annotated[Kind, Argument(help="What to list.")]) -> None:
-    """List the plug-ins of a kind: origin, version, parameters with defaults; broken ones with their error."""
+def list_plugins(kind: Annotated[Kind, Argument(help="Kind of plug-in.")]) -> None:
+    """List the plug-ins of a kind with origin, version and default parameters, or with their import error."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -7,20 +7,20 @@ from typing import Annotated
 
 from typer import Argument, Option, Typer, echo
 
-new_app = Typer(help="Begin a package of your own.", no_args_is_help=True)
+new_app = Typer(help="Create a plug-in package of your own.", no_args_is_help=True)
 
 
 @new_app.callback()
 def _group() -> None:
-    """Begin a package of your own."""
+    """Create a plug-in package of your own."""
 
 
 @new_app.command(epilog="Example: vcfe-bench new method blend")
 def method(
     name: Annotated[str, Argument(help="Name of the method in tables, e.g. blend.")],
-    out: Annotated[Path | None, Option(help="New folder of the package; by default vcfe-NAME.")] = None,
+    out: Annotated[Path | None, Option(help="New folder for the package; by default vcfe-NAME.")] = None,
 ) -> None:
-    """Write a package with a method that works, its entry point and its test."""
+    """Write a package with a working example method, its entry point and a test."""
     from vcfe_bench.authoring import skeleton
 
     folder = out or Path(f"vcfe-{name.replace('_', '-')}")

@@ -11,27 +11,31 @@ from vcfe_bench.cli import target as flags
 
 
 def run(
-    methods: Annotated[str, Option(help="Methods, separated by commas, parameters in brackets.")],
-    dataset: Annotated[str, Option(help="The dataset, parameters in brackets.")],
-    split: Annotated[str, Option(help="train or test.")] = "test",
-    limit: Annotated[int, Option(help="Number of videos, the first of the split that fit the goals.")] = 8,
+    methods: Annotated[str, Option(help="Method specs, separated by commas; parameters go in brackets.")],
+    dataset: Annotated[str, Option(help="Dataset spec; parameters go in brackets.")],
+    split: Annotated[str, Option(help="Split of the dataset: train or test.")] = "test",
+    limit: Annotated[int, Option(help="Number of videos: the first ones of the split that suit the goals.")] = 8,
     goals: Annotated[
         str,
         Option(
-            help="one: a drawn class per video; all: every other class; SRC:DST: videos seen as SRC, towards DST. "
-            "For regressors, one: a drawn value; all: one below and one above; or a value to reach."
+            help="one: a randomly drawn target class per video; all: every other class; SRC:DST: class DST for videos "
+            "predicted as SRC. For regressors, one: a drawn value; all: one value below and one above; or a number."
         ),
     ] = "one",
     target: Annotated[
         str | None,
-        Option(help="The classifier to explain, or package.module:name of your own; by default the dataset's."),
+        Option(help="Target spec, or package.module:name of your own network; by default the dataset's target."),
     ] = None,
-    generator: Annotated[str | None, Option(help="The video generator, or none; by default the dataset's own.")] = None,
-    preset: Annotated[str | None, Option(help="A named set of parameters, for all methods that have it.")] = None,
-    seed: Annotated[int, Option(help="Base seed of all randomness.")] = 0,
-    metrics: Annotated[str | None, Option(help="Metrics, separated by commas; by default all.")] = None,
+    generator: Annotated[
+        str | None, Option(help="Generator spec, or none; by default the dataset's generator.")
+    ] = None,
+    preset: Annotated[
+        str | None, Option(help="Named set of parameters, applied to all methods that define it.")
+    ] = None,
+    seed: Annotated[int, Option(help="Base random seed.")] = 0,
+    metrics: Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")] = None,
     out: Annotated[
-        Path | None, Option(help="The run's directory; by default runs/<dataset>-<hash of the configuration>.")
+        Path | None, Option(help="Run directory; by default runs/DATASET-HASH, with the hash of the configuration.")
     ] = None,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
@@ -39,14 +43,14 @@ def run(
     mean: flags.Mean = None,
     std: flags.Std = None,
 ) -> None:
-    """Make counterfactuals, score them, print the leaderboard. The same command again goes on where it stopped."""
+    """Generate counterfactuals, score them and print the leaderboard. The same command resumes an interrupted run."""
     from rich.console import Console
 
     from vcfe_bench.cli.progress import display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
     from vcfe_bench.runs.setup import Request
-    from vcfe_bench.workflows import run as runner
+    from vcfe_bench.workflows import run as workflow
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
@@ -54,9 +58,9 @@ def run(
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with display(console) as observer:
-            directory = runner.run(request, out, chosen, observer)
+            directory = workflow.run(request, out, chosen, observer)
     except KeyboardInterrupt:
-        echo("vcfe-bench: interrupted; the same command goes on where it stopped", err=True)
+        echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None
     console.print(formats.render_run(leaderboard.load(directory)))
     console.print(f"run directory: {directory}", soft_wrap=True, highlight=False)

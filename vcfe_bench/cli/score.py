@@ -9,21 +9,24 @@ from typer import Argument, Option
 
 from vcfe_bench.cli import target as flags
 
-Metrics = Annotated[str | None, Option(help="Metrics, separated by commas; by default all.")]
+Metrics = Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")]
 
 
 def score(
-    originals: Annotated[Path, Option(help="Videos of the dataset's test split, without loss.")],
-    counterfactuals: Annotated[Path, Option(help="Their counterfactuals, under the same names.")],
-    goals: Annotated[Path, Option(help="csv with the columns name and goal: a class, a value, or the text of a goal.")],
-    dataset: Annotated[str, Option(help="The dataset of the originals.")],
-    out: Annotated[Path, Option(help="The new run's directory.")],
+    originals: Annotated[Path, Option(help="Folder of videos of the dataset's test split, stored losslessly.")],
+    counterfactuals: Annotated[Path, Option(help="Folder of their counterfactuals, under the same file names.")],
+    goals: Annotated[
+        Path, Option(help="CSV file with the columns name and goal: a class, a value, or the text of a goal.")
+    ],
+    dataset: Annotated[str, Option(help="Spec of the dataset that the originals belong to.")],
+    out: Annotated[Path, Option(help="Directory of the new run.")],
     metrics: Metrics = None,
     target: Annotated[
-        str | None, Option(help="The target, or package.module:name of your own; by default the dataset's.")
+        str | None,
+        Option(help="Target spec, or package.module:name of your own network; by default the dataset's target."),
     ] = None,
     method: Annotated[
-        str | None, Option(help="The row's name; by default that of the counterfactuals' folder.")
+        str | None, Option(help="Name of the row; by default that of the folder of counterfactuals.")
     ] = None,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
@@ -31,35 +34,35 @@ def score(
     mean: flags.Mean = None,
     std: flags.Std = None,
 ) -> None:
-    """Score videos that another program made, as a run like any other."""
+    """Score counterfactuals that another program has made, as an ordinary run."""
     from rich.console import Console
 
     from vcfe_bench.cli.progress import display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
-    from vcfe_bench.workflows import score_external as external
+    from vcfe_bench.workflows import score_external
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     name = method or counterfactuals.resolve().name
-    given = external.Given(originals, counterfactuals, goals, dataset, name, spec)
+    given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec)
     with display(console) as observer:
-        directory = external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
+        directory = score_external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
     console.print(formats.render_run(leaderboard.load(directory)))
 
 
 def rescore(
-    directory: Annotated[Path, Argument(metavar="DIR", help="The directory of a run.")], metrics: Metrics = None
+    directory: Annotated[Path, Argument(metavar="DIR", help="Directory of a run.")], metrics: Metrics = None
 ) -> None:
-    """Score the stored counterfactuals of a run anew; nothing is generated."""
+    """Score the stored counterfactuals of a run again, without generating anything."""
     from rich.console import Console
 
     from vcfe_bench.cli.progress import display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
-    from vcfe_bench.workflows import run as runner
+    from vcfe_bench.workflows import run as workflow
 
     console = Console()
     with display(console) as observer:
-        runner.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
+        workflow.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
     console.print(formats.render_run(leaderboard.load(directory)))

@@ -1,4 +1,4 @@
-"""The flags that describe a classifier of one's own, and the target spec that they stand for."""
+"""The options that describe a target network, and the target spec that they amount to."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Annotated
 from typer import Option
 
 Weights = Annotated[
-    str | None, Option(help="The target's checkpoint: safetensors, or a state dictionary by torch.save.")
+    str | None, Option(help="Checkpoint of the target: safetensors, or a state dictionary saved with torch.save.")
 ]
-Classes = Annotated[str | None, Option(help="A text file with the target's class names, one per line.")]
-Clip = Annotated[str | None, Option(help="Frames and side of the clips that the target reads, e.g. 16x112.")]
-Mean = Annotated[str | None, Option(help="Mean that the target subtracts, one number or one per colour: .45,.45,.45.")]
-Std = Annotated[str | None, Option(help="Deviation that it divides by, in the same form.")]
+Classes = Annotated[str | None, Option(help="Text file with the target's class names, one per line.")]
+Clip = Annotated[str | None, Option(help="Frames and side length of the target's input clips, e.g. 16x112.")]
+Mean = Annotated[str | None, Option(help="Mean that the target subtracts: one number, or one per channel.")]
+Std = Annotated[str | None, Option(help="Standard deviation that the target divides by, in the same form.")]
 
 
 def target_spec(
     target: str | None, weights: str | None, classes: str | None, clip: str | None, mean: str | None, std: str | None
 ) -> str | None:
-    """The spec of ``--target`` with what the other flags add; an import path ``package.module:name`` means ``module``.
+    """The spec of ``--target`` with the other options as parameters; ``package.module:name`` becomes a ``module`` spec.
 
     Raises:
-        UsageError: flags without a target, one that the spec says already, or not in the right form.
+        UsageError: options without a target, malformed options, or one that the spec sets as well.
     """
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
@@ -30,27 +30,29 @@ def target_spec(
     if clip is not None:
         frames, _, size = clip.partition("x")
         if not (frames.isdecimal() and size.isdecimal()):
-            raise UsageError(f"--clip is frames and side, e.g. 16x112, not '{clip}'")
+            raise UsageError(f"--clip takes frames and side length, such as 16x112, not '{clip}'")
         added |= {"frames": frames, "size": size}
     added |= {"mean": _channels("--mean", mean), "std": _channels("--std", std)}
     given = {name: value for name, value in added.items() if value is not None}
     if target is None:
         if given:
-            raise UsageError("--weights, --classes, --clip, --mean and --std describe a target: name it with --target")
+            raise UsageError(
+                "--weights, --classes, --clip, --mean and --std describe a target: choose it with --target"
+            )
         return None
     if ":" in target and "[" not in target:
         return specs.format("module", {"build": target, **given})
     if not given:
         return target
     name, parameters = specs.parse(target)
-    twice = sorted(parameters.keys() & given)
-    if twice:
-        raise UsageError(f"'{twice[0]}' of the target is given twice, in its brackets and by a flag")
+    duplicates = sorted(parameters.keys() & given)
+    if duplicates:
+        raise UsageError(f"'{duplicates[0]}' of the target is given twice, in brackets and as an option")
     return specs.format(name, {**parameters, **given})
 
 
-def _channels(flag: str, text: str | None) -> list[str] | None:
-    """Three numbers, or one for all three, as they stand in a spec."""
+def _channels(option: str, text: str | None) -> list[str] | None:
+    """One value per channel, as text for a spec; a single number is used for all three."""
     from vcfe_bench.core.errors import UsageError
 
     if text is None:
@@ -61,5 +63,5 @@ def _channels(flag: str, text: str | None) -> list[str] | None:
     except ValueError:
         pieces = []
     if len(pieces) not in (1, 3):
-        raise UsageError(f"{flag} is one number, or one for each colour: 0.45,0.45,0.45, not '{text}'")
+        raise UsageError(f"{option} takes one number, or one per channel such as 0.45,0.45,0.45, not '{text}'")
     return pieces * (3 // len(pieces))

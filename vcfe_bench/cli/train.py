@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from vcfe_bench.training.lora import LoRARecipe
 
 train_app = Typer(
-    help="Train the embedded networks, or adapt a generator; an interrupted training resumes.", no_args_is_help=True
+    help="Train the embedded networks or adapt a generator. Interrupted training resumes.", no_args_is_help=True
 )
 
 DatasetName = Annotated[str, Argument(help="Dataset spec, e.g. shape_moving.")]
-Folder = Annotated[Path, Option(help="Where checkpoints are kept.")]
-Out = Annotated[Path, Option(help="Where the finished weights go.")]
+Folder = Annotated[Path, Option(help="Folder for checkpoints.")]
+Out = Annotated[Path, Option(help="File or folder to write the trained weights to.")]
 
 
 @train_app.command(
-    epilog="Example: vcfe-bench train target shape_moving --out mine.safetensors  "
+    epilog="Example: vcfe-bench train target shape_moving --out mine.safetensors\n\n"
     "Or: vcfe-bench train target mead --recipe e_swin --batch 16 --precision bf16 --out e_swin.safetensors"
 )
 def target(
@@ -33,26 +33,29 @@ def target(
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
     recipe: Annotated[
-        str, Option(help="embedded, or a published one: m_swin, e_swin, a_swin_r, echo_swin, video_swin.")
+        str,
+        Option(help="Training recipe: embedded, or a published one: m_swin, e_swin, a_swin_r, echo_swin, video_swin."),
     ] = "embedded",
     size: Annotated[
-        str | None, Option(help="Size of the network: mini, swin3d_t, swin3d_s or swin3d_b; by default the recipe's.")
+        str | None, Option(help="Network: mini, swin3d_t, swin3d_s or swin3d_b; by default that of the recipe.")
     ] = None,
-    length: Annotated[int | None, Option(help="Frames of a clip; by default the recipe's.", min=1)] = None,
-    stride: Annotated[int | None, Option(help="Every how many frames one is read.", min=1)] = None,
+    length: Annotated[int | None, Option(help="Frames per clip; by default those of the recipe.", min=1)] = None,
+    stride: Annotated[int | None, Option(help="Temporal stride: one of every this many frames is read.", min=1)] = None,
     epochs: Annotated[int | None, Option(help="Passes over the training split.", min=1)] = None,
-    steps: Annotated[int | None, Option(help="Number of updates, instead of passes.", min=1)] = None,
+    steps: Annotated[int | None, Option(help="Number of updates, instead of --epochs.", min=1)] = None,
     batch: Annotated[int | None, Option(help="Clips per update, over all processes.", min=1)] = None,
-    rate: Annotated[float | None, Option(min=0.0, help="Learning rate at its highest.")] = None,
+    rate: Annotated[float | None, Option(min=0.0, help="Peak learning rate.")] = None,
     adversary: Annotated[
-        str | None, Option(help="Spec of an attack to train against, e.g. pgd, parameters in brackets.")
+        str | None,
+        Option(help="Method spec of the attack for adversarial training, e.g. pgd; parameters go in brackets."),
     ] = None,
     generator: Annotated[
-        str | None, Option(help="Spec of a generator whose round trip a regressor learns not to see.")
+        str | None, Option(help="Spec of a generator whose reconstructions a regressor is trained to be invariant to.")
     ] = None,
-    start: Annotated[str | None, Option(help="Weights to begin with.")] = None,
+    start: Annotated[str | None, Option(help="Weights to start from.")] = None,
     precision: Annotated[
-        str | None, Option(help="no, bf16 or fp16 (GPU); by default what accelerate launch was told.")
+        str | None,
+        Option(help="Mixed precision: no, bf16 or fp16 (GPU only); by default the setting of accelerate launch."),
     ] = None,
 ) -> None:
     """Train a Video Swin classifier or regressor; the embedded recipe takes about 20 minutes on one core."""
@@ -84,7 +87,7 @@ def target(
 
 
 @train_app.command(
-    epilog="Example: vcfe-bench train generator shape_moving --out wan_shape_moving  "
+    epilog="Example: vcfe-bench train generator shape_moving --out wan_shape_moving\n\n"
     "Or: vcfe-bench train generator shape_moving --base 'wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers]' --lora "
     "--out adapter"
 )
@@ -92,17 +95,17 @@ def generator(
     dataset: DatasetName,
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
-    base: Annotated[str, Option(help="Spec of a generator to go on from instead of training one from scratch.")] = "",
-    lora: Annotated[bool, Option("--lora", help="Adapt the base by low-rank adapters.")] = False,
+    base: Annotated[str, Option(help="Spec of a generator to continue from, instead of training from scratch.")] = "",
+    lora: Annotated[bool, Option("--lora", help="Train low-rank adapters of the base generator.")] = False,
     steps: Annotated[
         int | None,
-        Option(help="Number of updates, of a small Wan for each of its networks; by default the recipe's.", min=1),
+        Option(help="Number of updates (for each network of a small Wan); by default those of the recipe.", min=1),
     ] = None,
-    rank: Annotated[int, Option(help="Rank of an adapter.", min=1)] = 32,
-    batch: Annotated[int, Option(help="Clips per update of an adapter.", min=1)] = 4,
-    rate: Annotated[float, Option(help="Learning rate of an adapter.")] = 1e-4,
+    rank: Annotated[int, Option(help="Rank of the adapters.", min=1)] = 32,
+    batch: Annotated[int, Option(help="Clips per update of the adapters.", min=1)] = 4,
+    rate: Annotated[float, Option(help="Learning rate of the adapters.")] = 1e-4,
     network: Annotated[
-        str, Option(help="Which transformer to adapt; transformer_2 is the low-noise one of Wan2.2-I2V-A14B.")
+        str, Option(help="Transformer to adapt; transformer_2 is the low-noise one of Wan2.2-I2V-A14B.")
     ] = "transformer",
 ) -> None:
     """Train a small Wan image-to-video model from scratch (some hours on two cores), or adapt another generator."""
@@ -110,7 +113,7 @@ def generator(
     from vcfe_bench.plugins.registry import DATASETS
 
     if lora and not base:
-        raise UsageError("--lora adapts a generator: name it with --base")
+        raise UsageError("--lora adapts a generator: choose it with --base")
     data = DATASETS.build(dataset)
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
@@ -136,7 +139,7 @@ def _small_wan(base: str) -> WanModel:
 
     built = GENERATORS.build(base)
     if not isinstance(built, Wan) or built.name != "wan" or built.params.dtype != "float32":
-        raise UsageError(f"all weights of '{base}' cannot be trained on: give --lora to adapt it, or a small Wan")
+        raise UsageError(f"'{base}' cannot be trained further as a whole: adapt it with --lora, or choose a small Wan")
     return built.model
 
 
@@ -168,11 +171,11 @@ def c3d_resnet(
     dataset: DatasetName,
     out: Out,
     checkpoints: Folder = Path("checkpoints"),
-    size: Annotated[str, Option(help="Size of the network: small or c3d_resnet.")] = "small",
-    fc: Annotated[int, Option(help="Fully connected layers.", min=1, max=3)] = 1,
+    size: Annotated[str, Option(help="Network: small or c3d_resnet.")] = "small",
+    fc: Annotated[int, Option(help="Number of fully connected layers.", min=1, max=3)] = 1,
     steps: Annotated[int, Option(help="Number of updates.", min=1)] = 4000,
 ) -> None:
-    """Train a C3D-ResNet classifier, the target of the counterfactual tubes; an hour or two on one core."""
+    """Train a C3D-ResNet classifier, the target of counterfactual tubes (an hour or two on one core)."""
     from vcfe_bench.plugins.registry import DATASETS
     from vcfe_bench.training import c3d_resnet as training
 
@@ -187,21 +190,21 @@ def c3d_resnet(
 def explainer(
     dataset: DatasetName,
     out: Out,
-    method: Annotated[str, Option(help="Spec of the method that explains.")] = "tubes",
-    target: Annotated[str, Option(help="Target spec; by default the dataset's own.")] = "",
+    method: Annotated[str, Option(help="Spec of the method whose explainer is trained.")] = "tubes",
+    target: Annotated[str, Option(help="Target spec; by default the dataset's target.")] = "",
     checkpoints: Folder = Path("checkpoints"),
     steps: Annotated[int, Option(help="Number of updates.", min=1)] = 1000,
 ) -> None:
-    """Train what a method carries to explain one target on one dataset; the target stays as it is."""
+    """Train the explainer network of a method for one target and one dataset. The target itself is not changed."""
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins.registry import DATASETS, METHODS, frozen_target
 
-    data, explaining = DATASETS.build(dataset), METHODS.build(method)
+    data, explaining_method = DATASETS.build(dataset), METHODS.build(method)
     if not (target or data.target):
         raise UsageError(f"dataset '{data.spec}' has no target of its own: choose one with --target")
     model = frozen_target(target or data.target)
     try:
-        weights = explaining.fit(data, model, checkpoints, steps)
+        weights = explaining_method.fit(data, model, checkpoints, steps)
     except NotImplementedError as error:
         raise UsageError(str(error)) from None
     _save(weights, out)

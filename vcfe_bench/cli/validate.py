@@ -8,22 +8,24 @@ from typing import Annotated
 
 from typer import Option, Typer
 
-validate_app = Typer(help="Put the benchmark itself to the test.", no_args_is_help=True)
+validate_app = Typer(help="Validate the benchmark itself.", no_args_is_help=True)
 
 
 @validate_app.callback()
 def _group() -> None:
-    """Put the benchmark itself to the test."""
+    """Validate the benchmark itself."""
 
 
 @validate_app.command(epilog="Example: vcfe-bench validate metrics --dataset shape_moving --limit 32 --out metrics.csv")
 def metrics(
-    dataset: Annotated[str, Option(help="Dataset spec; it has to render true edits.")],
-    out: Annotated[Path, Option(help="The csv file to write: one row per metric and kind of fake.")],
+    dataset: Annotated[str, Option(help="Spec of a dataset that can render true edits.")],
+    out: Annotated[Path, Option(help="CSV file to write, one row per metric and kind of fake.")],
     limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 32,
-    methods: Annotated[str, Option(help="Methods whose outputs are held against true edits beside the fakes.")] = "",
+    methods: Annotated[
+        str, Option(help="Specs of methods whose counterfactuals are compared with true edits, too.")
+    ] = "",
 ) -> None:
-    """Which metrics tell a true edit from a fake (noise, blur, flicker, a wrong motion, another video)?"""
+    """Measure which metrics distinguish true edits from fakes: noise, blur, flicker, wrong motion, another video."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -37,13 +39,13 @@ def metrics(
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     console = Console()
     with display(console) as observer:
-        found = validate(dataset, limit, observer, specs.split(methods))
+        study = validate(dataset, limit, observer, specs.split(methods))
     try:
-        found.to_csv(out, index=False)
+        study.to_csv(out, index=False)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
-    table = Table("metric", "AUROC at its worst", "against", "n", box=None)
-    worst = found.dropna(subset="auroc").sort_values("auroc").drop_duplicates("metric").sort_index()
+    table = Table("metric", "lowest AUROC", "fake", "n", box=None)
+    worst = study.dropna(subset="auroc").sort_values("auroc").drop_duplicates("metric").sort_index()
     for row in worst.to_dict("records"):
         interval = "" if isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
         table.add_row(row["metric"], escape(f"{row['auroc']:.2f}{interval}"), escape(row["fake"]), str(row["n"]))

@@ -34,7 +34,7 @@ def test_check_counts_and_names_problems(
     lists.write_text(lists.read_text() + "".join(f"Action/Happy/gone{number} Happy\n" for number in range(12)))
     assert call(monkeypatch, "dataset", "check", "ferv39k[frames=4,size=16]", "--root", str(root)) == 0
     shown = capsys.readouterr().out
-    assert "3 videos can be used" in shown
+    assert "3 usable videos" in shown
     for row in (
         ["class", "train", "test"],
         ["Happy", "1", "0"],
@@ -53,7 +53,7 @@ def test_check_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     replicas.echonet_dynamic(tmp_path / "echonet_dynamic")
     assert call(monkeypatch, "dataset", "check", "echonet_dynamic[frames=4]") == 0
     shown = capsys.readouterr().out
-    assert "echonet_dynamic[frames=4]: 3 videos can be used" in shown
+    assert "echonet_dynamic[frames=4]: 3 usable videos" in shown
     assert ["train", "2", "35.25", "48.38", "61.5"] in words(shown)
     assert ["test", "1", "70", "70", "70"] in words(shown)
 
@@ -63,7 +63,7 @@ def test_check_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     [
         (["mead"], "mead: no root is given; a copy comes from https://wywu.github.io/projects/MEAD/MEAD.html and"),
         (["mead", "--root", "gone"], "mead: there is no gone;"),
-        (["shape_moving"], "dataset 'shape_moving' is not read from a local copy: there is nothing to check"),
+        (["shape_moving"], "dataset 'shape_moving' is not read from a local copy, so there is nothing to check"),
         (["video_folder"], "video_folder: no root is given; it looks like <class>/<video>.mp4, or"),
     ],
 )
