@@ -10,7 +10,7 @@ import pytest
 from tests.harness.toys import ask, planned
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.runs.configuration import short_hash
+from vcfe_bench.runs.configuration import NetworkIdentity
 from vcfe_bench.runs.plan import identity
 from vcfe_bench.runs.setup import resolve
 
@@ -143,7 +143,7 @@ def test_no_video_fits() -> None:
 def test_the_configuration_names_all_that_decides_and_nothing_else() -> None:
     setup = resolve(ask("toy_push[steps=7]", preset="strong"))
     configuration = setup.configuration()
-    assert list(configuration["methods"]) == ["toy_push[rate=60.0,steps=7]", "true_edit", "reconstruction", "no_edit"]
-    assert configuration["target"] == {"spec": "toy_conv", "fingerprint": "conv-1"}
+    assert list(configuration.methods) == ["toy_push[rate=60.0,steps=7]", "true_edit", "reconstruction", "no_edit"]
+    assert configuration.target == NetworkIdentity("toy_conv", "conv-1")
     same = resolve(ask("toy_push[rate=60,steps=7]")).configuration()
-    assert short_hash(same) == short_hash(configuration)
+    assert same == configuration

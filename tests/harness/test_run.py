@@ -94,7 +94,7 @@ def test_costs(records: pd.DataFrame) -> None:
 
 def test_the_configuration_and_environment_are_kept(finished: Path) -> None:
     content = json.loads((finished / "run.json").read_text())
-    assert content["configuration"] == resolve(ask(*METHODS)).configuration()
+    assert content["configuration"] == resolve(ask(*METHODS)).configuration().write()
     assert {"versions", "machine", "revision"} == set(content["environment"])
     assert content["environment"]["versions"]["torch"] in torch.__version__
 

@@ -137,7 +137,7 @@ def test_a_dataset_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.M
         lambda: runner.rescore(tmp_path / "run", METRICS),
         lambda: run(tmp_path / "run", "toy_fragile", limit=2),
     ):
-        with pytest.raises(UsageError, match="is not the one that was planned"):
+        with pytest.raises(UsageError, match="has changed since the run was planned"):
             again()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from vcfe_bench.runs.originals import Survey
+from vcfe_bench.runs.originals import Originals
 from vcfe_bench.runs.plan import Plan, make
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.workflows import run as runner
@@ -28,4 +28,4 @@ def run(out: Path, *methods: str, **rest: Any) -> pd.DataFrame:
 
 def planned(*methods: str, **rest: Any) -> tuple[Setup, Plan]:
     setup = resolve(ask(*methods, **rest))
-    return setup, make(setup, Survey(setup, {}))
+    return setup, make(setup, Originals(setup, {}))

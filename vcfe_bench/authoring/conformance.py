@@ -21,7 +21,7 @@ from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import THREADS
-from vcfe_bench.runs.originals import Survey, sample_of
+from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.video import lossless
 
@@ -48,7 +48,7 @@ def check(spec: str, dataset: str = WORLD) -> Iterator[Finding]:
     """
     method = registry.METHODS.build(spec)
     setup = resolve(Request((spec,), dataset, limit=2 * method.width))
-    tasks = [task for task in plan.make(setup, Survey(setup, {})).tasks if task.method == method.spec]
+    tasks = [task for task in plan.make(setup, Originals(setup, {})).tasks if task.method == method.spec]
     yield Finding("spec", _spec(method))
     yield Finding("supports", _supports(method, setup, tasks[0].goal))
     if tasks[0].skip is not None:

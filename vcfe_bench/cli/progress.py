@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -13,6 +12,7 @@ from vcfe_bench import interfaces
 from vcfe_bench.core.text import number
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
+from vcfe_bench.runs.records import Record
 
 
 def display(console: Console) -> Lines:
@@ -49,17 +49,17 @@ class Lines(Observer):
         if done:
             self.say(f"{done} of {len(plan.tasks)} results are there already and are not made again")
 
-    def finished(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        method = lines[0]["method"]
-        self.left[method] -= len(lines)
-        failed = [line for line in lines if line["status"] != "ok"]
-        for line in failed:
-            self.say(f"{method}: video {line['sample']} {line['status']}: {line['reason']}")
-        if method not in self.first_real and len(failed) < len(lines):
+    def finished(self, records: Sequence[Record]) -> None:
+        method = records[0].method
+        self.left[method] -= len(records)
+        failed = [record for record in records if record.status != "ok"]
+        for record in failed:
+            self.say(f"{method}: video {record.sample} {record.status}: {record.reason}")
+        if method not in self.first_real and len(failed) < len(records):
             self.first_real.add(method)
-            line = next(line for line in lines if line["status"] == "ok")
-            met = f"goal {line['goal']} {'met' if line['met'] else 'not met'}"
-            self.say(f"{method}: first result, video {line['sample']}, {met}, {number(line['seconds'])} s")
+            record = next(record for record in records if record.status == "ok")
+            met = f"goal {record.goal} {'met' if record.met else 'not met'}"
+            self.say(f"{method}: first result, video {record.sample}, {met}, {number(record.seconds)} s")
         self.advanced(method)
 
     def advanced(self, method: str) -> None:

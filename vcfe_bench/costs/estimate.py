@@ -24,7 +24,7 @@ from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs.configuration import NONE
-from vcfe_bench.runs.goal_selection import Asked
+from vcfe_bench.runs.goal_selection import PredictedVideo
 from vcfe_bench.runs.setup import Request, Setup, resolve
 
 RESERVE = 1.1
@@ -146,7 +146,7 @@ def _goals(setup: Setup) -> int:
     output = [1.0, *[0.0] * (len(setup.classes) - 1)]
     if setup.dataset.values and not setup.classes:
         output = [(setup.dataset.values.low + setup.dataset.values.high) / 2]
-    return len(setup.questions.goals([Asked("any", output)], setup.request.seed)[0])
+    return len(setup.selection.goals([PredictedVideo("any", output)], setup.request.seed)[0])
 
 
 def lighter(networks: Networks, target: Target, shape: Clip, tallies: Sequence[Tally], memory: Memory) -> list[Change]:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from vcfe_bench.figures.labels import asked, said
 from vcfe_bench.report.media import Media, Sheet
-from vcfe_bench.runs.originals import read_originals
 from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
 
 MEANING = "semantic_FR"
@@ -97,7 +96,7 @@ def items(world: World, metrics: Sequence[str], media: Media) -> Iterator[Item]:
     Raises:
         UsageError: a video is missing or damaged.
     """
-    originals = [read_originals(store.lines("original")) for store in world.stores]
+    originals = [store.originals() for store in world.stores]
     for store, record in world.done():
         original = originals[record["run"]][record["index"]]
         scores = {name: record[name] for name in metrics if math.isfinite(record.get(name, math.nan))}

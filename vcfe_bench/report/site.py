@@ -69,7 +69,7 @@ def _page(board: Leaderboard, found: Sequence[World], media: Media) -> str:
     )
     environment.filters["number"] = number
     return environment.get_template("report.html.jinja").render(
-        runs=[store.configuration for world in found for store in world.stores],
+        runs=[store.configuration.write() for world in found for store in world.stores],
         grids=list(formats.grids(board)),
         remarks=formats.remarks(board),
         metrics=[m for m in board.metrics if m["level"] and board.frame[m["name"]].notna().any()],

@@ -20,8 +20,8 @@ import pandas as pd
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
-from vcfe_bench.runs.records import SET_COLUMNS
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
+from vcfe_bench.runs.tables import SET_COLUMNS
 from vcfe_bench.scoring.sets import pooled
 
 CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos")

@@ -1,25 +1,89 @@
-"""What decides the outcome of a run, and the constants that every run shares."""
+"""What determines the results of a run, and the constants that every run shares."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 REFERENCES = ("true_edit", "reconstruction", "no_edit")
-"""Methods that run beside any others: the ceiling and the floors that every row is read against."""
+"""Methods that run alongside all others: the upper bound and the baselines that every row is compared with."""
 
 
 THREADS = 2
 """Torch threads per task. The last bits of a sum depend on how many threads share it, so the number is part of every
-task's identity and does not follow the machine: the same task is the same on one core and on sixty-four. More cores are
-used by running more tasks at once."""
+task's identity and does not follow the machine: a task has the same result on one core and on sixty-four. Further cores
+are used by running several tasks at once."""
 
 
 NONE = "none"
-"""As the name of a generator: do without."""
+"""As the name of a generator: use none."""
 
 
-def short_hash(configuration: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name a configuration."""
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:8]
+@dataclass(frozen=True)
+class MethodIdentity:
+    """What determines the results of a method: its code, the weights it has learned, its micro-batch width."""
+
+    source: str
+    fingerprint: str
+    width: int
+
+
+@dataclass(frozen=True)
+class NetworkIdentity:
+    """A target or generator: its spec and a hash of its weights and settings."""
+
+    spec: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that determines the results of a run.
+
+    Attributes:
+        methods: by spec, in the order of the table; the reference methods are among them.
+        dataset: spec of the dataset.
+        limit: requested number of videos, the first of ``split`` that ``goals`` apply to.
+        classes: the target's classes; empty for a regressor.
+    """
+
+    methods: Mapping[str, MethodIdentity]
+    dataset: str
+    split: str
+    limit: int
+    goals: str
+    target: NetworkIdentity
+    classes: tuple[str, ...]
+    generator: NetworkIdentity | None
+    seed: int
+    threads: int
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Configuration:
+        """The configuration that ``write`` wrote.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        return _CONFIGURATION.validate_python(dict(content))
+
+    def write(self) -> dict[str, Any]:
+        """The configuration as JSON."""
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content
+
+    def __getitem__(self, key: str) -> Any:  # until all readers use the attributes
+        return self.write()[key]
+
+
+_CONFIGURATION: TypeAdapter[Configuration] = TypeAdapter(Configuration)
+
+
+def short_hash(content: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that name a configuration or a part of one, given as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,9 +1,8 @@
-"""Runs every task that is planned and not yet done, and stores its outcome."""
+"""Runs every task that is planned and has no result yet, and stores the result."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import torch
 
@@ -12,32 +11,31 @@ from vcfe_bench.executors import serial
 from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import THREADS
+from vcfe_bench.runs.journal import Original, Planned, Session
 from vcfe_bench.runs.micro_batch import Outcome, perform
-from vcfe_bench.runs.originals import Original, Survey, read_originals, sample_of
+from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
+from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless
 
 
 def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
-    """Run every task of the setup that the store does not hold as done."""
-    known = read_originals(store.lines("original"))
-    survey = Survey(setup, known)
-    planned = plan.make(setup, survey)
-    for index in sorted(set(survey.originals) - set(known)):
-        store.append("original", **asdict(survey.originals[index]))
-    ids = [task.id for task in planned.tasks]
-    if not store.lines("plan"):
-        store.append("plan", tasks=ids, others=planned.others)
-    done = {id for id, line in store.tasks().items() if line["status"] != "failed"}
-    record_skips(planned, store)
+    """Run every task of the setup that has no result in the store yet; failed tasks are tried again."""
+    known = store.originals()
+    originals = Originals(setup, known)
+    planned = plan.make(setup, originals)
+    for index in sorted(set(originals.known) - set(known)):
+        store.append(originals.known[index])
+    record_plan(planned, store)
+    done = {id for id, record in store.records().items() if record.status != "failed"}
     batches = planned.batches(done)
-    observer.planned(planned, batches, sum(id in done for id in ids))
+    observer.planned(planned, batches, sum(task.id in done for task in planned.tasks))
     if not batches:
         return
-    store.append("session", **environment())
+    store.append(Session(**environment()))
 
     def work(batch: MicroBatch) -> list[Outcome]:
         def report(progress: Progress) -> None:
@@ -47,21 +45,23 @@ def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
         return perform(setup, batch, report)
 
     for outcomes in serial.execute(work, batches, THREADS):
-        lines = [keep(setup, store, outcome) for outcome in outcomes]
-        observer.finished(lines)
+        observer.finished([keep(setup, store, outcome) for outcome in outcomes])
 
 
-def record_skips(planned: Plan, store: RunDirectory) -> None:
-    """Enter tasks that cannot be asked, with their reason."""
-    known = store.tasks()
+def record_plan(planned: Plan, store: RunDirectory) -> None:
+    """Enter the plan into the journal, and a record for each task that its method does not support."""
+    ids = tuple(task.id for task in planned.tasks)
+    if store.planned() is None:
+        store.append(Planned(ids, planned.others))
+    known = store.records()
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:
-            store.append("task", **_line(Outcome(task, "skipped", task.skip)))
+            store.append(task.record("skipped", task.skip))
 
 
-def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> dict[str, Any]:
-    """Store an outcome and what the target says of the stored pixels; the journal's line."""
-    task, found = outcome.task, {}
+def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
+    """Store an outcome together with the target's prediction for the stored pixels; the record."""
+    task, record = outcome.task, outcome.record
     if outcome.pixels is not None:
         fps = task.original.fps
         _keep_original(setup, store, task.original)
@@ -70,45 +70,18 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> dict[str, Any]:
         store.put_arrays("artefacts", task.id, outcome.artefacts)
         with torch.no_grad():
             output = setup.target(lossless.dequantise(stored)[None])
-        found = {
-            "video": task.id,
-            "video_sha256": lossless.content_hash(stored),
-            "after": output[0].tolist(),
-            "met": bool(task.goal.met(output)[0]),
-        }
-    line = _line(outcome, **found)
-    store.append("task", **line)
-    return line
+        record = replace(
+            record,
+            video=task.id,
+            video_sha256=lossless.content_hash(stored),
+            after=tuple(output[0].tolist()),
+            met=bool(task.goal.met(output)[0]),
+        )
+    store.append(record)
+    return record
 
 
 def _keep_original(setup: Setup, store: RunDirectory, original: Original) -> None:
     if not store.has_video(original.video):
         sample = sample_of(setup.dataset, setup.request.split, original)
         store.put_video(original.video, lossless.quantise(sample.video), original.fps)
-
-
-def _line(outcome: Outcome, **found: Any) -> dict[str, Any]:
-    task, original = outcome.task, outcome.task.original
-    return {
-        "id": task.id,
-        "method": task.method,
-        "sample": original.sample,
-        "index": original.index,
-        "label": original.label,
-        "prediction": original.prediction,
-        "goal": str(task.goal),
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "traceback": outcome.traceback,
-        "before": original.output,
-        "after": None,
-        "met": None,
-        "original": original.video,
-        "video": None,
-        "video_sha256": None,
-        "seconds": outcome.seconds,
-        "padded": outcome.padded,
-        "peak_memory_mb": outcome.peak_memory,
-        "evaluations": dict(outcome.evaluations),
-        **found,
-    }

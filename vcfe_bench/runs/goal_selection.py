@@ -18,14 +18,14 @@ Output = Sequence[float]
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictedVideo:
     """A video by its sample id, and what the target says of it."""
 
     sample: str
     output: Output
 
 
-class Questions(ABC):
+class GoalSelection(ABC):
     """Goals for videos, never one that the target already meets."""
 
     def fits(self, output: Output) -> bool:
@@ -33,11 +33,11 @@ class Questions(ABC):
         return True
 
     @abstractmethod
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         """The goals of each video; ``seed`` is the run's."""
 
 
-def read(text: str, classes: tuple[str, ...], values: Values | None) -> Questions:
+def read(text: str, classes: tuple[str, ...], values: Values | None) -> GoalSelection:
     """The questions that ``one``, ``all``, ``SRC:DST`` (class names) or a number (a value to reach) stand for.
 
     ``classes`` are the target's; without them it is a regressor, of ``values``.
@@ -52,7 +52,7 @@ def read(text: str, classes: tuple[str, ...], values: Values | None) -> Question
     return {"one": OneValue(values), "all": BothWays(values)}.get(text) or _value(text, values)
 
 
-def _pair(text: str, classes: tuple[str, ...]) -> Questions:
+def _pair(text: str, classes: tuple[str, ...]) -> GoalSelection:
     names = text.split(":")
     if len(names) != 2:
         raise UsageError(f"--goals is one, all or SRC:DST, not '{text}'")
@@ -65,7 +65,7 @@ def _pair(text: str, classes: tuple[str, ...]) -> Questions:
     return Pair(source, destination)
 
 
-def _value(text: str, values: Values) -> Questions:
+def _value(text: str, values: Values) -> GoalSelection:
     try:
         value = float(text)
     except ValueError:
@@ -80,12 +80,12 @@ def _class(output: Output) -> int:
 
 
 @dataclass(frozen=True)
-class OneClass(Questions):
+class OneClass(GoalSelection):
     """One class a video: so far the rarest goal, then the rarest from this prediction, then by the sample's seed."""
 
     count: int
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         drawn: Counter[int] = Counter()
         pairs: Counter[tuple[int, int]] = Counter()
         found: list[list[Goal]] = []
@@ -101,17 +101,17 @@ class OneClass(Questions):
 
 
 @dataclass(frozen=True)
-class AllClasses(Questions):
+class AllClasses(GoalSelection):
     """Every class that the target does not say."""
 
     count: int
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[ClassGoal(k) for k in range(self.count) if k != _class(video.output)] for video in videos]
 
 
 @dataclass(frozen=True)
-class Pair(Questions):
+class Pair(GoalSelection):
     """Videos that the target sees as ``source``, towards ``destination``."""
 
     source: int
@@ -120,7 +120,7 @@ class Pair(Questions):
     def fits(self, output: Output) -> bool:
         return _class(output) == self.source
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[ClassGoal(self.destination)] for _ in videos]
 
 
@@ -145,10 +145,10 @@ class _Ways:
 
 
 @dataclass(frozen=True)
-class OneValue(_Ways, Questions):
+class OneValue(_Ways, GoalSelection):
     """One value a video, uniform where the change is large enough; as often below as above, as far as there is room."""
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         balance = 0
         found: list[list[Goal]] = []
         for video in videos:
@@ -161,15 +161,15 @@ class OneValue(_Ways, Questions):
 
 
 @dataclass(frozen=True)
-class BothWays(_Ways, Questions):
+class BothWays(_Ways, GoalSelection):
     """One value below and one above what the target says, where there is room."""
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[self.goal(way, seed, video.sample) for way in self.ways(video.output)] for video in videos]
 
 
 @dataclass(frozen=True)
-class Value(Questions):
+class Value(GoalSelection):
     """One and the same value for all videos of which the target does not say it yet."""
 
     value: float
@@ -178,5 +178,5 @@ class Value(Questions):
     def fits(self, output: Output) -> bool:
         return abs(output[0] - self.value) > self.tolerance
 
-    def goals(self, videos: Sequence[Asked], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[ValueGoal(self.value, self.tolerance)] for _ in videos]

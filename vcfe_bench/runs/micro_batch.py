@@ -1,4 +1,4 @@
-"""One micro-batch of work: ask a method, judge nothing, bring back pixels or the reason why there are none."""
+"""Runs a method on one micro-batch and checks what it returns; success is not judged here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psutil
@@ -20,6 +19,7 @@ from vcfe_bench.core.errors import describe
 from vcfe_bench.plugins.method import Context, Explanation, Progress, Query
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
+from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless
 
@@ -29,29 +29,16 @@ MEMORY_INTERVAL = 0.02
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one task.
+    """The result of one task before it is stored: its record so far, and what the method returned.
 
-    Attributes:
-        status: ``ok``, ``failed`` or ``skipped`` (the method found out at work that it cannot do this).
-        reason: one line, empty when ok.
-        pixels: uint8 ``[T, 3, H, W]``, None unless ok.
-        evaluations: network calls by network, per video.
-        seconds: the micro-batch's time divided by the number of its real queries.
-        padded: how many slots of the micro-batch were filled with repetitions.
-        peak_memory: greatest resident memory of the process during the micro-batch, sampled, in MB (10⁶ bytes).
+    ``pixels`` are uint8 ``[T, 3, H, W]``, None unless the record's status is ``ok``.
     """
 
     task: Task
-    status: str
-    reason: str = ""
-    traceback: str = ""
+    record: Record
     pixels: Tensor | None = None
     trace: Mapping[str, Sequence[float]] = field(default_factory=dict)
     artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
-    evaluations: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = float("nan")
-    padded: int = 0
-    peak_memory: float = float("nan")
 
 
 def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:
@@ -65,7 +52,8 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
     queries = _queries(setup, batch)
     _seed_everything(seeds.derive(setup.request.seed, method.spec))
     explanations: list[Explanation] = []
-    status = reason = trace = ""
+    status: Status = "ok"
+    reason = trace = ""
     with PeakMemory() as memory:
         start = time.perf_counter()
         try:
@@ -77,9 +65,9 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
         except Exception as error:
             status, reason, trace = "failed", _reason(error), traceback.format_exc()
         seconds = (time.perf_counter() - start) / len(tasks)
-    cost: dict[str, Any] = {"seconds": seconds, "padded": method.width - len(tasks), "peak_memory": memory.peak}
-    if status:
-        return [Outcome(task, status, reason, trace, **cost) for task in tasks]
+    cost = _Cost(seconds, method.width - len(tasks), memory.peak)
+    if status != "ok":
+        return [Outcome(task, cost.on(task.record(status, reason, trace))) for task in tasks]
     return [_outcome(task, queries[task.slot], explanations[task.slot], cost) for task in tasks]
 
 
@@ -92,21 +80,27 @@ def _queries(setup: Setup, batch: MicroBatch) -> list[Query]:
     return [real.get(slot, real[batch.tasks[0].slot]) for slot in range(batch.method.width)]
 
 
-def _outcome(task: Task, query: Query, explanation: Explanation, cost: Mapping) -> Outcome:
+def _outcome(task: Task, query: Query, explanation: Explanation, cost: _Cost) -> Outcome:
     video, expected = explanation.video, tuple(query.sample.video.shape)
     if tuple(video.shape) != expected:
-        return Outcome(task, "failed", f"returned a video of shape {tuple(video.shape)}, expected {expected}", **cost)
+        reason = f"returned a video of shape {tuple(video.shape)}, expected {expected}"
+        return Outcome(task, cost.on(task.record("failed", reason)))
     if not torch.isfinite(video).all():
-        return Outcome(task, "failed", "returned a video with NaN or infinite values", **cost)
-    return Outcome(
-        task,
-        "ok",
-        pixels=lossless.quantise(video),
-        trace=explanation.trace,
-        artefacts=explanation.artefacts,
-        evaluations=explanation.evaluations,
-        **cost,
-    )
+        return Outcome(task, cost.on(task.record("failed", "returned a video with NaN or infinite values")))
+    record = replace(cost.on(task.record("ok")), evaluations=dict(explanation.evaluations))
+    return Outcome(task, record, lossless.quantise(video), explanation.trace, explanation.artefacts)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Costs of a micro-batch: seconds per real query, padded slots, peak memory in MB."""
+
+    seconds: float
+    padded: int
+    peak_memory: float
+
+    def on(self, record: Record) -> Record:
+        return replace(record, seconds=self.seconds, padded=self.padded, peak_memory_mb=self.peak_memory)
 
 
 def _reason(error: Exception) -> str:

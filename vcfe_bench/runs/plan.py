@@ -21,8 +21,10 @@ from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import source_hash
 from vcfe_bench.runs.configuration import REFERENCES, THREADS
-from vcfe_bench.runs.goal_selection import Asked
-from vcfe_bench.runs.originals import Original, Survey
+from vcfe_bench.runs.goal_selection import PredictedVideo
+from vcfe_bench.runs.journal import Original
+from vcfe_bench.runs.originals import Originals
+from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Setup
 
 SCHEME = 1
@@ -45,6 +47,24 @@ class Task:
     batch: tuple[int, int]
     slot: int
     skip: str | None
+
+    def record(self, status: Status, reason: str = "", traceback: str = "") -> Record:
+        """The record of this task as far as it is known before anything is stored."""
+        original = self.original
+        return Record(
+            id=self.id,
+            method=self.method,
+            sample=original.sample,
+            index=original.index,
+            label=original.label,
+            prediction=original.prediction,
+            goal=str(self.goal),
+            status=status,
+            reason=reason,
+            before=original.output,
+            original=original.video,
+            traceback=traceback,
+        )
 
 
 @dataclass(frozen=True)
@@ -103,14 +123,14 @@ def identity(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def make(setup: Setup, survey: Survey) -> Plan:
+def make(setup: Setup, originals: Originals) -> Plan:
     """Choose videos and goals and name the tasks. The chosen videos are put before the target, each by itself.
 
     Raises:
         UsageError: no video of the split fits the goals.
     """
-    candidates = _candidates(setup, survey)
-    chosen = [survey[index] for index in islice(candidates, setup.request.limit)]
+    candidates = _candidates(setup, originals)
+    chosen = [originals[index] for index in islice(candidates, setup.request.limit)]
     if not chosen:
         raise UsageError(
             f"the target sees no video of the {setup.request.split} split so that --goals {setup.request.goals} fits"
@@ -120,7 +140,7 @@ def make(setup: Setup, survey: Survey) -> Plan:
             f"target '{setup.target.spec}' has {len(chosen[0].output)} outputs, "
             f"dataset '{setup.dataset.spec}' {f'{len(setup.classes)} classes' if setup.classes else 'values'}"
         )
-    goals = setup.questions.goals([Asked(o.sample, o.output) for o in chosen], setup.request.seed)
+    goals = setup.selection.goals([PredictedVideo(o.sample, o.output) for o in chosen], setup.request.seed)
     tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
     return Plan(tasks, tuple(islice(candidates, len(chosen))), setup.methods)
 
@@ -153,8 +173,8 @@ def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:
         return f"supports() failed: {describe(error)}"
 
 
-def _candidates(setup: Setup, survey: Survey) -> Iterator[int]:
+def _candidates(setup: Setup, originals: Originals) -> Iterator[int]:
     """Indices of the split in order, those of which there is something to ask."""
     for index in range(setup.dataset.size(setup.request.split)):
-        if setup.questions.fits(survey[index].output):
+        if setup.selection.fits(originals[index].output):
             yield index

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs.plan import MicroBatch, Plan
+from vcfe_bench.runs.records import Record
 
 
 class Observer:
@@ -21,8 +21,8 @@ class Observer:
     def progress(self, batch: MicroBatch, progress: Progress) -> None:
         """The method at work reports an iteration."""
 
-    def finished(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """The tasks of a micro-batch are stored; ``lines`` are their journal lines."""
+    def finished(self, records: Sequence[Record]) -> None:
+        """The tasks of a micro-batch are stored; one record each."""
 
     def scored(self, done: int, total: int, what: str) -> None:
         """``done`` of ``total`` videos are scored, or seen by a feature network."""

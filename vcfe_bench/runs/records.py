@@ -1,4 +1,4 @@
-"""From the journal of a run to its table of records."""
+"""What a run stores about each task and about each metric."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-import pandas as pd
 from pydantic import TypeAdapter
 
 from vcfe_bench.plugins.metric import Criterion
-from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
 
 Status = Literal["ok", "failed", "skipped"]
 Level = Literal["sample", "set", "pair"]
@@ -18,7 +16,7 @@ Level = Literal["sample", "set", "pair"]
 
 @dataclass(frozen=True)
 class Record:
-    """What came of one task: one line of the journal and one row of ``records.parquet``.
+    """The result of one task: one line of the journal and one row of ``records.parquet``.
 
     Attributes:
         id: the task's identity.
@@ -27,15 +25,16 @@ class Record:
         label: of the original; a whole number where labels are classes, as is ``prediction``.
         goal: the goal as text.
         status: ``ok``, ``failed``, or ``skipped`` where the method does not support the combination.
-        reason: one line, empty when ok; ``traceback`` is the whole of it where there is one.
+        reason: one line, empty when ok.
+        met: whether the target's prediction for the stored counterfactual meets the goal; None unless ok.
         before: the target's raw output ``[K]`` for the original, ``after`` for the stored counterfactual.
-        met: whether the stored video meets the goal, by the target; None unless ok.
         original: name of the original under ``videos/``, ``video`` that of the counterfactual.
         video_sha256: content hash of the counterfactual's pixels.
         seconds: the micro-batch's time divided by the number of its real queries.
         padded: how many slots of the micro-batch were filled with repetitions.
-        peak_memory_mb: greatest resident memory of the process during the micro-batch, in MB (10⁶ bytes).
+        peak_memory_mb: greatest resident memory of the process during the micro-batch, sampled, in MB (10⁶ bytes).
         evaluations: network calls by network.
+        traceback: of the error, where there was one.
     """
 
     id: str
@@ -46,18 +45,18 @@ class Record:
     prediction: int | float
     goal: str
     status: Status
-    reason: str
-    traceback: str
-    before: tuple[float, ...]
-    after: tuple[float, ...] | None
-    met: bool | None
-    original: str
-    video: str | None
-    video_sha256: str | None
-    seconds: float
-    padded: int
-    peak_memory_mb: float
+    reason: str = ""
+    met: bool | None = None
+    before: tuple[float, ...] = ()
+    after: tuple[float, ...] | None = None
+    original: str = ""
+    video: str | None = None
+    video_sha256: str | None = None
+    seconds: float = float("nan")
+    padded: int = 0
+    peak_memory_mb: float = float("nan")
     evaluations: Mapping[str, int] = field(default_factory=dict)
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,81 +100,3 @@ class ScoredCard:
 
 
 _CARD: TypeAdapter[ScoredCard] = TypeAdapter(ScoredCard)
-
-FIXED = {
-    "id": "string",
-    "method": "string",
-    "sample": "string",
-    "index": "int64",
-    "label": "float64",
-    "prediction": "float64",
-    "goal": "string",
-    "status": "string",
-    "reason": "string",
-    "met": "boolean",
-    "before": "object",
-    "after": "object",
-    "original": "string",
-    "video": "string",
-    "video_sha256": "string",
-    "seconds": "float64",
-    "padded": "int64",
-    "peak_memory_mb": "float64",
-}
-"""Columns of every record and their types. ``label`` and ``prediction`` are whole numbers where they are classes.
-``before`` and ``after`` are the target's raw outputs; ``original`` and ``video`` are names under ``videos/``; ``met``
-is whether the stored video meets the goal, by the target. After these come ``evaluations_<network>`` and one column per
-sample metric, empty where it could not be computed."""
-
-
-def table(store: RunDirectory) -> pd.DataFrame:
-    """One row per finished task of the run's plan, in the plan's order, with all scores so far."""
-    done, scores = store.tasks(), all_scores(store)
-    plans = store.lines("plan")
-    order = plans[-1]["tasks"] if plans else list(done)
-    tasks = [done[id] for id in order if id in done]
-    networks = sorted({network for task in tasks for network in task["evaluations"]})
-    metrics = [card["name"] for card in cards(store) if card["level"] == "sample"]
-    rows = [
-        [task[name] for name in FIXED]
-        + [task["evaluations"].get(network) for network in networks]
-        + [scores.get(task["id"], {}).get(name) for name in metrics]
-        for task in tasks
-    ]
-    numbers = [*(f"evaluations_{network}" for network in networks), *metrics]
-    frame = pd.DataFrame(rows, columns=[*FIXED, *numbers])
-    types = FIXED | dict.fromkeys(numbers, "float64")
-    for name in ("label", "prediction"):
-        if all(isinstance(task[name], int) for task in tasks):
-            types[name] = "int64"
-    return frame.astype(types)
-
-
-def cards(store: RunDirectory) -> list[dict[str, Any]]:
-    """What is known about the metrics of the last scoring, computable or not."""
-    scored = store.lines("scored")
-    return scored[-1]["cards"] if scored else []
-
-
-def all_scores(store: RunDirectory) -> dict[str, dict[str, float]]:
-    """Latest value of each sample metric by record id and metric name."""
-    scores: dict[str, dict[str, float]] = {}
-    for line in store.lines("score"):
-        scores.setdefault(line["id"], {}).update(line["values"])
-    return scores
-
-
-def write(store: RunDirectory) -> pd.DataFrame:
-    """Bring ``records.parquet`` up to the journal."""
-    frame = table(store)
-    store.put_table(RECORDS, frame)
-    return frame
-
-
-SET_COLUMNS = ["method", "metric", "version", "n", "value", "low", "high", "floor", "floor_n", "reason"]
-
-
-def sets_table(store: RunDirectory) -> pd.DataFrame:
-    """One row per method and metric of a set or of pairs, the latest value of each."""
-    latest = {(line["method"], line["metric"]): line for line in store.lines("set")}
-    return pd.DataFrame(list(latest.values()), columns=SET_COLUMNS)

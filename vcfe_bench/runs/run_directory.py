@@ -23,8 +23,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,13 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.runs import journal
+from vcfe_bench.runs.configuration import Configuration
+from vcfe_bench.runs.journal import Entry, Original, Planned, RealVideos, Scored, Scores, SetRow
+from vcfe_bench.runs.records import Record, ScoredCard
 from vcfe_bench.video import lossless
+
+E = TypeVar("E", bound=Entry)
 
 RUN, JOURNAL = "run.json", "journal.jsonl"
 RECORDS, SETS, METRICS = "records.parquet", "sets.parquet", "metrics.json"
@@ -58,14 +65,14 @@ class RunDirectory:
         """
         self.path = path
         try:
-            self.configuration: dict[str, Any] = json.loads((path / RUN).read_text())["configuration"]
-            self.journal = self._read_journal()
+            self.configuration = Configuration.read(json.loads((path / RUN).read_text())["configuration"])
+            self.journal = journal.read(path / JOURNAL)
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{path} is not a run that can be read ({type(error).__name__}: {error})") from None
         self._lock = FileLock(path / ".lock", timeout=0)
 
     @classmethod
-    def create(cls, path: Path, configuration: Mapping[str, Any], environment: Mapping[str, Any]) -> RunDirectory:
+    def create(cls, path: Path, configuration: Configuration, environment: Mapping[str, Any]) -> RunDirectory:
         """Open the run of this configuration in ``path``, new or begun before, for writing.
 
         Raises:
@@ -76,15 +83,14 @@ class RunDirectory:
             if not (path / RUN).exists():
                 if any(not entry.name.startswith(".") for entry in path.iterdir()):
                     raise UsageError(f"{path} is not empty and not a run; choose another --out")
-                content = {"configuration": configuration, "environment": environment}
+                content = {"configuration": configuration.write(), "environment": environment}
                 _atomically(path / RUN, lambda file: file.write_text(json.dumps(content, indent=2)))
         except OSError as error:
             raise UsageError(f"cannot write to {path}: {error.strerror or error}") from None
         store = cls(path)
-        if store.configuration != json.loads(json.dumps(configuration)):
-            raise UsageError(
-                f"{path} holds another run ({_difference(store.configuration, configuration)}); choose another --out"
-            )
+        if store.configuration != configuration:
+            difference = _difference(store.configuration.write(), configuration.write())
+            raise UsageError(f"{path} holds another run ({difference}); choose another --out")
         store.lock()
         return store
 
@@ -96,8 +102,8 @@ class RunDirectory:
         """
         try:
             self._lock.acquire()
-            self._drop_cut_line()
-            self.journal = self._read_journal()
+            journal.drop_cut_line(self.path / JOURNAL)
+            self.journal = journal.read(self.path / JOURNAL)
         except Timeout:
             raise UsageError(f"{self.path} is in use by another process") from None
         except OSError as error:
@@ -106,25 +112,55 @@ class RunDirectory:
     def close(self) -> None:
         self._lock.release()
 
-    def append(self, kind: str, **fields: Any) -> None:
-        """Write one line to the journal; it is on the disk when this returns."""
-        line = {"kind": kind, **fields}
-        with (self.path / JOURNAL).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.journal.append(line)
+    def append(self, entry: Entry | str, **fields: Any) -> None:
+        """Write one entry to the journal; it is on the disk when this returns."""
+        if isinstance(entry, str):  # until all writers pass entries
+            entry = journal._ADAPTERS[entry].validate_python(fields)
+        journal.append(self.path / JOURNAL, entry)
+        self.journal.append(entry)
 
-    def lines(self, kind: str) -> list[dict[str, Any]]:
-        """All journal lines of a kind, without the kind."""
-        return [
-            {key: value for key, value in line.items() if key != "kind"}
-            for line in self.journal
-            if line["kind"] == kind
-        ]
+    def entries(self, kind: type[E]) -> list[E]:
+        """All entries of a kind, oldest first."""
+        return [entry for entry in self.journal if isinstance(entry, kind)]
 
-    def tasks(self) -> dict[str, dict[str, Any]]:
-        """The last line of each task by id."""
+    def last(self, kind: type[E]) -> E | None:
+        """The latest entry of a kind."""
+        return next((entry for entry in reversed(self.journal) if isinstance(entry, kind)), None)
+
+    def records(self) -> dict[str, Record]:
+        """The latest record of each task by id."""
+        return {record.id: record for record in self.entries(Record)}
+
+    def originals(self) -> dict[int, Original]:
+        """The originals by index in the split."""
+        return {original.index: original for original in self.entries(Original)}
+
+    def planned(self) -> Planned | None:
+        """The latest plan."""
+        return self.last(Planned)
+
+    def scores(self) -> list[Scores]:
+        """Values of sample metrics, oldest first."""
+        return self.entries(Scores)
+
+    def set_rows(self) -> dict[tuple[str, str], SetRow]:
+        """The latest value of each set or pair metric by method and metric name."""
+        return {(row.method, row.metric): row for row in self.entries(SetRow)}
+
+    def real_videos(self) -> tuple[str, ...]:
+        """Content hashes of the reference (real) videos, as of the last scoring."""
+        real = self.last(RealVideos)
+        return real.sha256 if real else ()
+
+    def cards(self) -> list[ScoredCard]:
+        """Cards of the metrics as of the last scoring, computed or not."""
+        scored = self.last(Scored)
+        return list(scored.cards) if scored else []
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:  # until all readers use entries
+        return [json.loads(json.dumps(asdict(entry))) for entry in self.entries(journal.KINDS[kind])]
+
+    def tasks(self) -> dict[str, dict[str, Any]]:  # until all readers use records
         return {line["id"]: line for line in self.lines("task")}
 
     def put_video(self, name: str, pixels: Tensor, fps: float) -> Tensor:
@@ -188,18 +224,6 @@ class RunDirectory:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _read_journal(self) -> list[dict[str, Any]]:
-        path = self.path / JOURNAL
-        text = path.read_text() if path.exists() else ""
-        return [json.loads(line) for line in text.split("\n")[:-1]]
-
-    def _drop_cut_line(self) -> None:
-        path = self.path / JOURNAL
-        if path.exists():
-            with path.open("rb+") as file:
-                content = file.read()
-                file.truncate(content.rfind(b"\n") + 1)
-
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with path.open("wb") as file:
@@ -215,9 +239,9 @@ def _atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary.replace(path)
 
 
-def _difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+def _difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str:
     """The first entry in which two configurations differ, for people."""
-    for key, value in json.loads(json.dumps(asked)).items():
+    for key, value in requested.items():
         old = stored.get(key)
         if old == value:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import registry, specs
@@ -13,8 +13,8 @@ from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import source_hash
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs import goal_selection
-from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS
-from vcfe_bench.runs.goal_selection import Questions
+from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
+from vcfe_bench.runs.goal_selection import GoalSelection
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Setup:
     dataset: Dataset
     target: Target
     generator: Generator | None
-    questions: Questions
+    selection: GoalSelection
 
     def generator_for(self, method: Method) -> Generator | None:
         """The generator, for a method that declares it needs one."""
@@ -54,27 +54,24 @@ class Setup:
     def classes(self) -> tuple[str, ...]:
         return self.target.classes or self.dataset.classes
 
-    def configuration(self) -> dict[str, Any]:
-        """All that decides what a run computes, as JSON; a run directory belongs to one configuration."""
-        return {
-            "methods": {
-                method.spec: {
-                    "source": source_hash(type(method)),
-                    "fingerprint": method.fingerprint,
-                    "width": method.width,
-                }
+    def configuration(self) -> Configuration:
+        """Everything that determines what a run computes; a run directory belongs to one configuration."""
+        generator = self.generator
+        return Configuration(
+            methods={
+                method.spec: MethodIdentity(source_hash(type(method)), method.fingerprint, method.width)
                 for method in self.methods
             },
-            "dataset": self.dataset.spec,
-            "split": self.request.split,
-            "limit": self.request.limit,
-            "goals": self.request.goals,
-            "target": {"spec": self.target.spec, "fingerprint": self.target.fingerprint},
-            "classes": list(self.classes),
-            "generator": self.generator and {"spec": self.generator.spec, "fingerprint": self.generator.fingerprint},
-            "seed": self.request.seed,
-            "threads": THREADS,
-        }
+            dataset=self.dataset.spec,
+            split=self.request.split,
+            limit=self.request.limit,
+            goals=self.request.goals,
+            target=NetworkIdentity(self.target.spec, self.target.fingerprint),
+            classes=tuple(self.classes),
+            generator=NetworkIdentity(generator.spec, generator.fingerprint) if generator else None,
+            seed=self.request.seed,
+            threads=THREADS,
+        )
 
 
 def resolve(request: Request) -> Setup:

@@ -9,7 +9,7 @@ from torch import Tensor
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.metric import Footage
-from vcfe_bench.runs.originals import read_originals, sample_of
+from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.run_directory import Line, RunDirectory
 from vcfe_bench.video import lossless
 
@@ -19,7 +19,7 @@ class Reader:
 
     def __init__(self, store: RunDirectory, dataset: Dataset) -> None:
         self.store, self.dataset = store, dataset
-        self.originals = read_originals(store.lines("original"))
+        self.originals = store.originals()
         self.sample = lru_cache(maxsize=4)(self._sample)
         self.hash = lru_cache(maxsize=None)(self._hash)
 

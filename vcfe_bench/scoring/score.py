@@ -11,8 +11,9 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Metric, PairMetric, SampleMetric, SetMetric
-from vcfe_bench.runs import records
+from vcfe_bench.runs.journal import Scored
 from vcfe_bench.runs.progress import Observer
+from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import Line, RunDirectory
 from vcfe_bench.scoring.networks import with_networks
 from vcfe_bench.scoring.reader import Reader
@@ -33,9 +34,9 @@ def score(
             needs the run's target, which is not there any more.
     """
     names = list(specs or registry.METRICS.names())
-    up_to_date = bool(store.journal) and store.journal[-1]["kind"] == "scored"
+    up_to_date = bool(store.journal) and isinstance(store.journal[-1], Scored)
     if up_to_date and not fresh:
-        scored = {(card["spec"], card.get("version")) for card in records.cards(store)}
+        scored = {(card.spec, card.version) for card in store.cards()}
         if {(name, _version(name)) for name in names} <= scored:
             return
     metrics, cards = _load(names, dataset, must_work=specs is not None)
@@ -48,7 +49,8 @@ def score(
     score_pairs(store, [m for m in metrics if isinstance(m, PairMetric)], lines)
     _add_problems(cards, store)
     specs_now = {card["spec"] for card in cards}
-    store.append("scored", cards=[card for card in records.cards(store) if card["spec"] not in specs_now] + cards)
+    kept = [card for card in store.cards() if card.spec not in specs_now]
+    store.append(Scored((*kept, *map(ScoredCard.read, cards))))
 
 
 def _load(names: list[str], dataset: Dataset, must_work: bool) -> tuple[list[Metric], list[Line]]:

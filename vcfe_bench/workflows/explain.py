@@ -27,8 +27,7 @@ from vcfe_bench.plugins.metric import SampleMetric
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
-from vcfe_bench.runs.goal_selection import Asked as AskedVideo
-from vcfe_bench.runs.goal_selection import Output, Questions
+from vcfe_bench.runs.goal_selection import GoalSelection, Output, PredictedVideo
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, RunDirectory
 from vcfe_bench.runs.setup import Request, Setup
@@ -116,12 +115,12 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class _One(Questions):
+class _One(GoalSelection):
     """One goal, whatever the target says."""
 
     goal: Goal
 
-    def goals(self, videos: Sequence[AskedVideo], seed: int) -> list[list[Goal]]:
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[self.goal] for _ in videos]
 
 

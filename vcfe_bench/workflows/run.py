@@ -37,7 +37,7 @@ def run(
     configuration = setup.configuration()
     for spec in metrics or ():
         registry.METRICS.build(spec)
-    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{short_hash(configuration)}"
+    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{short_hash(configuration.write())}"
     with scored_run(out, configuration) as store:
         generate(setup, store, observer)
         scoring.score(store, setup.dataset, metrics, observer)

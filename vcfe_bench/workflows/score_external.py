@@ -23,9 +23,10 @@ from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import REFERENCES
-from vcfe_bench.runs.generate import keep, record_skips
-from vcfe_bench.runs.micro_batch import perform
-from vcfe_bench.runs.originals import Original, Survey, read_originals
+from vcfe_bench.runs.generate import keep, record_plan
+from vcfe_bench.runs.journal import Original
+from vcfe_bench.runs.micro_batch import Outcome, perform
+from vcfe_bench.runs.originals import Originals
 from vcfe_bench.runs.plan import Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -93,7 +94,7 @@ def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, obser
     samples = {name: setup.dataset.sample(setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
     setup = dataclasses.replace(setup, methods=(files, *setup.methods))
-    configuration = {**setup.configuration(), "goals": "given", "limit": len(originals)}
+    configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
     with scored_run(out, configuration) as store:
         _keep(setup, store, indices, wishes, observer)
         scoring.score(store, setup.dataset, metrics, observer)
@@ -184,25 +185,28 @@ def _keep(
     setup: Setup, store: RunDirectory, indices: Mapping[str, int], wishes: Mapping[str, Goal], observer: Observer
 ) -> None:
     """Put the originals before the target, and keep all counterfactuals that the store lacks."""
-    known = read_originals(store.lines("original"))
-    survey = Survey(setup, known)
+    known = store.originals()
+    survey = Originals(setup, known)
     chosen = [survey[index] for index in indices.values()]
     for original in chosen:
         if original.index not in known:
-            store.append("original", **dataclasses.asdict(original))
+            store.append(original)
     planned = _plan(setup, chosen, [wishes[name] for name in indices])
-    if not store.lines("plan"):
-        store.append("plan", tasks=[task.id for task in planned.tasks], others=planned.others)
-    record_skips(planned, store)
-    done = {id for id, line in store.tasks().items() if line["status"] != "failed"}
+    record_plan(planned, store)
+    done = {id for id, record in store.records().items() if record.status != "failed"}
     batches = planned.batches(done)
     observer.planned(planned, batches, len(done))
     for batch in batches:
         observer.began(batch)
         outcomes = perform(setup, batch, lambda progress: None)
         if isinstance(batch.method, Files):
-            outcomes = [dataclasses.replace(made, seconds=math.nan, peak_memory=math.nan) for made in outcomes]
+            outcomes = [_without_costs(outcome) for outcome in outcomes]
         observer.finished([keep(setup, store, outcome) for outcome in outcomes])
+
+
+def _without_costs(outcome: Outcome) -> Outcome:
+    record = dataclasses.replace(outcome.record, seconds=math.nan, peak_memory_mb=math.nan)
+    return dataclasses.replace(outcome, record=record)
 
 
 def _plan(setup: Setup, chosen: list[Original], wishes: list[Goal]) -> Plan:

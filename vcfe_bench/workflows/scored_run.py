@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import describe
 from vcfe_bench.executors import serial
 from vcfe_bench.results import leaderboard
-from vcfe_bench.runs import records
-from vcfe_bench.runs.configuration import THREADS
-from vcfe_bench.runs.records import sets_table
-from vcfe_bench.runs.run_directory import METRICS, SETS, RunDirectory
+from vcfe_bench.runs import tables
+from vcfe_bench.runs.configuration import THREADS, Configuration
+from vcfe_bench.runs.run_directory import RunDirectory
 
 
 @contextmanager
-def scored_run(path: Path, configuration: Mapping[str, Any] | None = None) -> Iterator[RunDirectory]:
+def scored_run(path: Path, configuration: Configuration | None = None) -> Iterator[RunDirectory]:
     """Open a run for the block: locked, with ``THREADS`` torch threads, its tables written when the block ends.
 
     With a ``configuration``, the directory is created, or must hold a run of the same configuration; without one, it
@@ -43,13 +41,11 @@ def scored_run(path: Path, configuration: Mapping[str, Any] | None = None) -> It
 
 def write_tables(store: RunDirectory) -> None:
     """Write ``records.parquet``, ``sets.parquet``, ``metrics.json`` and ``leaderboard.csv`` from the journal."""
-    records.write(store)
-    store.put_table(SETS, sets_table(store))
-    store.put_json(METRICS, records.cards(store))
+    tables.write(store)
     leaderboard.write(store)
 
 
-def _opened(path: Path, configuration: Mapping[str, Any] | None) -> RunDirectory:
+def _opened(path: Path, configuration: Configuration | None) -> RunDirectory:
     if configuration is not None:
         return RunDirectory.create(path, configuration, environment())
     store = RunDirectory(path)

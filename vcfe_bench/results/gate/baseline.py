@@ -52,8 +52,8 @@ def of_run(path: Path) -> Result:
         "scheme": SCHEME,
         "vcfe_bench": environment["versions"]["vcfe-bench"],
         "revision": environment["revision"],
-        "configuration_hash": short_hash(store.configuration),
-        "configuration": store.configuration,
+        "configuration_hash": short_hash(store.configuration.write()),
+        "configuration": store.configuration.write(),
         "methods": board.frame["method"].tolist(),
         "metrics": board.metrics,
     }

@@ -8,15 +8,15 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Values
 from vcfe_bench.runs import goal_selection
-from vcfe_bench.runs.goal_selection import Asked
+from vcfe_bench.runs.goal_selection import PredictedVideo
 
 CLASSES = ("up", "down", "left")
 PERCENT = Values(low=20, high=75, change=15, tolerance=2.5, unit="percent")
 outputs = st.lists(st.floats(20, 75), min_size=1, max_size=40)
 
 
-def _videos(values: list[float]) -> list[Asked]:
-    return [Asked(str(i), (value,)) for i, value in enumerate(values)]
+def _videos(values: list[float]) -> list[PredictedVideo]:
+    return [PredictedVideo(str(i), (value,)) for i, value in enumerate(values)]
 
 
 @given(outputs, st.integers(0, 5))
@@ -58,7 +58,7 @@ def test_one_value_for_all_that_do_not_have_it():
 
 
 def test_classes():
-    videos = [Asked("a", (3.0, 0.0, 1.0)), Asked("b", (0.0, 0.0, 1.0))]
+    videos = [PredictedVideo("a", (3.0, 0.0, 1.0)), PredictedVideo("b", (0.0, 0.0, 1.0))]
     assert goal_selection.read("all", CLASSES, None).goals(videos, 0) == [
         [ClassGoal(1), ClassGoal(2)],
         [ClassGoal(0), ClassGoal(1)],

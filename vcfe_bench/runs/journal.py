@@ -1,0 +1,149 @@
+"""The journal of a run: a file of JSON lines that is only ever appended to, and the kinds of lines in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from vcfe_bench.runs.records import Record, ScoredCard
+
+
+@dataclass(frozen=True)
+class Original:
+    """One video of the split and the target's prediction for it; ``output`` is the raw output ``[K]``."""
+
+    index: int
+    sample: str
+    label: int | float
+    fps: float
+    sha256: str
+    output: tuple[float, ...]
+
+    @property
+    def prediction(self) -> int | float:
+        """The most probable class, or the value of a target with one output."""
+        return self.output[0] if len(self.output) == 1 else max(range(len(self.output)), key=self.output.__getitem__)
+
+    @property
+    def video(self) -> str:
+        """Name of the stored video."""
+        return f"original-{self.sha256[:16]}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The ids of all tasks in the order of the table, and the indices of the reference (real) videos."""
+
+    tasks: tuple[str, ...]
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Session:
+    """The environment in which tasks were computed; see ``core.environment``."""
+
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values of sample metrics for the record ``id``, with the version of each metric and the errors of those that
+    failed (their value is NaN)."""
+
+    id: str
+    values: Mapping[str, float]
+    versions: Mapping[str, int]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """The value of a metric over a set of videos for one method: one row of ``sets.parquet``.
+
+    Attributes:
+        n: number of counterfactuals; ``low`` and ``high`` bound the 95 % interval.
+        floor: the distance between real videos and other real videos, over ``floor_n`` of each.
+        reason: why there is no value, else empty.
+    """
+
+    method: str
+    metric: str
+    version: int
+    n: int
+    value: float
+    low: float
+    high: float
+    floor: float = float("nan")
+    floor_n: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RealVideos:
+    """Content hashes of the reference (real) videos whose features the run keeps."""
+
+    sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scoring is complete; the cards of all metrics so far, computed or not."""
+
+    cards: tuple[ScoredCard, ...]
+
+
+Entry = Original | Planned | Session | Record | Scores | SetRow | RealVideos | Scored
+KINDS: Mapping[str, type[Entry]] = {
+    "original": Original,
+    "plan": Planned,
+    "session": Session,
+    "task": Record,
+    "score": Scores,
+    "set": SetRow,
+    "others": RealVideos,
+    "scored": Scored,
+}
+"""Types of entries by the ``kind`` in their line."""
+_NAMES = {cls: kind for kind, cls in KINDS.items()}
+_ADAPTERS: Mapping[str, TypeAdapter[Entry]] = {kind: TypeAdapter(cls) for kind, cls in KINDS.items()}
+
+
+def read(path: Path) -> list[Entry]:
+    """All entries of a journal. A last line that was cut short is ignored, and so are kinds that are not known.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    text = path.read_text() if path.exists() else ""
+    return list(_entries(text.split("\n")[:-1]))
+
+
+def append(path: Path, entry: Entry) -> None:
+    """Add one line; it is on the disk when this returns."""
+    with path.open("a") as file:
+        file.write(json.dumps({"kind": _NAMES[type(entry)], **asdict(entry)}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def drop_cut_line(path: Path) -> None:
+    """Remove a last line that was not written completely."""
+    if path.exists():
+        with path.open("rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _entries(lines: list[str]) -> Iterator[Entry]:
+    for line in lines:
+        content = json.loads(line)
+        if content["kind"] in KINDS:
+            yield _ADAPTERS[content["kind"]].validate_python(content)
