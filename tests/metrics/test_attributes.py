@@ -157,7 +157,7 @@ def test_datasets_say_what_they_cannot_tell(silent):
     nameless = Seen()
     nameless.identity = nameless.cause = ()
     assert "has to stay" in IdentityKept().unavailable(nameless)
-    assert "makes the label" in CorrelationDifference().unavailable(nameless)
+    assert "determines the label" in CorrelationDifference().unavailable(nameless)
 
 
 def test_a_true_edit_changes_the_direction_alone_and_faults_more():

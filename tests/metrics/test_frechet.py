@@ -13,6 +13,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from tests.metrics.conftest import noise
 from vcfe_bench.core.weights import Weights
+from vcfe_bench.metrics.feature_sets import I3DClips
 from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG, frechet_distance
 from vcfe_bench.models import feature_networks
 
@@ -64,7 +65,7 @@ def test_against_pytorch_fid():
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 30), st.integers(1, 12))
-def test_exact_at_every_rank_symmetric_and_blind_to_order(seed, n, m, d):
+def test_exact_at_every_rank_symmetric_and_independent_of_order(seed, n, m, d):
     a, b = samples(seed, n, d), samples(seed + 1, m, d)
     value = frechet_distance(a, b)
     scale = np.trace(moments(a)[1]) + np.trace(moments(b)[1])
@@ -75,13 +76,13 @@ def test_exact_at_every_rank_symmetric_and_blind_to_order(seed, n, m, d):
     assert frechet_distance(a, a + 2.0) == pytest.approx(4.0 * d, abs=1e-6 * scale)
 
 
-def test_single_precision_features_are_added_in_double():
+def test_single_precision_features_are_summed_in_double_precision():
     a, b = (samples(seed, 64, 100).astype(np.float32) + np.float32(1000) for seed in (0, 1))
     assert frechet_distance(a, b) == pytest.approx(by_definition(a.astype(float), b.astype(float)), rel=1e-6)
 
 
 @pytest.mark.parametrize(("a", "b"), [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])
-def test_no_covariance_no_distance(a, b):
+def test_sets_without_a_covariance_are_refused(a, b):
     with pytest.raises(ValueError, match="two sets"):
         frechet_distance(np.zeros(a), np.zeros(b))
 
@@ -104,11 +105,11 @@ def test_fvd_needs_nine_frames(silent_of):
 def test_fvd_scales_the_short_side_crops_the_middle_and_centres_the_range():
     video = torch.zeros(9, 3, 32, 64)
     video[:, 0, :, 16:48] = 1.0
-    clip = FVDI3D.clip(video)
+    clip = I3DClips.clip(video)
     assert clip.shape == (1, 3, 9, 224, 224)
     assert clip[0, 0, :, :, 4:-4].min() == pytest.approx(1.0)
     assert clip[0, 1].max() == pytest.approx(-1.0)
-    assert FVDI3D.clip(torch.rand(9, 3, 240, 224)).shape == (1, 3, 9, 224, 224)
+    assert I3DClips.clip(torch.rand(9, 3, 240, 224)).shape == (1, 3, 9, 224, 224)
 
 
 @pytest.mark.parametrize("metric", [FVDI3D(), FIDStVGG()])
@@ -117,7 +118,7 @@ def test_features_of_bad_input(metric):
         metric.features(torch.full((9, 3, 32, 32), 255.0))
 
 
-def test_features_of_broken_frames_are_not_numbers():
+def test_features_of_frames_that_are_not_finite_are_nan():
     assert np.isnan(FIDStVGG().features(torch.full((2, 3, 32, 32), math.nan))).all()
 
 
@@ -127,7 +128,7 @@ def test_fvd_features_are_one_row_of_logits():
     assert np.isfinite(features).all()
 
 
-def test_vgg_features_have_the_values_of_their_publisher():
+def test_vgg_features_have_the_published_values():
     ramp = torch.arange(64) / 63
     frame = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.full((64, 64), 0.25)])
     features = FIDStVGG().features(frame[None])
@@ -135,25 +136,25 @@ def test_vgg_features_have_the_values_of_their_publisher():
     assert features.argmax() == 162
 
 
-def test_vgg_features_are_one_row_per_frame_whatever_its_neighbours():
+def test_vgg_features_are_one_row_per_frame_independent_of_other_frames():
     video = noise(0, 3, 3, 32, 32)
     features = FIDStVGG().features(video)
     assert features.shape == (3, 512)
     np.testing.assert_allclose(features[[1]], FIDStVGG().features(video[[1]]), rtol=1e-4, atol=1e-4)
 
 
-def test_vgg_needs_room_for_its_pools(silent_of):
+def test_vgg_needs_frames_large_enough_for_its_pooling(silent_of):
     assert "32 pixels" in FIDStVGG().unavailable(silent_of((9, 16, 64)))
     FIDStVGG().features(torch.zeros(1, 3, 32, 32))
 
 
-def test_networks_have_names_of_their_own():
-    names = [metric.network for metric in (FIDInception(), FIDStVGG(), FVDI3D())]
-    assert len(set(names)) == 3
+def test_networks_have_different_identities():
+    identities = {metric.network for metric in (FIDInception(), FIDStVGG(), FVDI3D())}
+    assert len(identities) == 3
 
 
 @pytest.mark.slow
-def test_inception_is_that_of_pytorch_fid(tmp_path, monkeypatch, silent):
+def test_inception_features_are_those_of_pytorch_fid(tmp_path, monkeypatch, silent):
     feature_networks.inception.cache_clear()
     torch.manual_seed(0)
     random = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
@@ -171,7 +172,7 @@ def test_inception_is_that_of_pytorch_fid(tmp_path, monkeypatch, silent):
     feature_networks.inception.cache_clear()
 
 
-def test_inception_without_weights_is_a_reason_in_one_line(tmp_path, monkeypatch, silent):
+def test_missing_inception_weights_are_reported_in_one_line(tmp_path, monkeypatch, silent):
     feature_networks.inception.cache_clear()
     monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(feature_networks, "INCEPTION", Weights("i.pth", "00", url=(tmp_path / "no.pth").as_uri()))
@@ -180,15 +181,14 @@ def test_inception_without_weights_is_a_reason_in_one_line(tmp_path, monkeypatch
     assert "\n" not in reason
 
 
-def test_repeating_videos_does_not_make_more_of_them():
-    """A distance between repeated samples keeps the bias of the few."""
+def test_repeating_videos_does_not_reduce_the_bias():
     a, b = np.random.default_rng(0).normal(size=(2, 20, 30))
     few = frechet_distance(a, b)
     assert frechet_distance(np.tile(a, (20, 1)), np.tile(b, (20, 1))) == pytest.approx(few, rel=0.06)
     assert frechet_distance(*np.random.default_rng(0).normal(size=(2, 400, 30))) < 0.2 * few
 
 
-def test_the_bias_falls_with_the_number_of_videos_and_pairs_hide_it():
+def test_the_bias_falls_with_the_number_of_videos_and_pairing_hides_it():
     rng = np.random.default_rng(0)
     floors = [frechet_distance(*rng.normal(size=(2, n, 40))) for n in (10, 40, 160, 640)]
     assert floors == sorted(floors, reverse=True)

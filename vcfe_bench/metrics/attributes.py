@@ -1,4 +1,4 @@
-"""Attributes: what changes in the content beside what was asked, as the dataset measures it?"""
+"""Attributes: which measured attributes of the content change, apart from the requested one?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.inputs import video_pair
 from vcfe_bench.metrics.requery import flipped
 from vcfe_bench.plugins.abilities import AttributeReader, AttributeValue, CausalAttributes, IdentityAttributes
 from vcfe_bench.plugins.dataset import Dataset
@@ -20,7 +20,7 @@ NO_ATTRIBUTES = "the dataset measures no attributes"
 
 
 def attributes(footage: Footage) -> Attributes | None:
-    """What a video is like by name; None where there is nothing to measure."""
+    """Measured attributes of a video by name; None where there is nothing to measure."""
     assert isinstance(footage.dataset, AttributeReader)
     return footage.dataset.attributes_of(footage.sample, footage.video)
 
@@ -36,7 +36,11 @@ def identity_of(dataset: Dataset) -> tuple[str, ...]:
 
 
 def same(before: AttributeValue, after: AttributeValue) -> bool:
-    """Whether an attribute is as it was; numbers are when they differ by less than 1. What cannot be told is not."""
+    """Whether an attribute is unchanged: equal, or numbers that differ by less than 1. Unmeasurable values are not.
+
+    >>> same("red", "red"), same(3.0, 3.9), same(3.0, 4.0), same(None, None)
+    (True, True, False, False)
+    """
     if before is None or after is None:
         return False
     if isinstance(before, str | bool) or isinstance(after, str | bool):
@@ -45,9 +49,9 @@ def same(before: AttributeValue, after: AttributeValue) -> bool:
 
 
 def changed(case: Case) -> frozenset[str] | None:
-    """Names of the attributes that the counterfactual does not keep; None where the original's cannot be told.
+    """Names of the attributes that differ in the counterfactual; None where the original has none to measure.
 
-    Attributes that cannot be told of the original are left out; one that can no longer be told has changed.
+    Attributes that cannot be measured in the original are left out; one that can no longer be measured has changed.
     """
     before, after = case.original.shared(attributes), case.edited.shared(attributes)
     if before is None:
@@ -64,103 +68,105 @@ class _AttributeMetric(SampleMetric):
         return None if isinstance(dataset, AttributeReader) else NO_ATTRIBUTES
 
     def changes(self, case: Case) -> frozenset[str] | None:
-        """``changed``, None where a value of the video is not finite."""
-        return None if pair(case) is None else case.shared(changed)
+        """As ``changed``; None also where a value of the video is not finite."""
+        return None if video_pair(case) is None else case.shared(changed)
 
 
 class AttributesChanged(_AttributeMetric):
-    """Number of attributes that a flipped counterfactual does not keep, that of the label included."""
+    """Number of attributes that change in a flipped counterfactual, including those that determine the label."""
 
     card = Card(
         name="MNAC",
-        question="How many attributes change, the one that was asked for included?",
+        question="How many attributes change, including the requested one?",
         criterion="actionability",
         direction=None,
         unit="attributes",
         range=(0.0, float("inf")),
         source="mean number of attributes changed, DiME (arXiv 2203.15636), with measured attributes in place of a "
         "network's",
-        failure_modes="0 for adversarial noise, which changes nothing that can be measured: as much as the row of "
-        "true_edit is right, not as little as possible. Over flipped videos only. A lost object has lost all of its "
+        failure_modes="0 for adversarial noise, which changes nothing that can be measured: the value of the row of "
+        "true_edit is right, not the lowest one. Over flipped videos only. A lost object has lost all of its "
         "attributes.",
         version=2,
     )
 
     def score(self, case: Case) -> float:
-        found = self.changes(case)
-        return math.nan if found is None or not flipped(case) else float(len(found))
+        names = self.changes(case)
+        return math.nan if names is None or not flipped(case) else float(len(names))
 
 
 class SideEffects(_AttributeMetric):
-    """Number of attributes beside those of the label that differ between counterfactual and original."""
+    """Number of attributes that differ between counterfactual and original and do not determine the label."""
 
     card = Card(
         name="side_effects",
-        question="How many attributes change that have nothing to do with the label?",
+        question="How many attributes change that do not determine the label?",
         criterion="actionability",
         direction="lower",
         unit="attributes",
         range=(0.0, float("inf")),
-        source="MNAC (DiME, arXiv 2203.15636) without the attributes that make the label; over all videos",
-        failure_modes="0 for whatever changes nothing that can be measured, such as adversarial noise: read it beside "
-        "semantic_FR. Attributes that can only change together count each. A lost object has lost all of its "
+        source="MNAC (DiME, arXiv 2203.15636) without the attributes that determine the label; over all videos",
+        failure_modes="0 for edits that change nothing measurable, such as adversarial noise: read it alongside "
+        "semantic_FR. Attributes that can only change together each count. A lost object has lost all of its "
         "attributes. Compare with the row of true_edit.",
         version=2,
     )
 
     def score(self, case: Case) -> float:
-        found = self.changes(case)
-        return math.nan if found is None else float(len(found.difference(cause_of(case.dataset))))
+        names = self.changes(case)
+        return math.nan if names is None else float(len(names.difference(cause_of(case.dataset))))
 
 
 class IdentityKept(_AttributeMetric):
-    """Share of the attributes that make the object that object which the counterfactual keeps."""
+    """Share of the attributes that make up the object's identity that are unchanged in the counterfactual."""
 
     card = Card(
         name="identity_kept",
-        question="Is it still the same object, of the same looks?",
+        question="Is it still the same object, with the same appearance?",
         criterion="proximity",
         direction="higher",
         unit="share of attributes",
         range=(0.0, 1.0),
-        source="definition, by the attributes that the dataset measures and calls its identity",
-        failure_modes="1 for a method that does nothing. As coarse as the attributes: a slightly other shade is the "
-        "same colour. A lost object has lost its identity.",
+        source="definition, by the attributes that the dataset measures and declares as identity",
+        failure_modes="1 for a method that changes nothing. As coarse as the attributes: a slightly different shade "
+        "is the same colour. A lost object has lost its identity.",
         version=2,
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
         reason = super().unavailable(dataset)
-        return reason or (None if identity_of(dataset) else "no attribute of the dataset has to stay whatever is asked")
+        if reason or identity_of(dataset):
+            return reason
+        return "the dataset declares no attribute that has to stay the same for every goal"
 
     def score(self, case: Case) -> float:
-        found = self.changes(case)
-        if found is None:
+        names = self.changes(case)
+        if names is None:
             return math.nan
         identity = identity_of(case.dataset)
-        return 1 - len(found.intersection(identity)) / len(identity)
+        return 1 - len(names.intersection(identity)) / len(identity)
 
 
 class CorrelationDifference(SetMetric):
-    """How differently attributes change together with the label's from how they go together in the originals.
+    """Difference between the correlations of attribute changes and the correlations of attributes in the originals.
 
-    Sum over the attributes i beside the label's of ``|corr(Δa_i, Δa_q) - corr(a_i, a_q)|``, mean over those of the
-    label q. A category counts as one attribute per value, there or not; Δ is -1, 0 or 1, a number's where it differs by
-    1 or more. What never changes is correlated with nothing.
+    Sum over the attributes i that do not determine the label of ``|corr(Δa_i, Δa_q) - corr(a_i, a_q)|``, averaged over
+    the attributes q that do. A category counts as one binary attribute per value; Δ is -1, 0 or 1, for a number where
+    it differs by 1 or more. An attribute that never changes has no correlation with any other.
     """
 
     card = Card(
         name="CD",
-        question="Does what changes along with the label go along with it in the data too?",
+        question="Are the attributes that change along with the label correlated with it in the data too?",
         criterion="actionability",
         direction="lower",
         unit="correlation, summed over attributes",
         range=(0.0, float("inf")),
-        source="correlation difference, ACE (arXiv 2303.09962), with measured attributes in place of a network's, and "
-        "the originals' correlations as those of the data",
-        failure_modes="Correlations of few videos are noise, which adds up over the attributes: read it beside n, "
-        "the floor, and the row of true_edit. Blind to how often an attribute changes. A method that changes nothing "
-        "has the originals' correlations as its difference.",
+        source="correlation difference, ACE (arXiv 2303.09962), with measured attributes in place of a network's, "
+        "and the originals' correlations as those of the data",
+        failure_modes="Correlations over few videos are noisy, and the noise adds up over the attributes: read it "
+        "alongside n, the noise floor and the row of true_edit. Ignores how often an attribute changes. For a method "
+        "that changes nothing, the value is the sum of the originals' correlations.",
         min_samples=16,
         version=2,
     )
@@ -172,12 +178,12 @@ class CorrelationDifference(SetMetric):
     def unavailable(self, dataset: Dataset) -> str | None:
         if not isinstance(dataset, AttributeReader):
             return NO_ATTRIBUTES
-        return None if cause_of(dataset) else "no attribute of the dataset makes the label"
+        return None if cause_of(dataset) else "no attribute of the dataset determines the label"
 
     def features_of(self, footage: Footage) -> np.ndarray:
-        """Text ``[3, D]``, in JSON: the attributes' names, whether they make the label, and their values."""
-        found, cause = footage.shared(attributes) or {}, cause_of(footage.dataset)
-        rows = [[json.dumps(part) for part in (name, name in cause, value)] for name, value in found.items()]
+        """Text ``[3, D]``, in JSON: the attributes' names, whether they determine the label, and their values."""
+        measured, cause = footage.shared(attributes) or {}, cause_of(footage.dataset)
+        rows = [[json.dumps(part) for part in (name, name in cause, value)] for name, value in measured.items()]
         return np.array(rows, dtype=str).reshape(-1, 3).T
 
     def distance(
@@ -188,15 +194,15 @@ class CorrelationDifference(SetMetric):
 
 
 def _table(features: Sequence[np.ndarray]) -> pd.DataFrame:
-    """Attributes by name, one row a video; empty where there was nothing to measure."""
+    """Attributes by name, one row per video; empty where there was nothing to measure."""
     rows = [{json.loads(name): json.loads(value) for name, _, value in side.T} for side in features]
     return pd.DataFrame(rows, dtype=object)
 
 
 def correlation_difference(before: pd.DataFrame, after: pd.DataFrame, cause: Collection[str]) -> float:
-    """``CorrelationDifference`` of attributes by name, row i of ``after`` an edit of row i of ``before``.
+    """``CorrelationDifference`` of attributes by name, where row i of ``after`` is an edit of row i of ``before``.
 
-    ``cause`` names those that make the label. NaN where none of them, or none beside them, was measured.
+    ``cause`` names those that determine the label. NaN where none of these, or none of the others, was measured.
     """
     data, delta = {}, {}
     for name in before:

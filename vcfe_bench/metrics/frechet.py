@@ -1,8 +1,8 @@
-"""Realism: Fréchet distances between sets of originals and of counterfactuals, in the features of frozen networks.
+"""Realism: Fréchet distances (FID, FVD) between sets of originals and of counterfactuals.
 
-A Fréchet distance grows as samples get fewer, and shrinks when every counterfactual is paired with an original of the
-other set. Read one only beside the real-against-real distance at the same number of videos
-(``statistics.real_against_real``).
+A Fréchet distance grows as the sample shrinks, and becomes smaller when every counterfactual is paired with an original
+of the other set. Compare it only with the real-vs-real distance at the same number of videos
+(``stats.set_distances.real_against_real``).
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
-from vcfe_bench.plugins.metric import Card, SetMetric
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.plugins.metric import Card
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Fréchet (2-Wasserstein) distance of the Gaussians of ``a`` ``[N, D]`` and ``b`` ``[M, D]``, in float64.
 
-    With the centred data divided by √(N-1) as A and B, the covariances are AᵀA and BᵀB, and the trace of
-    (Σa^½ Σb Σa^½)^½ is the sum of the singular values of A Bᵀ: exact for any rank, no square root of a matrix needed.
-    Where N > 2D, the triangular factor of A stands in for A.
+    With A and B the centred data divided by √(N-1) and √(M-1), the covariances are AᵀA and BᵀB, and the trace of
+    (Σa^½ Σb Σa^½)^½ is the sum of the singular values of A Bᵀ. This is exact at any rank and needs no matrix square
+    root. Where N > 2D, A is replaced by its triangular factor.
+
+    >>> a = np.array([[-1.0], [0.0], [1.0]])  # mean 0, deviation 1
+    >>> b = np.array([[1.0], [3.0], [5.0]])  # mean 3, deviation 2
+    >>> round(frechet_distance(a, b), 6)  # (3 - 0)² + (2 - 1)²
+    10.0
 
     Raises:
-        ValueError: a set with fewer than two rows has no covariance; the widths differ.
+        ValueError: a set has fewer than two rows, and therefore no covariance, or the widths differ.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"two sets [N, D] and [M, D] with N, M ≥ 2 are needed, got {a.shape} and {b.shape}")
@@ -43,71 +49,52 @@ def _gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, scipy.linalg.qr(root, mode="r")[0][: root.shape[1]] if len(root) > 2 * root.shape[1] else root
 
 
-class Frechet(SetMetric):
-    """The Fréchet distance of all rows of both sets."""
+def frechet_of_videos(originals: Features, counterfactuals: Features) -> float:
+    """``frechet_distance`` of all rows of two sets; NaN where a set has fewer than two rows or a row is not finite."""
+    if not originals or not counterfactuals:
+        return float("nan")
+    rows = [np.concatenate(features) for features in (originals, counterfactuals)]
+    if any(len(x) < 2 or not np.isfinite(x).all() for x in rows):
+        return float("nan")
+    return frechet_distance(*rows)
+
+
+class FrechetDistance(SetDistance):
+    """The Fréchet distance between all rows of the originals and all rows of the counterfactuals."""
+
+    @classmethod
+    def describe(cls, network: FeatureNetwork) -> Card:
+        return Card(
+            name=network.name("F"),
+            question=f"{network.comparison} the originals, according to {network.viewer}?",
+            criterion=network.criterion,
+            direction="lower",
+            unit=f"squared {network.feature} distance",
+            range=(0.0, float("inf")),
+            source=f"Fréchet distance: arXiv 1706.08500; features: {network.source}",
+            failure_modes=f"Dominated by the sample size while there are fewer videos than the {network.width} "
+            f"{network.feature}s. Optimistic, because every counterfactual is compared with a set that contains its "
+            f"own original: a method that changes nothing scores 0. {network.failure_modes}",
+            min_samples=network.width + 1,
+        )
 
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
-        """``frechet_distance``; NaN where a set has fewer than two rows or NaN among them."""
-        if not originals or not counterfactuals:
-            return float("nan")
-        sets = [np.concatenate(features) for features in (originals, counterfactuals)]
-        if any(len(rows) < 2 or not np.isfinite(rows).all() for rows in sets):
-            return float("nan")
-        return frechet_distance(*sets)
+        return frechet_of_videos(originals, counterfactuals)
 
 
-class FIDInception(Frechet, InceptionFrames):
-    """Canonical Fréchet inception distance over frames, as pytorch-fid computes it."""
+class FIDInception(FrechetDistance):
+    """The canonical Fréchet inception distance over frames, as pytorch-fid computes it."""
 
-    card = Card(
-        name="FID(inception)",
-        question="Do the frames of the counterfactuals look like frames of originals, to Inception-v3?",
-        criterion="realism",
-        direction="lower",
-        unit="squared feature distance",
-        range=(0.0, float("inf")),
-        source="arXiv 1706.08500; pytorch-fid 0.3, pool3, bilinear to 299×299",
-        failure_modes="Dominated by the number of samples while the videos are fewer than the 2048 features (frames "
-        "of one video are near copies). Counterfactuals of the same originals make it optimistic: a method that "
-        "changes nothing scores 0. Small frames are enlarged, so it partly reads interpolation. Blind to motion.",
-        min_samples=2049,
-    )
+    extractor = InceptionFrames()
 
 
-class FIDStVGG(Frechet, StVGGFrames):
-    """The same distance in shift-tolerant VGG16 features: the stand-in without a network; frames at their own size."""
+class FIDStVGG(FrechetDistance):
+    """The Fréchet distance over frames in features of a shift-tolerant VGG16, which needs no download."""
 
-    card = Card(
-        name="FID(st-vgg)",
-        question="Do the frames of the counterfactuals look like frames of originals, to a shift-tolerant VGG16?",
-        criterion="realism",
-        direction="lower",
-        unit="squared feature distance",
-        range=(0.0, float("inf")),
-        source="arXiv 1706.08500 with the VGG16 of arXiv 2207.13686: last convolution after its ReLU, averaged over "
-        "the plane (512 features), frames at their own size",
-        failure_modes="Not comparable with FID(inception), nor between frame sizes. Dominated by the number of samples "
-        "while the videos are fewer than the 512 features. Counterfactuals of the same originals make it optimistic: a "
-        "method that changes nothing scores 0. Blind to motion.",
-        min_samples=513,
-    )
+    extractor = StVGGFrames()
 
 
-class FVDI3D(Frechet, I3DClips):
+class FVDI3D(FrechetDistance):
     """Fréchet video distance: Kinetics-400 logits of I3D, one clip per video with all its frames."""
 
-    card = Card(
-        name="FVD(i3d)",
-        question="Do the counterfactuals move and look like originals, to a network for actions?",
-        criterion="spatiotemporal consistency",
-        direction="lower",
-        unit="squared logit distance",
-        range=(0.0, float("inf")),
-        source="arXiv 1812.01717; I3D RGB Kinetics-400 logits; short side bilinear to 224, centre crop; one clip with "
-        "all frames of the video at its own rate, from 9 frames on",
-        failure_modes="Dominated by the number of samples while the videos are fewer than the 400 logits. "
-        "Counterfactuals of the same originals make it optimistic: a method that changes nothing scores 0. Favours the "
-        "look of frames over their motion. The customary clip has 16 frames: values at other lengths, rates or sizes "
-        "are not comparable. Small frames are enlarged.",
-        min_samples=401,
-    )
+    extractor = I3DClips()

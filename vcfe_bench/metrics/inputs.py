@@ -1,4 +1,4 @@
-"""What every metric expects of its videos."""
+"""Checks on the videos that metrics receive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vcfe_bench.plugins.metric import Case, Footage
 
 
 def checked(video: Tensor) -> Tensor:
-    """The video, if it is ``[T, 3, H, W]`` in [0, 1] (NaN passes).
+    """The video itself, if it is ``[T, 3, H, W]`` in [0, 1]; NaN is let through.
 
     Raises:
         ValueError: another layout, or values on another scale such as [-1, 1] or [0, 255].
@@ -21,17 +21,17 @@ def checked(video: Tensor) -> Tensor:
     return video
 
 
-def pair(case: Case) -> tuple[Tensor, Tensor] | None:
+def video_pair(case: Case) -> tuple[Tensor, Tensor] | None:
     """Original and counterfactual, both ``[T, 3, H, W]`` float32 in [0, 1]; None if a value is not finite.
 
     Raises:
-        ValueError: the shapes differ, or as ``checked``.
+        ValueError: the shapes differ, or a video fails ``checked``.
     """
     return case.edited.shared(with_original)
 
 
 def with_original(footage: Footage) -> tuple[Tensor, Tensor] | None:
-    """``pair`` of a video that is not that of a case."""
+    """As ``video_pair``, for a video that need not be a case's counterfactual: the original, then the video."""
     original, counterfactual = checked(footage.sample.video).float(), checked(footage.video).float()
     if original.shape != counterfactual.shape:
         raise ValueError(f"the original is {list(original.shape)}, the counterfactual {list(counterfactual.shape)}")

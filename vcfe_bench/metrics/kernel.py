@@ -1,10 +1,11 @@
-"""Realism without the bias of few videos: kernel distances (KID, KVD) in the features of frozen networks.
+"""Realism without the bias of small samples: kernel distances (KID, KVD) between sets of videos.
 
 A Fréchet distance is too large for few videos; the squared maximum mean discrepancy has an unbiased estimate at any
-number. Its usual form assumes two independent sets. Counterfactuals are made from the originals, so a pair of rows
-counts here only if its rows come from different source videos: also across the sets (the U-statistic of Gretton et al.,
-JMLR 13, 2012, after Lemma 6, which allows dependence within a pair), and also within one video, whose frames are near
-copies. For independent sets with a row per video that is the usual estimate; a method that changes nothing scores 0.
+sample size. Its usual form assumes two independent sets. Counterfactuals are made from the originals, so a pair of rows
+is counted here only if its rows come from different source videos. This holds across the sets (the U-statistic of
+Gretton et al., JMLR 13, 2012, after Lemma 6, which allows dependence within a pair) and within a video, whose frames
+are near copies of each other. For independent sets with one row per video the result is the usual estimate; a method
+that changes nothing scores 0.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vcfe_bench.metrics.feature_sets import Features, I3DClips, InceptionFrames, StVGGFrames
-from vcfe_bench.plugins.metric import Card, SetMetric
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.plugins.metric import Card
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b: np.ndarray) -> float:
@@ -22,7 +24,11 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b
 
     The kernel is (x·y / D + 1)³ (arXiv 1801.01401, section 4). ``source_a`` ``[N]`` and ``source_b`` ``[M]`` number the
     source videos of the rows; rows of one video are not compared. NaN with fewer than two sources in a set. The value
-    may be negative, as that of any unbiased estimate of a number that can be zero.
+    may be negative, like any unbiased estimate of a quantity that can be zero.
+
+    >>> a = np.eye(3)
+    >>> kernel_distance(a, a, np.arange(3), np.arange(3))  # each row paired with its own copy
+    0.0
     """
     within = _similarity(a, a, source_a, source_a) + _similarity(b, b, source_b, source_b)
     return within - 2 * _similarity(a, b, source_a, source_b)
@@ -31,79 +37,67 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b
 def _similarity(a: np.ndarray, b: np.ndarray, source_a: np.ndarray, source_b: np.ndarray) -> float:
     """Mean kernel over pairs of rows from different sources."""
     kernel = (a.astype(np.float64) @ b.astype(np.float64).T / a.shape[1] + 1) ** 3
-    apart = source_a[:, None] != source_b
-    return float(kernel[apart].mean()) if apart.any() else float("nan")
+    different = source_a[:, None] != source_b
+    return float(kernel[different].mean()) if different.any() else float("nan")
 
 
-class _Kernel(SetMetric):
+def kernel_of_videos(originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
+    """``kernel_distance``, ``counterfactuals[i]`` made from ``originals[i]``; NaN if a feature is not finite.
+
+    Raises:
+        ValueError: the sets differ in length.
+    """
+    pairs = list(zip(sources, originals, counterfactuals, strict=True))
+    if not pairs or not all(np.isfinite(rows).all() for _, *sides in pairs for rows in sides):
+        return float("nan")
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(source for source, *_ in pairs))}
+    number = [numbers[source] for source, *_ in pairs]
+    (a, source_a), (b, source_b) = (
+        (np.concatenate(side), np.repeat(number, [len(rows) for rows in side]))
+        for side in ([original for _, original, _ in pairs], [edit for *_, edit in pairs])
+    )
+    return kernel_distance(a, b, source_a, source_b)
+
+
+class KernelDistance(SetDistance):
+    """The kernel distance between all rows of the originals and all rows of the counterfactuals."""
+
+    @classmethod
+    def describe(cls, network: FeatureNetwork) -> Card:
+        return Card(
+            name=network.name("K"),
+            question=f"{network.comparison} the originals, according to {network.viewer}, without the bias of small "
+            "samples?",
+            criterion=network.criterion,
+            direction="lower",
+            unit="squared discrepancy",
+            range=(float("-inf"), float("inf")),
+            source="kernel (x·y/D + 1)³: arXiv 1801.01401, section 4; U-statistic over source videos: JMLR 13, 2012, "
+            f"Lemma 6; features: {network.source}",
+            failure_modes="Unbiased at any number of videos, but noisy when they are few: an interval that contains "
+            "0 shows no difference. May be negative. Not comparable between networks, nor with implementations that "
+            "also compare a video with its own edit. The cubic kernel is heavy-tailed: a few unusual videos can "
+            f"dominate the value. {network.failure_modes}",
+            min_samples=2,
+        )
+
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
-        """``kernel_distance``, ``counterfactuals[i]`` made from ``originals[i]``; NaN if a feature is not a number.
-
-        Raises:
-            ValueError: the sets differ in length.
-        """
-        pairs = list(zip(sources, originals, counterfactuals, strict=True))
-        if not pairs or not all(np.isfinite(rows).all() for _, *sides in pairs for rows in sides):
-            return float("nan")
-        numbers = {source: number for number, source in enumerate(dict.fromkeys(source for source, *_ in pairs))}
-        sides = [np.concatenate([pair[side] for pair in pairs]) for side in (1, 2)]
-        source = [
-            np.repeat([numbers[pair[0]] for pair in pairs], [len(pair[side]) for pair in pairs]) for side in (1, 2)
-        ]
-        return kernel_distance(*sides, *source)
+        return kernel_of_videos(originals, counterfactuals, sources)
 
 
-_FAILURES = (
-    "Unbiased at any number of videos, but as noisy as they are few: an interval that holds 0 shows no difference. May "
-    "be negative. Not comparable with values of other networks, nor with tables that compare a video with its own edit."
-)
-_SOURCE = "arXiv 1801.01401, section 4: kernel (x·y/D + 1)³; U-statistic over source videos (JMLR 13, 2012, Lemma 6)"
-_RANGE = (float("-inf"), float("inf"))
+class KIDInception(KernelDistance):
+    """Kernel inception distance over frames, in the features of ``FID(inception)``."""
+
+    extractor = InceptionFrames()
 
 
-class KIDInception(_Kernel, InceptionFrames):
-    """Kernel inception distance over frames, in the features of FID(inception)."""
+class KIDStVGG(KernelDistance):
+    """Kernel distance over frames in features of a shift-tolerant VGG16, which needs no download."""
 
-    card = Card(
-        name="KID(inception)",
-        question="Do the frames of the counterfactuals look like frames of originals, without bias from few videos?",
-        criterion="realism",
-        direction="lower",
-        unit="squared discrepancy",
-        range=_RANGE,
-        source=_SOURCE,
-        failure_modes=_FAILURES + " Small frames are enlarged, so it partly reads interpolation. Blind to motion.",
-        min_samples=2,
-    )
+    extractor = StVGGFrames()
 
 
-class KIDStVGG(_Kernel, StVGGFrames):
-    """The same distance in shift-tolerant VGG16 features: the stand-in without a network."""
+class KVDI3D(KernelDistance):
+    """Kernel video distance, in the logits of ``FVD(i3d)``."""
 
-    card = Card(
-        name="KID(st-vgg)",
-        question="Do the frames of the counterfactuals look like originals to VGG16, without bias from few videos?",
-        criterion="realism",
-        direction="lower",
-        unit="squared discrepancy",
-        range=_RANGE,
-        source=f"{_SOURCE}; features of FID(st-vgg)",
-        failure_modes=_FAILURES + " Blind to motion.",
-        min_samples=2,
-    )
-
-
-class KVDI3D(_Kernel, I3DClips):
-    """Kernel video distance, in the logits of FVD(i3d)."""
-
-    card = Card(
-        name="KVD(i3d)",
-        question="Do the counterfactuals move and look like originals to I3D, without bias from few videos?",
-        criterion="spatiotemporal consistency",
-        direction="lower",
-        unit="squared discrepancy",
-        range=_RANGE,
-        source=f"{_SOURCE}; arXiv 1812.01717; logits of FVD(i3d)",
-        failure_modes=_FAILURES + " The cubic kernel of logits has a long tail: a few odd videos rule the value.",
-        min_samples=2,
-    )
+    extractor = I3DClips()

@@ -1,4 +1,4 @@
-"""What metrics that look through a frozen network have in common."""
+"""What metrics that use a frozen network have in common."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BATCH = 32
 """Frames in one forward pass."""
 
 
-class NetworkMetric(ABC):
-    """Says why the network cannot look at a dataset: videos too small or too short for it, or no weights."""
+class FrozenNetwork(ABC):
+    """A frozen network, with the smallest videos that it accepts."""
 
     min_side: ClassVar[int] = 1
     min_frames: ClassVar[int] = 1
@@ -25,6 +25,7 @@ class NetworkMetric(ABC):
         """The network, the same object on every call."""
 
     def unavailable(self, dataset: Dataset) -> str | None:
+        """Why the network cannot be used on a dataset (videos too small or too short, weights missing), or None."""
         frames, *sides = dataset.shape
         if min(sides) < self.min_side:
             return f"frames need sides of {self.min_side} pixels or more, the dataset's have {min(sides)}"

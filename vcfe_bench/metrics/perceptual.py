@@ -1,4 +1,4 @@
-"""Proximity as people see it: learned perceptual distances between frames, averaged over the frames of a video."""
+"""Proximity as people perceive it: learned perceptual distances between frames, averaged over the frames of a video."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from abc import abstractmethod
 
 import torch
 
-from vcfe_bench.metrics.inputs import pair
-from vcfe_bench.metrics.network import BATCH, NetworkMetric
+from vcfe_bench.metrics.inputs import video_pair
+from vcfe_bench.metrics.network import BATCH, FrozenNetwork
 from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 
-class _FramePerceptual(NetworkMetric, SampleMetric):
+class _FramePerceptual(FrozenNetwork, SampleMetric):
     min_side = 32
-    """Smaller frames leave nothing for the last layers."""
+    """The last layers have no output for smaller frames."""
 
     @abstractmethod
     def build(self) -> Perceptual: ...
 
     @torch.inference_mode()
     def score(self, case: Case) -> float:
-        videos = pair(case)
+        videos = video_pair(case)
         if videos is None:
             return float("nan")
         network = self.build()
@@ -30,8 +30,9 @@ class _FramePerceptual(NetworkMetric, SampleMetric):
 
 
 _FAILURES = (
-    "Judges single frames, so a flicker costs no more than a still change. Trained on photographs: synthetic frames "
-    "are foreign to it. Values at different frame sizes are not comparable. Adversarial noise fools it as any network."
+    "Compares single frames, so flicker costs no more than a static change. Trained on photographs: synthetic frames "
+    "are out of its domain. Values at different frame sizes are not comparable. Adversarial noise can fool it, as it "
+    "can any network."
 )
 
 
@@ -40,7 +41,7 @@ class LPIPSAlex(_FramePerceptual):
 
     card = Card(
         name="LPIPS(alex)",
-        question="How different would a person find the frames, by the canonical AlexNet distance?",
+        question="How different would a person find the frames, according to the canonical AlexNet distance?",
         criterion="proximity",
         direction="lower",
         unit="LPIPS",
@@ -54,17 +55,17 @@ class LPIPSAlex(_FramePerceptual):
 
 
 class LPIPSStAlex(_FramePerceptual):
-    """Shift-tolerant LPIPS, whose weights come with an installed package: the stand-in without a network."""
+    """Shift-tolerant LPIPS, whose weights come with an installed package, so it needs no download."""
 
     card = Card(
         name="LPIPS(st-alex)",
-        question="How different would a person find the frames, by the shift-tolerant AlexNet distance?",
+        question="How different would a person find the frames, according to the shift-tolerant AlexNet distance?",
         criterion="proximity",
         direction="lower",
         unit="ST-LPIPS",
         range=(0.0, float("inf")),
         source="arXiv 2207.13686, version 0.0 of the weights",
-        failure_modes="Not comparable with LPIPS(alex): other network, other heads, less sensitive to small shifts. "
+        failure_modes="Not comparable with LPIPS(alex): another network, other heads, less sensitive to small shifts. "
         + _FAILURES,
     )
 

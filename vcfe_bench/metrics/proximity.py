@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from vcfe_bench.metrics.inputs import pair, with_original
+from vcfe_bench.metrics.inputs import video_pair, with_original
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 WINDOW = 11
-"""Side of the Gaussian window of SSIM: σ 1.5, cut at 3.5 σ."""
+"""Side of the Gaussian window of SSIM: σ 1.5, truncated at 3.5 σ."""
 
 
 class L1(SampleMetric):
@@ -24,21 +24,22 @@ class L1(SampleMetric):
         unit="fraction of the 8-bit range",
         range=(0.0, 1.0),
         source="definition",
-        failure_modes="Blind to where and how: faint noise everywhere and a moved object may cost the same. "
-        "Zero for a method that does nothing.",
+        failure_modes="Ignores where and how pixels change: faint noise everywhere and a moved object may cost the "
+        "same. Zero for a method that changes nothing.",
     )
 
     def score(self, case: Case) -> float:
-        videos = pair(case)
+        videos = video_pair(case)
         return float("nan") if videos is None else float((videos[0].double() - videos[1].double()).abs().mean())
 
 
 class SSIM(SampleMetric):
-    """Structural similarity of frames in the setting of Wang et al. 2004, averaged over the frames of a video.
+    """Structural similarity of frames with the settings of Wang et al. 2004, averaged over the frames of a video.
 
     Gaussian window 11×11 with σ 1.5, valid positions only, population covariance, K1 = 0.01, K2 = 0.03, data range 1,
-    in float64, each RGB channel by itself. scikit-image follows that once told so. torchmetrics does not: it reflects
-    the border and averages over it too, and takes a video for a volume, with a window that reaches through time.
+    in float64, each RGB channel separately. scikit-image follows this with the arguments below. torchmetrics does not:
+    it pads by reflection and averages over the padding too, and treats a video as a volume, with a window that extends
+    through time.
     """
 
     card = Card(
@@ -49,8 +50,9 @@ class SSIM(SampleMetric):
         unit="similarity",
         range=(-1.0, 1.0),
         source="Wang et al. 2004, 10.1109/TIP.2003.819861; arXiv 2511.20295, equation 11",
-        failure_modes="Saturates where most of the frame is a still background, and punishes a moved object twice, at "
-        "its old and its new place: compare with the row of true_edit. Blind to time; other windows give other values.",
+        failure_modes="Saturates where most of the frame is a static background, and penalises a moved object twice, "
+        "at its old and its new position: compare with the row of true_edit. Ignores time; other windows give other "
+        "values.",
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
@@ -62,15 +64,21 @@ class SSIM(SampleMetric):
 
 
 def ssim(footage: Footage) -> float:
-    """Mean SSIM of the frames of a video to those of its sample's own; NaN if a value is not finite."""
+    """Mean SSIM between the frames of a video and those of its original; NaN if a value is not finite."""
     videos = footage.shared(with_original)
     if videos is None:
         return float("nan")
     frames = zip(*(video.double().numpy() for video in videos), strict=True)
-    return float(np.mean([_ssim(original, other) for original, other in frames]))
+    return float(np.mean([frame_ssim(original, edited) for original, edited in frames]))
 
 
-def _ssim(first: np.ndarray, second: np.ndarray) -> float:
+def frame_ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """SSIM of two frames ``[3, H, W]`` in [0, 1].
+
+    >>> frame = np.random.default_rng(0).random((3, 16, 16))
+    >>> round(float(frame_ssim(frame, frame)), 6)
+    1.0
+    """
     return structural_similarity(
         first,
         second,

@@ -1,4 +1,4 @@
-"""What metrics share that ask the target about altered counterfactuals."""
+"""Running the target again on altered counterfactuals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vcfe_bench.video import lossless
 
 
 def flipped(case: Case) -> bool:
-    """Whether the target says of the stored counterfactual what the goal asks."""
+    """Whether the target's prediction for the stored counterfactual meets the goal."""
     return bool(torch.isfinite(case.after).all()) and bool(case.goal.met(case.after[None])[0])
 
 
 @torch.no_grad()
-def outputs(case: Case, videos: Tensor) -> Tensor:
-    """Raw outputs ``[n, K]`` of the target for altered videos ``[n, T, 3, H, W]``, put on the 8-bit grid first.
+def requery(case: Case, videos: Tensor) -> Tensor:
+    """Raw outputs ``[n, K]`` of the target for altered videos ``[n, T, 3, H, W]``, quantised to 8 bits first.
 
     Raises:
         ValueError: the case has no target.
@@ -27,10 +27,10 @@ def outputs(case: Case, videos: Tensor) -> Tensor:
 
 
 def survives(case: Case, videos: Tensor) -> float:
-    """``kept`` of what the target says of altered videos ``[n, T, 3, H, W]``."""
-    return kept(case, outputs(case, videos))
+    """1 where the target's predictions for all altered videos ``[n, T, 3, H, W]`` meet the goal, as ``all_met``."""
+    return all_met(case, requery(case, videos))
 
 
-def kept(case: Case, found: Tensor) -> float:
+def all_met(case: Case, outputs: Tensor) -> float:
     """1 where all raw outputs ``[n, K]`` meet the goal, else 0; NaN where one is not finite."""
-    return float(case.goal.met(found).all()) if torch.isfinite(found).all() else float("nan")
+    return float(case.goal.met(outputs).all()) if torch.isfinite(outputs).all() else float("nan")

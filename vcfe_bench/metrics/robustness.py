@@ -1,4 +1,4 @@
-"""Robustness: is the flip still there after an alteration that means nothing? All rates are over flipped videos."""
+"""Robustness: does the flip survive alterations that keep the content? All rates are over flipped videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.inputs import video_pair
 from vcfe_bench.metrics.requery import flipped, survives
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
@@ -26,16 +26,16 @@ from vcfe_bench.video import lossless
 
 CODEC: Final = "libx264"
 CRF = 23
-"""Encoder and its default quality: what most videos on the web went through."""
+"""Encoder and its default quality, which most videos on the web have been through."""
 SIGMA = 0.75
-"""Blur in pixels: leaves 6 % of an amplitude at the Nyquist frequency, 84 % at a quarter of it."""
+"""Blur in pixels: keeps 6 % of an amplitude at the Nyquist frequency, 84 % at a quarter of it."""
 
 _ENCODER, _DECODER = Lock(), Lock()
-"""Encoders and decoders of video keep the frames of a call: one call of each at a time."""
+"""Video encoders and decoders keep state during a call, so each is called by one thread at a time."""
 
 
 def h264(video: Tensor, fps: float) -> Tensor:
-    """``[T, 3, H, W]`` in [0, 1], both sides even, after H.264 (4:2:0, crf 23) and back; on the 8-bit grid."""
+    """``[T, 3, H, W]`` in [0, 1], both sides even, encoded as H.264 (4:2:0, crf 23) and decoded; 8-bit values."""
     frames = lossless.quantise(video).permute(0, 2, 3, 1).contiguous().numpy()
     file, reformatter = BytesIO(), VideoReformatter()
     with av.open(file, "w", format="matroska") as container:
@@ -53,11 +53,15 @@ def h264(video: Tensor, fps: float) -> Tensor:
 
 
 def shifts(video: Tensor) -> Tensor:
-    """``[T, 3, H, W]`` moved by one pixel left, right, up and down, ``[4, T, 3, H, W]``; the border is repeated."""
+    """``[T, 3, H, W]`` shifted by one pixel left, right, up and down, ``[4, T, 3, H, W]``; the border is repeated.
+
+    >>> shifts(torch.arange(3.0).expand(1, 3, 1, 3))[:2, 0, 0, 0].tolist()
+    [[1.0, 2.0, 2.0], [0.0, 0.0, 1.0]]
+    """
     height, width = video.shape[2:]
-    wide = F.pad(video, (1, 1, 1, 1), mode="replicate")
+    padded = F.pad(video, (1, 1, 1, 1), mode="replicate")
     corners = ((1, 2), (1, 0), (2, 1), (0, 1))
-    return torch.stack([wide[:, :, y : y + height, x : x + width] for y, x in corners])
+    return torch.stack([padded[:, :, y : y + height, x : x + width] for y, x in corners])
 
 
 class _Survival(SampleMetric):
@@ -70,14 +74,14 @@ class _Survival(SampleMetric):
         """The altered versions, ``[n, T, 3, H, W]`` in [0, 1]."""
 
     def score(self, case: Case) -> float:
-        if pair(case) is None or not flipped(case):
+        if video_pair(case) is None or not flipped(case):
             return math.nan
         return survives(case, self.alter(case))
 
 
 _FAILURES = (
-    "Over flipped videos only: a method that flips few, easy videos looks robust; read it beside FR and n. A target "
-    "that is itself put off by the alteration lowers every method's rate: compare with the row of true_edit."
+    "Over flipped videos only: a method that flips few, easy videos looks robust; read it alongside FR and n. A target "
+    "that is itself sensitive to the alteration lowers every method's rate: compare with the row of true_edit."
 )
 
 
@@ -86,14 +90,14 @@ class SurvivesH264(_Survival):
 
     card = Card(
         name="survives_H264",
-        question="How many flips are still there after video compression?",
+        question="How many flips survive video compression?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
         source=f"definition; x264, crf {CRF}, 4:2:0",
-        failure_modes=f"{_FAILURES} Small frames are compressed more gently than large ones, saturated colours lose "
-        "most. Depends on the encoder's version in the last digits.",
+        failure_modes=f"{_FAILURES} Small frames lose less than large ones, and saturated colours lose most. The last "
+        "digits depend on the version of the encoder.",
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
@@ -110,16 +114,16 @@ class SurvivesH264(_Survival):
 
 
 class SurvivesShift(_Survival):
-    """The flip survives a shift by one pixel, whichever of the four ways."""
+    """The flip survives a shift by one pixel in each of the four directions."""
 
     card = Card(
         name="survives_shift",
-        question="How many flips are still there after a shift by one pixel, to any side?",
+        question="How many flips survive a shift by one pixel in each of the four directions?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
-        source="definition; all four ways, border repeated",
+        source="definition; all four directions, border repeated",
         failure_modes=f"{_FAILURES} A pixel is more in a small frame than in a large one.",
     )
 
@@ -132,13 +136,13 @@ class SurvivesBlur(_Survival):
 
     card = Card(
         name="survives_blur",
-        question="How many flips are still there after a slight blur?",
+        question="How many flips survive a slight blur?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
         source=f"definition; Gaussian, σ {SIGMA} pixels, frame by frame",
-        failure_modes=f"{_FAILURES} Noise of low frequency passes.",
+        failure_modes=f"{_FAILURES} Low-frequency noise survives.",
     )
 
     def alter(self, case: Case) -> Tensor:
@@ -151,14 +155,14 @@ class SurvivesReconstruction(_Survival):
     needs_generator = True
     card = Card(
         name="survives_reconstruction",
-        question="How many flips are still there after a round trip through the generator's autoencoder?",
+        question="How many flips survive a round trip through the generator's autoencoder?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
         source="definition; D(E(x')) of the run's generator",
-        failure_modes=f"{_FAILURES} What the same generator made is near what it can make, and survives more easily "
-        "than what came from elsewhere. Generators differ: rates of runs with different ones are not comparable.",
+        failure_modes=f"{_FAILURES} A video made by the same generator is close to what it can represent and survives "
+        "more easily than others. Rates of runs with different generators are not comparable.",
     )
 
     @torch.no_grad()

@@ -1,102 +1,95 @@
-"""Realism without the reward for staying close: Fréchet distances in which no original meets its own counterfactual.
+"""Realism without the reward for staying close: Fréchet distances (sFID, sFVD) to *other* originals.
 
-FID and FVD between originals and *their* counterfactuals are optimistic: every original has a near copy on the other
-side. Here the source videos are dealt into two halves; the originals of one are compared with the counterfactuals of
-the other, both ways, and the mean is taken over several deals (the sFID of ACE, arXiv 2303.09962). Read it against its
-floor, and never against FID or FVD: it rests on half of the videos.
+FID and FVD between originals and *their* counterfactuals are optimistic, because every original has a near copy in the
+other set. Here the source videos are split at random into two halves, the originals of one half are compared with the
+counterfactuals of the other, both ways, and the mean is taken over several splits (the sFID of ACE, arXiv 2303.09962).
+Compare the value with its own noise floor, never with FID or FVD: it uses half of the videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vcfe_bench.core import seeds
-from vcfe_bench.metrics.feature_sets import Features
-from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG
-from vcfe_bench.plugins.metric import Card, SetMetric
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.frechet import frechet_of_videos
+from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.plugins.metric import Card
 
 SPLITS = 10
 
 
-class _SplitHalf(SetMetric):
+def split_half_distance(
+    originals: Features,
+    counterfactuals: Features,
+    sources: Sequence[str],
+    distance: Callable[[Features, Features], float],
+) -> float:
+    """Mean of ``distance`` between originals of one half and counterfactuals of the other, over ``SPLITS`` splits.
+
+    Each split orders the source videos by a hash of its number and their names, so leaving one video out moves at most
+    one other video to the other half.
+
+    >>> videos = [np.full((1, 1), value) for value in (0.0, 2.0)]
+    >>> split_half_distance(videos, videos, ["a", "b"], lambda real, edited: abs(real[0] - edited[0]).item())
+    2.0
+
+    Raises:
+        ValueError: the sets differ in length.
+    """
+    pairs = list(zip(sources, originals, counterfactuals, strict=True))
+    distances = []
+    for split in range(SPLITS):
+        order = sorted(set(sources), key=lambda source: seeds.derive(split, source))
+        first = set(order[: len(order) // 2])
+        for side in (True, False):
+            real = [original for source, original, _ in pairs if (source in first) == side]
+            edited = [edit for source, _, edit in pairs if (source in first) != side]
+            distances.append(distance(real, edited))
+    return float(np.mean(distances))
+
+
+class SplitHalfFrechet(SetDistance):
+    """The Fréchet distance between opposite halves of the source videos, averaged over splits."""
+
+    @classmethod
+    def describe(cls, network: FeatureNetwork) -> Card:
+        return Card(
+            name=network.name("sF"),
+            question=f"{network.comparison} other originals, according to {network.viewer}?",
+            criterion=network.criterion,
+            direction="lower",
+            unit=f"squared {network.feature} distance",
+            range=(0.0, float("inf")),
+            source=f"arXiv 2303.09962: mean over {SPLITS} seeded splits, both ways; distance of {network.name('F')}; "
+            f"features: {network.source}",
+            failure_modes=f"Dominated by the sample size while a half has fewer videos than the {network.width} "
+            f"{network.feature}s: it needs twice as many videos as {network.name('F')}, and has a noise floor of its "
+            "own. Depends on the random splits, which are fixed and the same for every method. "
+            f"{network.failure_modes}",
+            min_samples=2 * (network.width + 1),
+            version=2,
+        )
+
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
-        """Mean of the distances between opposite halves over ``SPLITS`` deals.
-
-        Each deal orders the source videos by a hash of its number and of their names: leaving a video out moves no more
-        than one other to the other half.
-
-        Raises:
-            ValueError: the sets differ in length.
-        """
-        pairs = list(zip(sources, originals, counterfactuals, strict=True))
-        distances = []
-        for split in range(SPLITS):
-            order = sorted(set(sources), key=lambda source: seeds.derive(split, source))
-            first = set(order[: len(order) // 2])
-            for side in (True, False):
-                real = [original for source, original, _ in pairs if (source in first) == side]
-                edited = [edit for source, _, edit in pairs if (source in first) != side]
-                distances.append(super().distance(real, edited, ()))  # type: ignore[safe-super]
-        return float(np.mean(distances))
+        return split_half_distance(originals, counterfactuals, sources, frechet_of_videos)
 
 
-_FAILURES = (
-    " Compares halves, so it needs twice as many videos, and its own floor. Depends on the deals, which are fixed: the "
-    "same for every method."
-)
+class SFIDInception(SplitHalfFrechet):
+    """``FID(inception)`` between originals and counterfactuals of other originals."""
+
+    extractor = InceptionFrames()
 
 
-class SFIDInception(_SplitHalf, FIDInception):
-    """FID(inception) between originals and counterfactuals of other originals."""
+class SFIDStVGG(SplitHalfFrechet):
+    """``FID(st-vgg)`` between originals and counterfactuals of other originals."""
 
-    card = Card(
-        name="sFID(inception)",
-        question="Do the frames look like frames of other originals, to Inception-v3?",
-        criterion="realism",
-        direction="lower",
-        unit="squared feature distance",
-        range=(0.0, float("inf")),
-        source="arXiv 2303.09962; ten seeded deals, both ways; distance of FID(inception)",
-        failure_modes="Dominated by the number of samples while a half has fewer videos than the 2048 features. Blind "
-        "to motion." + _FAILURES,
-        min_samples=2 * 2049,
-        version=2,
-    )
+    extractor = StVGGFrames()
 
 
-class SFIDStVGG(_SplitHalf, FIDStVGG):
-    """FID(st-vgg) between originals and counterfactuals of other originals."""
+class SFVDI3D(SplitHalfFrechet):
+    """``FVD(i3d)`` between originals and counterfactuals of other originals."""
 
-    card = Card(
-        name="sFID(st-vgg)",
-        question="Do the frames look like frames of other originals, to a shift-tolerant VGG16?",
-        criterion="realism",
-        direction="lower",
-        unit="squared feature distance",
-        range=(0.0, float("inf")),
-        source="arXiv 2303.09962; ten seeded deals, both ways; distance of FID(st-vgg)",
-        failure_modes="Dominated by the number of samples while a half has fewer videos than the 512 features. Blind "
-        "to motion." + _FAILURES,
-        min_samples=2 * 513,
-        version=2,
-    )
-
-
-class SFVDI3D(_SplitHalf, FVDI3D):
-    """FVD(i3d) between originals and counterfactuals of other originals."""
-
-    card = Card(
-        name="sFVD(i3d)",
-        question="Do the counterfactuals move and look like other originals, to a network for actions?",
-        criterion="spatiotemporal consistency",
-        direction="lower",
-        unit="squared logit distance",
-        range=(0.0, float("inf")),
-        source="arXiv 2303.09962 with arXiv 1812.01717; ten seeded deals, both ways; distance of FVD(i3d)",
-        failure_modes="Dominated by the number of samples while a half has fewer videos than the 400 logits. Favours "
-        "the look of frames over their motion." + _FAILURES,
-        min_samples=2 * 401,
-        version=2,
-    )
+    extractor = I3DClips()

@@ -1,4 +1,4 @@
-"""One number for what a counterfactual has to be all at once: valid, meant, close and believable."""
+"""A composite metric: is a counterfactual valid, close to its original, and plausible, all at once?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from vcfe_bench.metrics.inputs import pair
+from vcfe_bench.metrics.inputs import video_pair
 from vcfe_bench.metrics.motion import Roughness, permanence, roughness
 from vcfe_bench.metrics.proximity import SSIM, ssim
 from vcfe_bench.metrics.sharpness import detail
@@ -17,48 +17,53 @@ from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
-CLOSE = 0.9
-"""Least SSIM to the original, as a share of the true edit's."""
-START = 0.02
-"""How much farther than the true edit's the first frame may be from the original's, in L1. An autoencoder costs about
-0.01; another object on a sixteenth of the frame costs more."""
-SHARP = 0.3
-"""Least energy of the Laplacian, as a share of the true edit's. The embedded autoencoder keeps 0.4 or more, a Gaussian
+SSIM_SHARE = 0.9
+"""Lowest SSIM to the original, as a share of the true edit's."""
+FIRST_FRAME_MARGIN = 0.02
+"""How much larger than the true edit's the L1 between first frames may be. An autoencoder costs about 0.01; another
+object on a sixteenth of the frame costs more."""
+SHARPNESS_SHARE = 0.3
+"""Lowest energy of the Laplacian, as a share of the true edit's. The embedded autoencoder keeps 0.4 or more, a Gaussian
 blur of 0.7 pixels 0.15 to 0.28."""
-ROUGHER = 1.0
-"""How much greater than the true edit's the roughness may be. Braking at the border, which the true edit may do or not,
+ROUGHNESS_MARGIN = 1.0
+"""How much larger than the true edit's the roughness may be. Braking at the border, which the true edit may do or not,
 costs at most 0.83 in a motion over a third of the clip; a jump by half an object costs 1.5 or more."""
 
 
-def demands(case: Case) -> Iterator[bool]:
-    """What has to hold, one after the other, the cheap ones first. A path with gaps has no roughness, and fails."""
+def conditions(case: Case) -> Iterator[bool]:
+    """The conditions, evaluated lazily, cheap ones first. A path with gaps has no roughness, and fails."""
     yield FlipRate().score(case) == 1
     yield SemanticFlipRate().score(case) == 1
-    yield first_frame_l1(case.edited) <= first_frame_l1(case.ideal) + START
+    yield first_frame_l1(case.edited) <= first_frame_l1(case.ideal) + FIRST_FRAME_MARGIN
     if Roughness().unavailable(case.dataset) is None:
-        bound = roughness(case.ideal) + ROUGHER
+        bound = roughness(case.ideal) + ROUGHNESS_MARGIN
         yield permanence(case.edited) == 1 if math.isnan(bound) else roughness(case.edited) <= bound
-    yield case.edited.shared(detail) >= SHARP * case.ideal.shared(detail)
-    yield case.edited.shared(ssim) >= CLOSE * case.ideal.shared(ssim)
+    yield case.edited.shared(detail) >= SHARPNESS_SHARE * case.ideal.shared(detail)
+    yield case.edited.shared(ssim) >= SSIM_SHARE * case.ideal.shared(ssim)
 
 
 class ValidShare(SampleMetric):
-    """1 where a counterfactual flips the target, shows the goal to the oracle, is about as close to the original as the
-    true edit is, starts where it starts, is not blurred, and keeps its object in steady motion; else 0."""
+    """1 where a counterfactual meets all ``conditions``, else 0.
+
+    It flips the target, its content meets the goal according to the oracle, it is about as close to the original as the
+    true edit is, starts like the true edit, is not blurred, and keeps its object in steady motion.
+    """
 
     card = Card(
         name="valid_share",
-        question="How many counterfactuals are valid, mean what they say, stay close and stay believable, all at once?",
+        question="How many counterfactuals are valid to target and oracle, close to the original and plausible at "
+        "once?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
-        source=f"FR = 1; semantic_FR = 1; SSIM ≥ {CLOSE} × the true edit's; first_frame_L1 ≤ the true edit's + "
-        f"{START}; sharpness ≥ {SHARP} × the true edit's; where the dataset tracks: object_permanence = 1, "
-        f"roughness ≤ the true edit's + {ROUGHER:g}",
-        failure_modes="Thresholds hide how near a miss was: read it beside its parts. As blind as the oracle where the "
-        "dataset has no tracker. A counterfactual that means the goal in another way than the true edit may be farther "
-        "from the original, and is refused. The row of true_edit is below 1 where the target or the oracle errs.",
+        source=f"FR = 1; semantic_FR = 1; SSIM ≥ {SSIM_SHARE} × the true edit's; first_frame_L1 ≤ the true edit's + "
+        f"{FIRST_FRAME_MARGIN}; sharpness ≥ {SHARPNESS_SHARE} × the true edit's; where the dataset has a tracker: "
+        f"object_permanence = 1, roughness ≤ the true edit's + {ROUGHNESS_MARGIN:g}",
+        failure_modes="Thresholds hide near misses: read it alongside its parts. Where the dataset has no tracker, "
+        "it misses what the oracle misses. A counterfactual that reaches the goal in another way than the true edit "
+        "may be farther from the original and fails. The row of true_edit is below 1 where the target or the oracle "
+        "is wrong.",
         version=2,
     )
 
@@ -68,6 +73,6 @@ class ValidShare(SampleMetric):
         return SemanticFlipRate().unavailable(dataset) or SSIM().unavailable(dataset)
 
     def score(self, case: Case) -> float:
-        if pair(case) is None or not torch.isfinite(case.after).all():
+        if video_pair(case) is None or not torch.isfinite(case.after).all():
             return math.nan
-        return float(all(demands(case)))
+        return float(all(conditions(case)))

@@ -1,4 +1,4 @@
-"""Validity: does the counterfactual do what was asked, for the target and in its content?"""
+"""Validity: does the counterfactual reach the goal, for the target and in its content?"""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
 
 
 def goal_class(goal: Goal) -> int | None:
-    """The class a goal asks for; None for goals about values. Of two goals at once, the first that names a class."""
+    """The class that a goal requests; None for goals about values. For two goals at once, the first class named.
+
+    >>> goal_class(ClassGoal(2) & Confidence(0, 0.9))
+    2
+    """
     match goal:
         case ClassGoal(index) | Confidence(index):
             return index
         case Both(first, second):
-            wished = goal_class(first)
-            return goal_class(second) if wished is None else wished
+            requested = goal_class(first)
+            return goal_class(second) if requested is None else requested
     return None
 
 
@@ -29,25 +33,25 @@ def probability(output: Tensor, goal: Goal) -> float:
     return float("nan") if index is None else float(output.double().softmax(dim=0)[index])
 
 
-def shown(footage: Footage) -> int | float | None:
-    """The label that the content of a video has, by the dataset's oracle."""
+def oracle_label(footage: Footage) -> int | float | None:
+    """The label of a video's content, as measured by the dataset's oracle; None where it finds none."""
     assert isinstance(footage.dataset, Oracle)
     return footage.dataset.oracle(footage.sample, footage.video)
 
 
 class FlipRate(SampleMetric):
-    """1 where the target says of the counterfactual what the goal asks (equation 10 of arXiv 2511.20295), else 0."""
+    """1 where the prediction for the counterfactual meets the goal (equation 10 of arXiv 2511.20295), else 0."""
 
     card = Card(
         name="FR",
-        question="How often does the target say of the counterfactual what was asked?",
+        question="How often does the target's prediction for the counterfactual meet the goal?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
         source="arXiv 2511.20295, equation 10; on the stored 8-bit video",
-        failure_modes="Adversarial noise reaches 1.0 without any visible change: read it beside semantic_FR. "
-        "Originals that met the goal already count as flipped; only the choice of goals can prevent it.",
+        failure_modes="Adversarial noise reaches 1.0 without any visible change: read it alongside semantic_FR. "
+        "Originals that already meet the goal count as flipped; only the choice of goals can prevent it.",
     )
 
     def score(self, case: Case) -> float:
@@ -57,21 +61,21 @@ class FlipRate(SampleMetric):
 
 
 class SemanticFlipRate(SampleMetric):
-    """1 where the dataset's oracle, which measures the content, finds the goal met, else 0.
+    """1 where the content of the counterfactual, as measured by the dataset's oracle, meets the goal, else 0.
 
-    The oracle's label is put as the output of a target that is certain of it, so that every kind of goal applies.
+    The oracle's label is presented as the output of a target that is certain of it, so that every kind of goal applies.
     """
 
     card = Card(
         name="semantic_FR",
-        question="How often does the content of the counterfactual, measured without classifier, show the goal?",
+        question="How often does the content of the counterfactual, measured without a classifier, meet the goal?",
         criterion="validity",
         direction="higher",
         unit="rate",
         range=(0.0, 1.0),
         source="oracle of the dataset",
-        failure_modes="A broken object counts as 0, like an unchanged one. The oracle may err, on true edits too: "
-        "compare with the row of true_edit. Exists for datasets with an oracle only.",
+        failure_modes="A broken object counts as 0, like an unchanged one. The oracle may be wrong, on true edits "
+        "too: compare with the row of true_edit. Only available for datasets with an oracle.",
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
@@ -80,7 +84,7 @@ class SemanticFlipRate(SampleMetric):
     def score(self, case: Case) -> float:
         if not torch.isfinite(case.counterfactual).all():
             return float("nan")
-        label = case.edited.shared(shown)
+        label = case.edited.shared(oracle_label)
         if label is None:
             return 0.0
         if case.dataset.classes:
@@ -95,13 +99,13 @@ class ConfidenceBefore(SampleMetric):
 
     card = Card(
         name="confidence_before",
-        question="How sure was the target of the goal's class before the change?",
+        question="How confident was the target in the goal's class before the change?",
         criterion="validity",
         direction=None,
         unit="probability",
         range=(0.0, 1.0),
         source="softmax of the target's logits",
-        failure_modes="A property of target and goals, not of the method. NaN for goals about values.",
+        failure_modes="A property of the target and the goals, not of the method. NaN for goals about values.",
     )
 
     def score(self, case: Case) -> float:
@@ -113,14 +117,14 @@ class ConfidenceAfter(SampleMetric):
 
     card = Card(
         name="confidence_after",
-        question="How sure is the target of the goal's class after the change?",
+        question="How confident is the target in the goal's class after the change?",
         criterion="validity",
         direction="higher",
         unit="probability",
         range=(0.0, 1.0),
         source="softmax of the target's logits",
-        failure_modes="Softmax probabilities are rarely calibrated, and adversarial noise drives them to 1. "
-        "NaN for goals about values.",
+        failure_modes="Softmax probabilities are rarely calibrated, and adversarial noise drives them to 1. NaN for "
+        "goals about values.",
     )
 
     def score(self, case: Case) -> float:
