@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tests.parity.measurement import Measurement, absolute
-from vcfe_bench.metrics.set_distance import Features
 from vcfe_bench.metrics.frechet import FVDI3D, FIDStVGG
 from vcfe_bench.metrics.kernel import KVDI3D, KIDStVGG
+from vcfe_bench.metrics.set_distance import Features
 from vcfe_bench.metrics.split_half import SFVDI3D, SFIDStVGG
 from vcfe_bench.stats.intervals import Estimate, mean_interval, pairs_interval
 from vcfe_bench.stats.set_distances import distance_interval
