@@ -37,7 +37,7 @@ def test_run_leaderboard_and_score(
     assert f"run directory: {out}" in text
     assert call(monkeypatch, "run", "--methods", methods, *TOYS) == 0
     again = capsys.readouterr().out
-    assert again.startswith("15 of 15 results are there already and are not made again\n")
+    assert again.startswith("15 of 15 results are reused from the run directory\n")
     assert call(monkeypatch, "leaderboard", str(out)) == 0
     table = capsys.readouterr().out
     assert table in text

@@ -52,7 +52,7 @@ def test_killed_and_run_again(tmp_path: Path, untouched: Path) -> None:
     assert 3 <= _pushed(out) < 12
     assert not (out / "records.parquet").exists()
     again = subprocess.run([*COMMAND, "--out", str(out)], capture_output=True, text=True, check=True)
-    assert "results are there already" in again.stdout
+    assert "results are reused" in again.stdout
     assert_same(untouched, out)
 
 

@@ -48,7 +48,7 @@ def explain(
     """
     from rich.console import Console
 
-    from vcfe_bench.cli.progress import display
+    from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.workflows import explain
 
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
@@ -59,7 +59,7 @@ def explain(
     console.print("[bold]prediction for the original")
     console.print(_classes(prepared.said))
     try:
-        with display(console) as observer:
+        with progress_display(console) as observer:
             found = prepared.run(out, observer)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)

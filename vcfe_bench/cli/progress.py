@@ -1,4 +1,4 @@
-"""Progress of a run: live bars on a terminal, sparse lines anywhere else."""
+"""Progress of a run: live bars on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,72 +8,78 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vcfe_bench import interfaces
 from vcfe_bench.core.text import number
+from vcfe_bench.plugins import method as plugins
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 
 
-def display(console: Console) -> Lines:
-    """The display that fits the console; a context manager around the run."""
-    return Bars(console) if console.is_terminal else Lines(console)
+def progress_display(console: Console) -> LineProgress:
+    """The progress display that suits the console; use it as a context manager around the run."""
+    return BarProgress(console) if console.is_terminal else LineProgress(console)
 
 
-class Lines(Observer):
-    """A line for what is there already, the first result, every finished method, and every half minute in between."""
+class LineProgress(Observer):
+    """Prints a line for reused results, failures, the first result and the end of each method, and every 30 seconds."""
 
     INTERVAL = 30.0
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.left: dict[str, int] = {}
         self.totals: dict[str, int] = {}
-        self.first_real: set[str] = set()
-        self.spoke = time.monotonic()
+        self.remaining: dict[str, int] = {}
+        self.started: set[str] = set()
+        self.printed_at = time.monotonic()
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> LineProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        self.spoke = time.monotonic()
+        self.printed_at = time.monotonic()
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
         for batch in batches:
             spec = batch.method.spec
-            self.left[spec] = self.totals[spec] = self.totals.get(spec, 0) + len(batch.tasks)
+            self.remaining[spec] = self.totals[spec] = self.totals.get(spec, 0) + len(batch.tasks)
         if done:
-            self.say(f"{done} of {len(plan.tasks)} results are there already and are not made again")
+            self.print(f"{done} of {len(plan.tasks)} results are reused from the run directory")
 
     def finished(self, records: Sequence[Record]) -> None:
         method = records[0].method
-        self.left[method] -= len(records)
-        failed = [record for record in records if record.status != "ok"]
-        for record in failed:
-            self.say(f"{method}: video {record.sample} {record.status}: {record.reason}")
-        if method not in self.first_real and len(failed) < len(records):
-            self.first_real.add(method)
-            record = next(record for record in records if record.status == "ok")
-            met = f"goal {record.goal} {'met' if record.met else 'not met'}"
-            self.say(f"{method}: first result, video {record.sample}, {met}, {number(record.seconds)} s")
+        self.remaining[method] -= len(records)
+        for record in records:
+            if record.status != "ok":
+                self.print(f"{method}: video {record.sample} {record.status}: {record.reason}")
+        first = next((record for record in records if record.status == "ok"), None)
+        if first and method not in self.started:
+            self.started.add(method)
+            goal = f"goal {first.goal} {'met' if first.met else 'not met'}"
+            self.print(f"{method}: first result, video {first.sample}, {goal}, {number(first.seconds)} s")
         self.advanced(method)
 
     def advanced(self, method: str) -> None:
-        done = self.totals[method] - self.left[method]
-        if self.left[method] == 0 or time.monotonic() - self.spoke > self.INTERVAL:
-            self.say(f"{method}: {done} of {self.totals[method]} videos done")
+        if self.remaining[method] == 0 or self._due():
+            self.print(f"{method}: {self.done(method)} of {self.totals[method]} videos done")
 
     def scored(self, done: int, total: int, what: str) -> None:
-        if done == total or time.monotonic() - self.spoke > self.INTERVAL:
-            self.say(f"{done} of {total} {what}")
+        if done == total or self._due():
+            self.print(f"{done} of {total} {what}")
+
+    def done(self, method: str) -> int:
+        """Number of finished videos of a method."""
+        return self.totals[method] - self.remaining[method]
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.printed_at > self.INTERVAL
 
 
-class Bars(Lines):
-    """One bar per method with video, iteration, loss and time left."""
+class BarProgress(LineProgress):
+    """Shows one bar per method with the current video, iteration, loss and remaining time."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -87,7 +93,7 @@ class Bars(Lines):
         )
         self.rows: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> BarProgress:
         self.bars.start()
         return self
 
@@ -103,22 +109,22 @@ class Bars(Lines):
         self.bars.start_task(self.rows[batch.method.spec])
         self._detail(batch, "")
 
-    def progress(self, batch: MicroBatch, progress: interfaces.Progress) -> None:
+    def progress(self, batch: MicroBatch, progress: plugins.Progress) -> None:
+        method = batch.method.spec
         loss = "" if progress.loss is None else f" · loss {number(progress.loss)}"
         self._detail(batch, f" · iteration {progress.iteration}/{progress.total}{loss}")
-        done = self.totals[batch.method.spec] - self.left[batch.method.spec]
-        share = len(batch.tasks) * progress.iteration / max(progress.total, 1)
-        self.bars.update(self.rows[batch.method.spec], completed=done + share)
-
-    def _detail(self, batch: MicroBatch, text: str) -> None:
-        videos = ", ".join(task.original.sample for task in batch.tasks)
-        self.bars.update(self.rows[batch.method.spec], detail=f"video {videos}{text}")
+        fraction = len(batch.tasks) * progress.iteration / max(progress.total, 1)
+        self.bars.update(self.rows[method], completed=self.done(method) + fraction)
 
     def advanced(self, method: str) -> None:
-        self.bars.update(self.rows[method], completed=self.totals[method] - self.left[method], detail="")
+        self.bars.update(self.rows[method], completed=self.done(method), detail="")
 
     def scored(self, done: int, total: int, what: str) -> None:
         row = self.rows.get(what)
         if row is None:
             row = self.rows[what] = self.bars.add_task(what, total=total, detail="")
         self.bars.update(row, completed=done, total=total)
+
+    def _detail(self, batch: MicroBatch, text: str) -> None:
+        videos = ", ".join(task.original.sample for task in batch.tasks)
+        self.bars.update(self.rows[batch.method.spec], detail=f"video {videos}{text}")

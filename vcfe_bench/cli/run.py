@@ -46,7 +46,7 @@ def run(
     """Generate counterfactuals, score them and print the leaderboard. The same command resumes an interrupted run."""
     from rich.console import Console
 
-    from vcfe_bench.cli.progress import display
+    from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
     from vcfe_bench.runs.setup import Request
@@ -57,7 +57,7 @@ def run(
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed)  # type: ignore[arg-type]
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
-        with display(console) as observer:
+        with progress_display(console) as observer:
             directory = workflow.run(request, out, chosen, observer)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)

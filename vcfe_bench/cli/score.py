@@ -37,7 +37,7 @@ def score(
     """Score counterfactuals that another program has made, as an ordinary run."""
     from rich.console import Console
 
-    from vcfe_bench.cli.progress import display
+    from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
     from vcfe_bench.workflows import score_external
@@ -46,7 +46,7 @@ def score(
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     name = method or counterfactuals.resolve().name
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec)
-    with display(console) as observer:
+    with progress_display(console) as observer:
         directory = score_external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
     console.print(formats.render_run(leaderboard.load(directory)))
 
@@ -57,12 +57,12 @@ def rescore(
     """Score the stored counterfactuals of a run again, without generating anything."""
     from rich.console import Console
 
-    from vcfe_bench.cli.progress import display
+    from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import formats, leaderboard
     from vcfe_bench.workflows import run as workflow
 
     console = Console()
-    with display(console) as observer:
+    with progress_display(console) as observer:
         workflow.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
     console.print(formats.render_run(leaderboard.load(directory)))

@@ -30,7 +30,7 @@ def metrics(
     from rich.markup import escape
     from rich.table import Table
 
-    from vcfe_bench.cli.progress import display
+    from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
     from vcfe_bench.workflows.validate_metrics import validate
@@ -38,7 +38,7 @@ def metrics(
     if not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     console = Console()
-    with display(console) as observer:
+    with progress_display(console) as observer:
         study = validate(dataset, limit, observer, specs.split(methods))
     try:
         study.to_csv(out, index=False)

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.harness.toys import METRICS, ask
-from vcfe_bench.cli.progress import Bars, display
+from vcfe_bench.cli.progress import BarProgress, progress_display
 from vcfe_bench.workflows import run as runner
 
 
 def test_lines_elsewhere_bars_on_a_terminal(tmp_path: Path) -> None:
     plain, terminal = io.StringIO(), io.StringIO()
-    with display(Console(file=plain, width=120)) as observer:
+    with progress_display(Console(file=plain, width=120)) as observer:
         runner.run(ask("toy_push", "toy_fragile", limit=4), tmp_path / "a", METRICS, observer)
     lines = plain.getvalue().splitlines()
     assert "\x1b" not in plain.getvalue()
@@ -23,8 +23,8 @@ def test_lines_elsewhere_bars_on_a_terminal(tmp_path: Path) -> None:
     assert "toy_push: 4 of 4 videos done" in lines
     assert "toy_fragile: video light-1 failed: ValueError: the light went out" in lines
 
-    with display(Console(file=terminal, width=160, force_terminal=True)) as observer:
-        assert isinstance(observer, Bars)
+    with progress_display(Console(file=terminal, width=160, force_terminal=True)) as observer:
+        assert isinstance(observer, BarProgress)
         runner.run(ask("toy_push[pause=0.1]", limit=4), tmp_path / "b", METRICS, observer)
     shown = terminal.getvalue()
     assert "video light-0, light-1, light-2 · iteration" in shown
