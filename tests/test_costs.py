@@ -10,11 +10,11 @@ from torch import nn
 
 from tests.models import pipelines
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.costs import estimate
-from vcfe_bench.costs.estimate import Memory, MethodCost
+from vcfe_bench.costs.dry_run import Call, Tally, dry_run
+from vcfe_bench.costs.estimate import RESERVE, UTILISATION, Memory, MethodCost, advise, estimate, lighter
 from vcfe_bench.costs.gpus import GPU
-from vcfe_bench.costs.meter import Meter, Networks
-from vcfe_bench.costs.rehearsal import Call, Tally, rehearse
+from vcfe_bench.costs.meter import Meter
+from vcfe_bench.costs.networks import Networks
 from vcfe_bench.models.wan import Wan
 from vcfe_bench.plugins.registry import GENERATORS
 from vcfe_bench.runs.setup import Request, resolve
@@ -30,8 +30,8 @@ def setup():
     return resolve(Request(("toy_half",), "toy_lights", generator="none"))
 
 
-def _rehearse(method, setup) -> Tally:
-    return rehearse(method, setup, GENERATORS.build("toy_blocks"), frames=5)
+def _tally(method, setup) -> Tally:
+    return dry_run(method, setup, GENERATORS.build("toy_blocks"), frames=5)
 
 
 def _per_video(tally: Tally, network: str, width: int) -> tuple[float, float]:
@@ -43,7 +43,7 @@ def _per_video(tally: Tally, network: str, width: int) -> tuple[float, float]:
 def test_bttf_is_counted_to_its_last_iteration(setup, mode):
     params = BTTFParams(steps=3, iterations=6, kc_mode=mode, inversion_iterations=2)
     method = BTTF(params)
-    tally = _rehearse(method, setup)
+    tally = _tally(method, setup)
     iterations = sum(iterations for _, iterations in params.schedule())
     starts = 1 + (iterations - 1) // params.patience
     steps = sum(n * iterations for n, iterations in params.schedule()) + 2 * starts
@@ -53,21 +53,21 @@ def test_bttf_is_counted_to_its_last_iteration(setup, mode):
     assert _per_video(tally, "encode", method.width) == (1, 0)
 
 
-def test_pgd_asks_the_target_alone(setup):
+def test_pgd_calls_only_the_target(setup):
     method = PGD(PGDParams(steps=7))
-    tally = _rehearse(method, setup)
+    tally = _tally(method, setup)
     assert {call.network for call in tally.forward} == {"target"}
     assert _per_video(tally, "target", method.width) == (7, 7)
 
 
-def test_ldvice_goes_back_through_the_decoder_alone(setup):
+def test_ldvice_differentiates_only_the_decoder(setup):
     method = LDViCE(LDViCEParams(steps=4))
-    tally = _rehearse(method, setup)
+    tally = _tally(method, setup)
     assert _per_video(tally, "velocity", method.width) == (4, 0)
     assert _per_video(tally, "decode", method.width)[1] == 4
 
 
-def test_peak_memory_of_a_chain_is_two_of_its_links():
+def test_peak_memory_of_a_chain_is_that_of_two_links():
     start = torch.zeros(1000)
     with Meter() as memory:
         link = start + 1
@@ -80,7 +80,7 @@ def test_peak_memory_of_a_chain_is_two_of_its_links():
     assert memory.held == 0
 
 
-def test_peak_memory_holds_what_the_way_back_needs():
+def test_peak_memory_includes_what_the_backward_pass_needs():
     weights = torch.eye(10)
     start = torch.zeros(10, 10, requires_grad=True)
     with Meter() as memory:
@@ -91,7 +91,7 @@ def test_peak_memory_holds_what_the_way_back_needs():
 
 
 def _measured(work) -> int:
-    """Greatest number of bytes that torch's allocator gave out meanwhile and did not yet get back."""
+    """Peak number of bytes allocated by torch during ``work``, from its profiler."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         work()
     events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -119,11 +119,11 @@ def directory(tmp_path_factory) -> Path:
         ("decode", True, "keep"),
     ],
 )
-def test_the_memory_model_is_near_measured_peaks(directory, network, backward, activations):
-    """Two videos at once: for one, torch's CPU convolutions unfold their input, which no GPU does."""
+def test_estimated_memory_is_close_to_measured_peaks(directory, network, backward, activations):
+    """The batch has two videos: with one, CPU convolutions of torch unfold their input, unlike those on a GPU."""
     shape = (5, 64, 64)
     settings = f"path={directory},dtype=float32,device=cpu,activations={activations}"
-    expected = Networks(f"wan[{settings}]", nn.Identity(), shape[1:]).price(Call(network, shape[0]), 2, backward).peak
+    expected = Networks(f"wan[{settings}]", nn.Identity(), shape[1:]).cost(Call(network, shape[0]), 2, backward).peak
     generator = Wan(Wan.Params(path=str(directory), dtype="float32", device="cpu", activations=activations))
     latent = torch.randn(2, *generator.latent_shape(shape), requires_grad=backward)
     condition = generator.condition(None, shape)
@@ -138,17 +138,17 @@ def test_the_memory_model_is_near_measured_peaks(directory, network, backward, a
 
 
 @pytest.mark.parametrize("network", ["velocity", "decode"])
-def test_offloaded_activations_need_less_memory_of_the_device(directory, network):
+def test_offloaded_activations_need_less_memory_on_the_device(directory, network):
     peaks = {}
     for activations in ("recompute", "offload"):
         spec = f"wan[path={directory},dtype=float32,activations={activations}]"
-        peaks[activations] = Networks(spec, nn.Identity(), (32, 32)).price(Call(network, 9), 1, True).peak
+        peaks[activations] = Networks(spec, nn.Identity(), (32, 32)).cost(Call(network, 9), 1, True).peak
     assert peaks["offload"] < peaks["recompute"]
 
 
-def test_arithmetic_of_a_wan_block_is_the_closed_form(tmp_path):
-    """Two blocks of the 14B model at 33x448x448: projections, attention over 7056 tokens, 769 of context, and MLP."""
-    config = {**costs_config(), "num_layers": 2}
+def test_operations_of_a_wan_block_equal_the_closed_form(tmp_path):
+    """Two blocks of the 14B model at 33x448x448: projections, attention over 7056 tokens and 769 of context, MLP."""
+    config = {**_wan_14b(), "num_layers": 2}
     for part, content in (("transformer", config), ("vae", {})):
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(content))
@@ -162,30 +162,30 @@ def test_arithmetic_of_a_wan_block_is_the_closed_form(tmp_path):
         + 4 * tokens * context * width
         + 4 * tokens * width * hidden
     )
-    ahead = networks.price(Call("velocity", 33), 1, backward=False).flops
-    assert ahead == pytest.approx(2 * block, rel=0.02)
-    assert 20 * ahead == pytest.approx(0.217e15, rel=0.03)
-    # with recomputed activations: forward, forward again, and once more towards the inputs (attention twice)
-    back = networks.price(Call("velocity", 33), 1, backward=True).flops
-    assert 2.9 * ahead < back < 3.5 * ahead
+    forward = networks.cost(Call("velocity", 33), 1, backward=False).flops
+    assert forward == pytest.approx(2 * block, rel=0.02)
+    assert 20 * forward == pytest.approx(0.217e15, rel=0.03)
+    # with recomputed activations: two forward passes, and a gradient with respect to the inputs (attention twice)
+    both = networks.cost(Call("velocity", 33), 1, backward=True).flops
+    assert 2.9 * forward < both < 3.5 * forward
 
 
-def costs_config() -> dict:
+def _wan_14b() -> dict:
     from vcfe_bench.models.latent_video import architecture
 
     return architecture("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers")["transformer"]
 
 
-def test_hours_are_operations_over_what_a_gpu_does():
+def test_hours_are_operations_over_the_throughput_of_the_gpu():
     cost = MethodCost("any", 10, flops={"velocity": 3.6e15, "decode": 1.8e15})
     gpu = GPU(80, half=200, single=100)
-    assert cost.hours(gpu, "bfloat16") == pytest.approx(10 * (18 + 18) / estimate.UTILISATION / 3600)
-    assert cost.hours(gpu, "float32") == pytest.approx(10 * (36 + 18) / estimate.UTILISATION / 3600)
+    assert cost.hours(gpu, "bfloat16") == pytest.approx(10 * (18 + 18) / UTILISATION / 3600)
+    assert cost.hours(gpu, "float32") == pytest.approx(10 * (36 + 18) / UTILISATION / 3600)
 
 
-def test_decoder_and_target_are_needed_at_the_same_time():
+def test_peaks_of_decoder_and_target_add_up():
     memory = Memory({"transformer": 10**9}, {"velocity": 2 * 10**9, "decode": 15 * 10**8, "target": 10**9})
-    assert memory.needed == pytest.approx(estimate.RESERVE * 3.5)
+    assert memory.needed == pytest.approx(RESERVE * 3.5)
 
 
 @pytest.mark.parametrize(
@@ -195,24 +195,24 @@ def test_decoder_and_target_are_needed_at_the_same_time():
         (60, "needs 80 GB; with --generator 'change 0' it needs 50 GB and fits"),
         (45, "needs 80 GB; with --generator 'change 1' it needs 40 GB and fits"),
         (35, "needs 80 GB; with --generator 'change 2' it needs 30 GB and fits"),
-        (10, "needs 80 GB: take smaller clips, or a GPU with more memory"),
+        (10, "needs 80 GB: use smaller clips or a GPU with more memory"),
     ],
 )
-def test_what_does_not_fit_is_told_the_first_change_that_helps(memory, advice):
+def test_advice_is_the_first_change_with_which_the_run_fits(memory, advice):
     def needs(size: float) -> Memory:
-        return Memory({"transformer": round(size * 1e9 / estimate.RESERVE)}, {})
+        return Memory({"transformer": round(size * 1e9 / RESERVE)}, {})
 
     changes = [partial(lambda k, size: (f"change {k}", needs(size)), *pair) for pair in enumerate((50, 40, 30, 20))]
-    assert estimate.advise(needs(80), GPU(memory, 1, 1), changes) == advice
+    assert advise(needs(80), GPU(memory, 1, 1), changes) == advice
 
 
-def test_changes_are_those_of_the_generators_spec(setup, directory):
+def test_changes_extend_the_spec_of_the_generator(setup, directory):
     spec = f"wan[activations=keep,dtype=bfloat16,path={directory}]"
     tally = Tally()
     tally.count(torch.zeros(2, 1, requires_grad=True), Call("velocity", SHAPE[0])).sum().backward()
     networks = Networks(spec, setup.target, SHAPE[1:])
     memory = Memory(networks.weights(), {**networks.peaks([tally]), "decode": 1})
-    changes = estimate.lighter(networks, setup.target, SHAPE, [tally], memory)
+    changes = lighter(networks, setup.target, SHAPE, [tally], memory)
     (recompute, less), (_, least), (float8, fewer) = (change() for change in changes[:3])
     assert recompute == f"wan[activations=recompute,dtype=bfloat16,path={directory}]"
     assert float8 == f"wan[activations=recompute,dtype=bfloat16,path={directory},storage=float8]"
@@ -222,24 +222,24 @@ def test_changes_are_those_of_the_generators_spec(setup, directory):
     assert fewer.peaks["decode"] == 1
     assert least.peaks["velocity"] < less.peaks["velocity"]
     already = Networks(recompute, setup.target, SHAPE[1:])
-    assert len(estimate.lighter(already, setup.target, SHAPE, [tally], less)) == len(changes) - 1
+    assert len(lighter(already, setup.target, SHAPE, [tally], less)) == len(changes) - 1
 
 
 def test_an_estimate_adds_up(setup, directory):
-    """One task of BTTF with one step and one iteration: two velocities ahead, one back, and one to show the result."""
+    """BTTF with one step and one iteration: two forward passes and one backward, and a forward pass for the result."""
     spec = f"wan[path={directory},dtype=float32,activations=keep]"
-    asked = Request(("bttf[steps=1,iterations=1]",), "toy_lights", limit=2, generator=spec)
-    found = estimate.estimate(asked, ("a100-80gb",), (1, 32, 32))
-    cost = next(cost for cost in found.methods if cost.method.startswith("bttf"))
-    assert (cost.tasks, cost.lack) == (2, "")
+    request = Request(("bttf[steps=1,iterations=1]",), "toy_lights", limit=2, generator=spec)
+    result = estimate(request, ("a100-80gb",), (1, 32, 32))
+    cost = next(cost for cost in result.methods if cost.method.startswith("bttf"))
+    assert (cost.tasks, cost.reason) == (2, "")
     assert cost.calls["velocity"] == (3, 1)
     networks = Networks(spec, nn.Identity(), (32, 32))
     call = Call("velocity", 1)
-    ahead, both = (networks.price(call, 1, backward).flops for backward in (False, True))
-    assert cost.flops["velocity"] == pytest.approx(2 * ahead + both)
+    forward, both = (networks.cost(call, 1, backward).flops for backward in (False, True))
+    assert cost.flops["velocity"] == pytest.approx(2 * forward + both)
     network = Wan(Wan.Params(path=str(directory), dtype="float32", device="cpu")).model.transformer
-    assert found.memory.weights["transformer"] == sum(t.nbytes for t in [*network.parameters(), *network.buffers()])
-    assert found.advice == {"a100-80gb": "fits"}
+    assert result.memory.weights["transformer"] == sum(t.nbytes for t in [*network.parameters(), *network.buffers()])
+    assert result.advice == {"a100-80gb": "fits"}
 
 
 @pytest.mark.parametrize(
@@ -249,12 +249,12 @@ def test_an_estimate_adds_up(setup, directory):
         ({"shape": (10, 64, 64)}, "does not fit clips of 10x64x64"),
     ],
 )
-def test_bad_wishes_are_refused(directory, arguments, message):
-    asked = Request(("bttf",), "toy_lights", generator=f"wan[path={directory}]")
+def test_unknown_gpus_and_unfit_shapes_are_errors(directory, arguments, message):
+    request = Request(("bttf",), "toy_lights", generator=f"wan[path={directory}]")
     with pytest.raises(UsageError, match=message):
-        estimate.estimate(asked, **arguments)
+        estimate(request, **arguments)
 
 
-def test_an_unknown_pipeline_is_refused():
+def test_an_unknown_pipeline_is_an_error():
     with pytest.raises(UsageError, match="neither a pipeline directory nor one of Wan-AI"):
         Networks("wan[path=nowhere]", nn.Identity(), (64, 64))

@@ -1,4 +1,4 @@
-"""The deterministic flow-matching loop: plain, with gradients at constant memory, and guided."""
+"""Deterministic flow-matching sampling: plain, differentiated at constant memory, and guided by a loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vcfe_bench.plugins.generator import Generator
 
 
 def noised(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:
-    """``z_s = (1 - s) z_0 + s ε``."""
+    """The latent at noise level s, ``z_s = (1 - s) z_0 + s ε``."""
     return (1 - sigma) * latent + sigma * noise
 
 
@@ -37,9 +37,9 @@ def gradient_through(
 ) -> tuple[Tensor, Tensor]:
     """Losses ``objective(denoise(noise))`` ``[B]`` and the gradient of their sum with respect to ``noise``.
 
-    Memory does not depend on ``steps``: the states z_k of a pass without gradients are kept, and each step's Jacobian
-    is applied in a reverse sweep, ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. The price is one more forward
-    pass per step.
+    Memory does not depend on ``steps``: a first pass without gradients stores the states z_k, and a reverse sweep
+    applies the Jacobian of one step at a time, ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. This costs one
+    additional forward pass per step.
     """
     sigmas = generator.sigmas(steps)
     states = [noise.detach()]
@@ -65,11 +65,11 @@ def guided_step(
     push: Callable[[Tensor, Tensor, float], Tensor],
     through: Literal["full", "decoder"] = "full",
 ) -> tuple[Tensor, Tensor]:
-    """An Euler step along ``v + push(v, g, s)``, and the losses ``[B]`` of the clean estimate before it.
+    """An Euler step along ``v + push(v, g, s)``. Returns the next latent and the losses ``[B]`` of the clean estimate.
 
-    The clean estimate is ``z_0 = z - s v(z, s)``, with what the condition fixes, and g is the gradient of the sum of
-    ``objective(z_0)`` with respect to z: through the denoiser (``full``), or with v held fixed, so that only what
-    ``objective`` does is differentiated (``decoder``). A push along +g lowers the losses.
+    The clean estimate is ``z_0 = z - s v(z, s)``, with the parts that the condition fixes imposed. g is the gradient of
+    the sum of ``objective(z_0)`` with respect to z, either through the denoiser (``full``) or with v held constant, so
+    that only ``objective`` is differentiated (``decoder``). A push along +g lowers the losses.
     """
     with torch.enable_grad():
         state = latent.detach().requires_grad_()
@@ -83,6 +83,6 @@ def guided_step(
 
 
 def matched(velocity: Tensor, gradient: Tensor) -> Tensor:
-    """``||v|| g / ||g||`` per sample: the gradient's direction at the velocity's length; zero where g is zero."""
+    """``||v|| g / ||g||`` per sample: the gradient rescaled to the norm of the velocity; zero where g is zero."""
     lengths = velocity.flatten(1).norm(dim=1, keepdim=True)
     return (lengths * F.normalize(gradient.flatten(1), dim=1)).view_as(gradient)

@@ -1,12 +1,13 @@
-"""Goals: what a counterfactual is asked to make the target say.
+"""Goals: the output that a counterfactual should obtain from the target.
 
-A goal reads the raw output of a target, so classification and regression share one path:
-``loss`` drives every gradient method and ``met`` is the flip metric.
+Goals are defined on the raw output of a target, so that classification and regression share one interface:
+gradient-based methods minimise ``loss``, and ``met`` decides whether a counterfactual flips the target.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -17,33 +18,35 @@ from torch import Tensor
 
 @runtime_checkable
 class Goal(Protocol):
-    """A wish about the output of a target. Goals compose: ``ClassGoal(2) & Confidence(2, 0.9)``."""
+    """A requirement on the output of a target. Goals combine with ``&``: ``ClassGoal(2) & Confidence(2, 0.9)``."""
 
     def loss(self, output: Tensor) -> Tensor:
         """Differentiable loss per sample, ``[B]``, for raw outputs ``[B, K]`` (logits or values)."""
 
     def met(self, output: Tensor) -> Tensor:
-        """Whether each raw output ``[B, K]`` fulfils the goal, as bool ``[B]``."""
+        """Whether each raw output ``[B, K]`` meets the goal, as bool ``[B]``."""
 
     def __str__(self) -> str:
-        """Canonical text, part of every record's identity."""
+        """Canonical text, from which ``parse`` restores the goal; part of every record's identity."""
 
 
-class _Composable:
+class _Composable(Goal):
+    """A goal that combines with others by ``&``; combinations nest to the left, however they are bracketed."""
+
     def __and__(self, other: Goal) -> Both:
         if isinstance(other, Both):
             return self & other.first & other.second
-        return Both(self, other)  # type: ignore[arg-type]
+        return Both(self, other)
 
 
 def _text(value: float) -> str:
-    """The shortest text that ``float`` reads back as ``value``."""
+    """The shortest text that ``float`` converts back to ``value``."""
     return repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True)
 class ClassGoal(_Composable):
-    """The target's largest logit is that of class ``index``. The loss is the cross-entropy to it."""
+    """The target predicts class ``index``. The loss is the cross-entropy with this class."""
 
     index: int
 
@@ -60,7 +63,7 @@ class ClassGoal(_Composable):
 
 @dataclass(frozen=True)
 class AvoidGoal(_Composable):
-    """The target's largest logit is *not* that of class ``index``: the goal of an untargeted attack."""
+    """The target predicts any other class than ``index`` (untargeted). The loss is the negative cross-entropy."""
 
     index: int
 
@@ -76,7 +79,7 @@ class AvoidGoal(_Composable):
 
 @dataclass(frozen=True)
 class Confidence(_Composable):
-    """The target gives class ``index`` a softmax probability of at least ``minimum``, in (0, 1)."""
+    """The softmax probability of class ``index`` is at least ``minimum``, in (0, 1). The loss is a hinge on its log."""
 
     index: int
     minimum: float
@@ -93,7 +96,10 @@ class Confidence(_Composable):
 
 @dataclass(frozen=True)
 class ValueGoal(_Composable):
-    """A regressor's value lies within ``tolerance`` of ``value``, both in the target's own unit."""
+    """A regressor predicts a value within ``tolerance`` of ``value``, both in the target's unit.
+
+    The loss is the squared deviation in units of the tolerance.
+    """
 
     value: float
     tolerance: float
@@ -110,7 +116,7 @@ class ValueGoal(_Composable):
 
 @dataclass(frozen=True)
 class Both(_Composable):
-    """Two goals at once: losses add, both have to be met."""
+    """Two goals at once: the losses are added, and both goals have to be met."""
 
     first: Goal
     second: Goal
@@ -125,27 +131,28 @@ class Both(_Composable):
         return f"{self.first}&{self.second}"
 
 
-def losses(goals: list[Goal] | tuple[Goal, ...], output: Tensor) -> Tensor:
-    """Loss of row ``i`` of ``output`` under ``goals[i]``, ``[B]``."""
-    return torch.cat([goal.loss(row) for goal, row in zip(goals, output.split(1), strict=True)])
+def losses(goals: Sequence[Goal], output: Tensor) -> Tensor:
+    """Losses ``[B]``: that of row ``i`` of ``output`` ``[B, K]`` under ``goals[i]``."""
+    rows = output.unsqueeze(1).unbind()
+    return torch.cat([goal.loss(row) for goal, row in zip(goals, rows, strict=True)])
 
 
 def goal_value(goal: Goal) -> float | None:
-    """The value a goal asks for; None for goals about classes. Of two goals at once, the first that names a value."""
+    """The value that a goal requests, or None for goals about classes. Of combined goals, the first value counts."""
     match goal:
         case ValueGoal(value):
             return value
         case Both(first, second):
-            wished = goal_value(first)
-            return goal_value(second) if wished is None else wished
+            requested = goal_value(first)
+            return goal_value(second) if requested is None else requested
     return None
 
 
 def parse(text: str) -> Goal:
-    """The goal whose canonical text is ``text``.
+    """The goal with the canonical text ``text``.
 
     Raises:
-        ValueError: not the text of a goal.
+        ValueError: ``text`` is not the text of a goal.
     """
     if "&" in text:
         first, _, second = text.rpartition("&")

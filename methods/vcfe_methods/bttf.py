@@ -1,28 +1,29 @@
-"""Back To The Feature: optimise the initial noise of an image-to-video model until its video meets the goal.
+"""BTTF (Back To The Feature): optimise the initial noise of an image-to-video model until its video meets the goal.
 
 Wang et al., "Back to the Feature: Explaining Video Classifiers with Video Counterfactual Explanations",
-arXiv 2511.20295, Algorithms 1 and 2. Symbols: x_i the original video, z_i its latent, z_T the initial noise, ẑ_0 the
-denoised latent, x̂_c the counterfactual, K_I and K_C the iterations of the two stages, N the greatest number of
-denoising steps, λ the weight of the style loss.
+arXiv 2511.20295, Algorithms 1 and 2. Symbols: x_i original video, z_i its latent, z_T initial noise, ẑ_0 denoised
+latent, x̂_c counterfactual, y_c goal, K_I and K_C iterations of the two stages, N largest number of denoising steps,
+λ weight of the style loss. Line numbers in comments are those of Algorithm 1.
 
-What the paper leaves open is settled thus:
+Choices made where the paper is silent or ambiguous:
 
-- *K_C.* Algorithm 1 read literally makes K_C iterations at each n = 1…N: 12,000 differentiated steps, eight times
+- *K_C.* Read literally, Algorithm 1 makes K_C iterations at each n = 1…N: 12,000 differentiated steps, eight times
   the paper's "≈ 2 hours". The default ``kc_mode="total"`` spreads K_C over n = 1…N; ``per_n`` is the literal reading.
-- *Sampler.* Algorithm 2's DDIM step and flow matching's Euler step are the same update with sqrt(ᾱ) → 1 - s; the noise
-  levels are the generator's ``sigmas(n)``. No classifier-free guidance.
-- *Gram matrix.* G = F Fᵀ / (C·H·W) of one frame's pixels in [0, 1], F being 3 × HW.
-- *L_I* is a mean, not a sum: under AdamW a constant factor does not matter.
-- *AdamW*: created once and kept through both stages (line 9), no weight decay; its rate is a parameter.
-- *Gaussian shell.* Large steps carry z_T off the sphere of radius sqrt(dim) where Gaussian noise lives, and the
-  generator then answers with artefacts. ``shell=True`` puts z_T back on the sphere of its first norm after each update.
-- *When to go on.* AdamW moves z_T by about its rate, however small the gradient is: once the goal is met it would only
-  wander on, and the object falls apart. A video whose goal loss at n is below ``enough`` keeps its z_T and is done with
-  n; the iterations it did not need are left for n = N.
-- *When to begin anew.* Some starts lead nowhere, and a long search from one of them ends outside what the generator
-  knows: of 11 test videos of Shape-Moving that needed more than 20 iterations from one start, the object moved as asked
-  in one only, of 21 quicker ones in 19. After ``patience`` moves in a row that did not meet the goal, z_T is drawn anew
-  and its moments are forgotten; stage 1 is made again, so that the new start knows the original too, and n stays.
+- *Sampler.* The DDIM step of Algorithm 2 and the Euler step of flow matching are the same update with
+  sqrt(ᾱ) → 1 - s. The noise levels are the generator's ``sigmas(n)``. No classifier-free guidance is used.
+- *Gram matrix.* G = F Fᵀ / (C·H·W) of the pixels of one frame in [0, 1], where F is 3 × HW.
+- *L_I* is a mean instead of a sum; AdamW is invariant to a constant factor.
+- *AdamW* is created once, keeps its moments through both stages (line 9) and has no weight decay.
+- *Gaussian shell.* Large steps move z_T off the sphere of radius sqrt(dim) on which Gaussian noise concentrates, and
+  the generator then produces artefacts. ``shell=True`` projects z_T back to its initial norm after each update.
+- *Early stopping.* AdamW moves z_T by about the learning rate, however small the gradient is; once the goal is met,
+  further updates only degrade the object. A video whose goal loss with n steps is below a threshold (``enough``)
+  keeps its z_T and proceeds to n + 1. The iterations that it saves are available at n = N.
+- *Restarts.* Some initial noises do not lead to the goal, and a long search from one of them ends outside the
+  generator's distribution: of the 11 test videos of Shape-Moving that needed more than 20 iterations from one start,
+  the object moved as requested in one; of the 21 faster ones, in 19. After ``patience`` consecutive updates without
+  meeting the goal, z_T is sampled again, the moments of AdamW are reset and stage 1 is repeated for the new z_T;
+  n stays.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
 
 @validated(frozen=True, config={"extra": "forbid"})
 class BTTFParams:
-    """Hyper-parameters (Table S1); the defaults are the ``embedded`` preset, chosen by measurement on Shape-Moving.
+    """Hyper-parameters (Table S1). The defaults are the ``embedded`` preset, chosen by measurement on Shape-Moving.
 
-    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``: AdamW's.
-    ``inversion``, ``style``, ``progressive``: switch off for the ablations of section 4.3; without ``progressive``
-    every iteration of stage 2 takes N steps. ``enough``: goal loss at which a video is done with n; a cross-entropy of
-    0.05 is a probability of 0.95, and at 0 every iteration is made. ``patience``: moves after which a z_T that did not
-    meet the goal is drawn anew; 0 keeps it. ``width``: videos at once; memory grows with it.
+    ``steps``: N. ``iterations``: K_C. ``inversion_iterations``: K_I. ``style_weight``: λ. ``rate``: learning rate of
+    AdamW. ``inversion``, ``style``, ``progressive``: switches for the ablations of section 4.3; without
+    ``progressive`` every iteration of stage 2 uses N steps. ``enough``: goal loss below which a video proceeds to the
+    next n; a cross-entropy of 0.05 is a probability of 0.95, and 0 uses every iteration. ``patience``: consecutive
+    updates without meeting the goal after which z_T is sampled again; 0 never restarts. ``width``: videos per
+    micro-batch; memory grows with it.
     """
 
     steps: int = Field(default=6, ge=1)
@@ -69,11 +71,11 @@ class BTTFParams:
     width: int = Field(default=2, ge=1)
 
     def schedule(self) -> list[tuple[int, int]]:
-        """Stage 2: each number of denoising steps n, and the iterations that belong to it."""
+        """Stage 2 as pairs of a number of denoising steps n and its share of the iterations."""
         levels = range(1, self.steps + 1) if self.progressive else [self.steps]
         total = self.iterations * (self.steps if self.kc_mode == "per_n" else 1)
-        ends = [total * (k + 1) // len(levels) for k in range(len(levels))]
-        return [(n, end - start) for n, start, end in zip(levels, [0, *ends], ends, strict=False)]
+        bounds = [total * k // len(levels) for k in range(len(levels) + 1)]
+        return [(n, end - start) for n, (start, end) in zip(levels, itertools.pairwise(bounds), strict=True)]
 
 
 def gram(video: Tensor) -> Tensor:
@@ -83,47 +85,160 @@ def gram(video: Tensor) -> Tensor:
 
 
 def style_loss(video: Tensor, original_gram: Tensor) -> Tensor:
-    """L_S ``[B]``: squared Frobenius distance of frame Gram matrices over N_f C² (below equation 1)."""
+    """L_S ``[B]``: squared Frobenius distance of the frames' Gram matrices over N_f C² (below equation 1)."""
     return (gram(video) - original_gram).square().mean(dim=(1, 2, 3))
 
 
-class _Noises:
-    """z_T of the videos of a micro-batch, and the one optimiser that moves them.
+class VideoState:
+    """State of the optimisation of one video of a micro-batch.
 
-    A video that is left alone keeps its z_T and its moments, so no video's path depends on its neighbours.
+    ``row`` is its position in the batch, ``remaining`` its unused iterations of stage 2, ``reserved`` how many of them
+    are kept for later n, and ``stalled`` its consecutive updates since z_T was sampled or last met the goal.
     """
 
-    def __init__(self, starts: Sequence[Tensor], p: BTTFParams) -> None:
-        self.each = [start.requires_grad_() for start in starts]
-        self.radius = [start.norm().item() for start in starts] if p.shell else None
-        self.optimiser = torch.optim.AdamW(self.each, p.rate, weight_decay=0.0)  # line 9
+    z_T: Tensor
+    optimiser: torch.optim.AdamW
+    norm: float
 
-    def restart(self, i: int, start: Tensor) -> None:
-        """Give a video another z_T, and forget the moments of the old one."""
-        self.each[i].data = start
-        self.optimiser.state.pop(self.each[i], None)
-        if self.radius is not None:
-            self.radius[i] = start.norm().item()
+    def __init__(self, row: int, random: torch.Generator, z_i: Tensor, p: BTTFParams) -> None:
+        self.row = row
+        self.random = random
+        self.z_i = z_i
+        self.p = p
+        self.remaining = sum(share for _, share in p.schedule())
+        self.reserved = 0
+        self.trace: dict[str, list[float]] = defaultdict(list)
+        self.sample_noise()
 
-    def stacked(self) -> Tensor:
-        return torch.stack(self.each).detach()
+    def sample_noise(self) -> None:
+        """Start from a new z_T, with an optimiser without moments."""
+        self.z_T = torch.randn(self.z_i.shape, generator=self.random).to(self.z_i).requires_grad_()  # line 8
+        self.optimiser = torch.optim.AdamW([self.z_T], self.p.rate, weight_decay=0.0)  # line 9
+        self.norm = self.z_T.norm().item()
+        self.stalled = 0
 
-    def move(self, gradients: Tensor, moving: Sequence[int]) -> None:
-        """One step of the videos in ``moving``."""
-        for i, z_T in enumerate(self.each):
-            z_T.grad = gradients[i] if i in moving else None
+    def update(self, gradient: Tensor) -> None:
+        """Move z_T by one step of AdamW (lines 16 and 26), and project it to the Gaussian shell."""
+        self.z_T.grad = gradient
         self.optimiser.step()
-        if self.radius is not None:
+        if self.p.shell:
             with torch.no_grad():
-                for i in moving:
-                    self.each[i] *= self.radius[i] / self.each[i].norm()
+                self.z_T *= self.norm / self.z_T.norm()
+
+    def record(self, n: int, terms: Mapping[str, Tensor]) -> None:
+        """Append an iteration with n denoising steps and the ``terms`` of its loss, each ``[B]``, to the trace."""
+        for name, values in terms.items():
+            self.trace[name].append(values[self.row].item())
+        self.trace["noise_norm"].append(self.z_T.norm().item())
+        self.trace["n"].append(n)
+
+
+class Optimisation:
+    """Algorithm 1 on a micro-batch.
+
+    Every iteration denoises the whole batch, but updates active videos only. A video that is not active keeps its z_T
+    and its optimiser, so the result for one video does not depend on the others.
+    """
+
+    def __init__(self, p: BTTFParams, queries: Sequence[Query], context: Context) -> None:
+        assert context.generator is not None
+        self.p = p
+        self.generator = context.generator
+        self.target = context.target
+        self.report = context.report
+        self.goals = [query.goal for query in queries]  # y_c
+        x_i = torch.stack([query.sample.video for query in queries])
+        _, frames, _, height, width = x_i.shape
+        self.condition = self.generator.condition(x_i[:, 0], (frames, height, width))  # lines 3-6
+        self.z_i = self.generator.encode(x_i)  # line 7
+        self.original_gram = gram(x_i.to(self.z_i.device))
+        self.videos = [
+            VideoState(row, query.generator("noise"), self.z_i[row], p) for row, query in enumerate(queries)
+        ]  # lines 8-9
+        self.inversion_iterations = p.inversion_iterations if p.inversion else 0
+        self.done = 0
+
+    def invert(self, videos: Sequence[VideoState]) -> None:
+        """Stage 1: move z_T until one denoising step yields the latent of the original (lines 10-17)."""
+        for _ in range(self.inversion_iterations):  # line 11
+            self.iterate(1, self.inversion_loss, videos)  # lines 12-16, with n = 1 (line 10)
+
+    def search(self) -> None:
+        """Stage 2: search for a z_T whose video meets the goal, with n = 1…N denoising steps (lines 18-28)."""
+        for n, share in self.p.schedule():  # line 18
+            for video in self.videos:
+                video.reserved = 0 if n == self.p.steps else max(video.remaining - share, 0)
+            active = [video for video in self.videos if video.remaining > video.reserved]
+            while active:  # line 19
+                updated = self.iterate(n, self.counterfactual_loss, active)  # lines 20-26
+                for video in active:
+                    video.stalled = video.stalled + 1 if video in updated else 0
+                for video in updated:
+                    video.remaining -= 1
+                restarted = [video for video in updated if video.stalled == self.p.patience and video.remaining]
+                if restarted:
+                    for video in restarted:
+                        video.sample_noise()
+                    self.invert(restarted)
+                active = [video for video in updated if video.remaining > video.reserved]
+
+    def iterate(
+        self, n: int, objective: Callable[[Tensor], dict[str, Tensor]], active: Sequence[VideoState]
+    ) -> list[VideoState]:
+        """One iteration with n denoising steps. Returns the active videos that had to be updated.
+
+        A video is not updated if its goal loss is below the threshold; in stage 1, this loss is NaN and all are.
+        """
+        terms: dict[str, Tensor] = {}
+
+        def loss(z_0: Tensor) -> Tensor:
+            terms.update(objective(z_0))
+            return terms["loss"]
+
+        z_T = torch.stack([video.z_T for video in self.videos]).detach()
+        values, gradients = gradient_through(self.generator, z_T, self.condition, n, loss)  # lines 12-15, 20-25
+        loss_threshold = self.p.enough
+        updated = [video for video in active if not terms["goal_loss"][video.row] < loss_threshold]
+        for video in updated:
+            video.update(gradients[video.row])  # lines 16, 26
+        for video in active:
+            video.record(n, terms)
+        self.done += 1
+        self.report(Progress(self.done, self.most_iterations(), float(values.mean())))
+        return updated
+
+    def inversion_loss(self, z_0: Tensor) -> dict[str, Tensor]:
+        """L_I ``[B]`` (equation 1), under the names of the trace."""
+        loss = (z_0 - self.z_i).abs().flatten(1).mean(1)
+        return {"loss": loss, "goal_loss": loss * math.nan, "loss_style": loss * math.nan}
+
+    def counterfactual_loss(self, z_0: Tensor) -> dict[str, Tensor]:
+        """L_C ``[B]`` (equation 2) and its two terms, under the names of the trace."""
+        x_c = self.generator.decode(z_0)  # line 22
+        goal_loss = losses(self.goals, self.target(x_c))  # lines 23-24
+        style = style_loss(x_c, self.original_gram)
+        loss = goal_loss + self.p.style_weight * style if self.p.style else goal_loss
+        return {"loss": loss, "goal_loss": goal_loss, "loss_style": style}
+
+    def most_iterations(self) -> int:
+        """Upper bound of the iterations: a separate inversion for every restart, one last check of the goal per n."""
+        schedule = self.p.schedule()
+        total = sum(share for _, share in schedule)
+        restarts = len(self.videos) * (total // self.p.patience) if self.p.patience else 0
+        return (1 + restarts) * self.inversion_iterations + total + len(schedule)
+
+    @torch.no_grad()
+    def counterfactuals(self) -> Tensor:
+        """Videos ``[B, T, 3, H, W]`` of the current z_T with N denoising steps (line 29)."""
+        z_T = torch.stack([video.z_T for video in self.videos]).detach()
+        return self.generator.decode(denoise(self.generator, z_T, self.condition, self.p.steps)).cpu()
 
 
 class BTTF(Method):
     """Two-stage optimisation of the initial noise of an image-to-video diffusion model.
 
-    The trace of a video holds, per iteration, ``n``, ``loss`` and its parts ``goal_loss`` (for a class goal exp(-loss)
-    is the goal's probability) and ``loss_style``, both NaN in stage 1, and ``noise_norm``, |z_T|.
+    The trace of a video has, per iteration, ``n``, ``loss``, its two terms ``goal_loss`` (for a class goal, exp(-loss)
+    is the probability of the goal) and ``loss_style``, both NaN in stage 1, and ``noise_norm``, ||z_T||.
     """
 
     Params = BTTFParams
@@ -145,90 +260,15 @@ class BTTF(Method):
     }
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
-        p, generator, target = self.params, context.generator, context.target
-        assert generator is not None
-        goals = [query.goal for query in queries]
-        original = torch.stack([query.sample.video for query in queries])
-        _, frames, _, height, width = original.shape
-        condition = generator.condition(original[:, 0], (frames, height, width))  # lines 3-6
-        z_i = generator.encode(original)  # line 7
-        random = [query.generator("noise") for query in queries]
-
-        def start(i: int) -> Tensor:
-            return torch.randn(z_i[i].shape, generator=random[i]).to(z_i[i])
-
-        everyone = range(len(queries))
-        noises = _Noises([start(i) for i in everyone], p)  # line 8
-        original_gram = gram(original.to(z_i.device))
-        inversions = p.inversion_iterations if p.inversion else 0
-        schedule = p.schedule()
-        total = sum(share for _, share in schedule)
-        traces: list[dict[str, list[float]]] = [defaultdict(list) for _ in queries]
-        restarts = len(queries) * (total // p.patience) if p.patience else 0  # at most, each by itself
-        most = (1 + restarts) * inversions + total + len(schedule)
-        ticks = itertools.count(1)
-
-        def iterate(n: int, objective: Callable[[Tensor], dict[str, Tensor]], at_work: Sequence[int]) -> list[int]:
-            """One iteration with n denoising steps for the videos at work; those that it moved."""
-            parts: dict[str, Tensor] = {}
-
-            def loss(z_0: Tensor) -> Tensor:
-                parts.update(objective(z_0))
-                return parts["loss"]
-
-            values, gradients = gradient_through(generator, noises.stacked(), condition, n, loss)  # lines 12-15, 20-25
-            moving = [i for i in at_work if not parts["goal_loss"][i] < p.enough]
-            noises.move(gradients, moving)  # lines 16, 26
-            for i in at_work:
-                for name, values_now in parts.items():
-                    traces[i][name].append(values_now[i].item())
-                traces[i]["noise_norm"].append(noises.each[i].norm().item())
-                traces[i]["n"].append(n)
-            context.report(Progress(next(ticks), most, float(values.mean())))
-            return moving
-
-        def inversion_loss(z_0: Tensor) -> dict[str, Tensor]:
-            loss = (z_0 - z_i).abs().flatten(1).mean(1)  # equation 1
-            return {"loss": loss, "goal_loss": loss * math.nan, "loss_style": loss * math.nan}
-
-        def counterfactual_loss(z_0: Tensor) -> dict[str, Tensor]:
-            video = generator.decode(z_0)  # line 22
-            goal_loss = losses(goals, target(video))  # line 23
-            style = style_loss(video, original_gram)
-            loss = goal_loss + p.style_weight * style if p.style else goal_loss  # equation 2
-            return {"loss": loss, "goal_loss": goal_loss, "loss_style": style}
-
-        def invert(which: Sequence[int]) -> None:
-            for _ in range(inversions):
-                iterate(1, inversion_loss, which)
-
-        invert(everyone)  # stage 1
-        left, in_vain = [total] * len(queries), [0] * len(queries)
-        for n, share in schedule:  # stage 2
-            until = [0 if n == p.steps else max(mine - share, 0) for mine in left]
-            at_work = [i for i in everyone if left[i] > until[i]]
-            while at_work:
-                moved = iterate(n, counterfactual_loss, at_work)
-                for i in at_work:
-                    in_vain[i] = in_vain[i] + 1 if i in moved else 0
-                for i in moved:
-                    left[i] -= 1
-                anew = [i for i in moved if in_vain[i] == p.patience and left[i]]
-                for i in anew:
-                    noises.restart(i, start(i))
-                    in_vain[i] = 0
-                if anew:
-                    invert(anew)
-                at_work = [i for i in moved if left[i] > until[i]]
-
-        with torch.no_grad():
-            results = generator.decode(denoise(generator, noises.stacked(), condition, p.steps)).cpu()  # line 29
+        optimisation = Optimisation(self.params, queries, context)  # lines 3-9
+        optimisation.invert(optimisation.videos)  # stage 1, lines 10-17
+        optimisation.search()  # stage 2, lines 18-28
         return [
-            Explanation(video, dict(trace), evaluations=_cost(trace, p.steps))
-            for video, trace in zip(results, traces, strict=True)
+            Explanation(x_c, dict(video.trace), evaluations=evaluations(video.trace, self.params.steps))
+            for video, x_c in zip(optimisation.videos, optimisation.counterfactuals(), strict=True)  # lines 29-30
         ]
 
 
-def _cost(trace: Mapping[str, Sequence[float]], steps: int) -> dict[str, int]:
-    """Network calls of one video: each denoising step of an iteration is seen twice, and ``steps`` more at the end."""
+def evaluations(trace: Mapping[str, Sequence[float]], steps: int) -> dict[str, int]:
+    """Network calls for one video: two per denoising step of an iteration, and ``steps`` for the result."""
     return {"generator": int(2 * sum(trace["n"])) + steps, "target": sum(not math.isnan(x) for x in trace["goal_loss"])}

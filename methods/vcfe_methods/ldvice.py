@@ -1,25 +1,28 @@
-"""LD-ViCE: guided denoising of a half-noisy latent, and a mask that keeps only what the guidance changed.
+"""LD-ViCE: guided denoising of a half-noisy latent, and a mask that confines the edit to what the guidance changed.
 
 Varshney et al., "LD-ViCE: Latent Diffusion Model for Video Counterfactual Explanations", arXiv 2509.08422. Symbols:
-x_f the original, z_f its latent, z_τ the noisy latent, v_t the clean estimate at a step, z̃ the next latent without
-guidance, λ_c the scale, x_cf the counterfactual, x_ref the reference, M the mask, x_mcf the masked counterfactual.
+x_f original (factual) video, z_f its latent, E encoder, z_τ noisy latent, z_t latent at a step, v_t clean estimate, x̃_t
+its decoding, z̃ next latent without guidance, λ_c guidance scale, x_cf counterfactual, x_ref reference, M mask, x_mcf
+masked counterfactual.
 
-The full text was not at hand: the abstract and the captions of figures 2 and 5 are the sources. They give: E(x_f) is
-noised in part; at each step the target reads the decoded v_t, and its gradient, scaled by λ_c, turns z̃ into the next
-latent; the same z_τ denoised without guidance gives x_ref, and a mask computed from it makes x_mcf of x_cf
-(LD-ViCE-RA). The rest is **reconstructed**:
+The full text was not available; the sources are the abstract and the captions of figures 2 and 5. They state that
+E(x_f) is partially noised, that each step evaluates the target on the decoded v_t and uses its gradient, scaled by λ_c,
+to turn z̃ into the next latent, that the same z_τ denoised without guidance gives x_ref, and that a mask computed from
+x_ref turns x_cf into x_mcf (LD-ViCE-RA). Everything else is **reconstructed**:
 
-- *Noise.* z_τ = (1 - σ_0) z_f + σ_0 ε with σ_0 = 0.5, where signal and noise weigh the same. The model is told the
-  first frame, as in ``cg_video_mid``; the paper's text prompt is the generator's fixed one.
-- *Guidance.* z = z̃ - λ_c ||z̃ - z_t|| g/||g||, g being the gradient of the goal's loss at v_t, as the caption of
-  figure 2 reads; this is λ_c ||v|| g/||g|| added to the velocity. The norms are ours, after DVCE and LDCE.
+- *Noise.* z_τ = (1 - σ_0) z_f + σ_0 ε with σ_0 = 0.5, where signal and noise have equal weight. The model is
+  conditioned on the first frame, as in ``cg_video_mid``; in place of the paper's text prompt, the generator's fixed
+  prompt is used.
+- *Guidance.* z = z̃ - λ_c ||z̃ - z_t|| g/||g||, where g is the gradient of the goal's loss at v_t, following the caption
+  of figure 2; this adds λ_c ||v|| g/||g|| to the velocity v. The norms are ours, after DVCE and LDCE.
   ``through="full"`` takes the gradient at z_t, through the denoiser.
-- *Stopping.* A step whose clean video (clamped, rounded to 8 bits) meets the goal is not guided. It keeps the edit
-  small, and a regressor's value from running past the one that was asked for. One rule for all goals.
-- *Mask.* D = Σ_c |x_cf - x_ref| on clamped videos, divided by its maximum over the clip, dilated in space by a maximum
-  filter; M = [D ≥ 0.15] and x_mcf = M x_cf + (1 - M) x_f. The difference to x_ref, not to x_f, leaves out what encoding
-  and denoising change by themselves. Filter and threshold are those of ACE (Jeanneret et al. 2023), whose filter is 15
-  pixels of 256 wide; the same share of the frame is taken at other sizes.
+- *Stopping.* A step is not guided if its clean estimate (decoded, clamped, rounded to 8 bits) already meets the goal.
+  This keeps the edit small and prevents the value of a regressor from overshooting. The rule is the same for all
+  goals.
+- *Mask.* D = Σ_c |x_cf - x_ref| on clamped videos, divided by its maximum over the clip and dilated in space by a
+  maximum filter; M = [D ≥ 0.15] and x_mcf = M x_cf + (1 - M) x_f. The difference is taken to x_ref, not to x_f, to
+  exclude changes caused by encoding and denoising alone. Filter and threshold are those of ACE (Jeanneret et al. 2023),
+  whose filter is 15 pixels wide at a frame size of 256; the filter is scaled with the frame size.
 """
 
 from __future__ import annotations
@@ -44,9 +47,9 @@ from vcfe_methods.classifier_guidance import draw, reached
 class LDViCEParams:
     """Hyper-parameters, all of them reconstructed.
 
-    ``steps``: Euler steps. ``start``: σ_0. ``scale``: λ_c. ``through``: what the gradient goes through beside the
-    target. ``refine``: return x_mcf instead of x_cf. ``threshold``: smallest D inside the mask, as a share of the
-    greatest. ``dilation``: reach of the maximum filter, as a share of the frame's height. ``width``: videos at once.
+    ``steps``: Euler steps. ``start``: σ_0. ``scale``: λ_c. ``through``: path of the gradient, see the module.
+    ``refine``: return x_mcf instead of x_cf. ``threshold``: smallest D inside the mask, as a share of the largest.
+    ``dilation``: reach of the maximum filter, as a share of the frame height. ``width``: videos per micro-batch.
     """
 
     steps: int = Field(default=15, ge=1)
@@ -61,13 +64,13 @@ class LDViCEParams:
 
 @validated(frozen=True, config={"extra": "forbid"})
 class LDViCERAParams(LDViCEParams):
-    """As for ``ldvice``, refined by default."""
+    """As for ``ldvice``, with refinement by default."""
 
     refine: bool = True
 
 
 def refinement_mask(counterfactual: Tensor, reference: Tensor, threshold: float, dilation: float) -> Tensor:
-    """Where guidance changed ``[B, T, 3, H, W]`` videos, as bool ``[B, T, H, W]``; nowhere if they are equal."""
+    """M, as bool ``[B, T, H, W]``: where guidance changed videos ``[B, T, 3, H, W]``. Empty if both are equal."""
     difference = (counterfactual.clamp(0, 1) - reference.clamp(0, 1)).abs().sum(dim=2)
     difference = difference / difference.flatten(1).amax(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
     reach = round(dilation * difference.shape[-2])
@@ -75,7 +78,11 @@ def refinement_mask(counterfactual: Tensor, reference: Tensor, threshold: float,
 
 
 class LDViCE(Method):
-    """Latent diffusion from the half-noisy original, guided on its clean estimates."""
+    """Latent diffusion from the half-noisy original, guided at its clean estimates.
+
+    The trace holds, per step, ``goal_loss`` and ``scale``, which is 0 where the goal was already met. The artefact
+    ``mask`` of LD-ViCE-RA is M.
+    """
 
     Params = LDViCEParams
     params: LDViCEParams
@@ -89,32 +96,33 @@ class LDViCE(Method):
         _, frames, _, height, width = x_f.shape
         condition = generator.condition(x_f[:, 0], (frames, height, width))
         z_f = generator.encode(x_f)
-        z = reference = noised(z_f, draw(queries, z_f.shape[1:]).to(z_f.device), p.start)
+        z = z_ref = noised(z_f, draw(queries, z_f.shape[1:]).to(z_f.device), p.start)  # z_τ
         trace: dict[str, list[Tensor]] = {"goal_loss": [], "scale": []}
 
         def objective(v_t: Tensor) -> Tensor:
             x_t = generator.decode(v_t)
-            values = losses(goals, target(x_t))
-            unmet = ~torch.tensor(reached(goals, target, x_t), device=values.device)
-            trace["goal_loss"].append(values.detach().cpu())
+            goal_losses = losses(goals, target(x_t))
+            unmet = ~torch.tensor(reached(goals, target, x_t), device=goal_losses.device)
+            trace["goal_loss"].append(goal_losses.detach().cpu())
             trace["scale"].append(p.scale * unmet.cpu().double())
-            return values * unmet
+            return goal_losses * unmet
 
         def push(velocity: Tensor, gradient: Tensor, sigma: float) -> Tensor:
             return p.scale * matched(velocity, gradient)
 
-        for k, (sigma, next_sigma) in enumerate(pairwise(generator.sigmas(p.steps, p.start))):
+        for k, (sigma, next_sigma) in enumerate(pairwise(generator.sigmas(p.steps, p.start)), start=1):
             z, _ = guided_step(generator, z, sigma, next_sigma, condition, objective, push, p.through)
             if p.refine:
                 with torch.no_grad():
-                    reference = euler_step(generator, reference, sigma, next_sigma, condition)
-            context.report(Progress(k + 1, p.steps, float(trace["goal_loss"][-1].mean())))
+                    z_ref = euler_step(generator, z_ref, sigma, next_sigma, condition)
+            context.report(Progress(k, p.steps, float(trace["goal_loss"][-1].mean())))
 
         with torch.no_grad():
-            videos, masks = generator.decode(z).cpu(), None
+            videos, masks = generator.decode(z).cpu(), None  # x_cf
             if p.refine:
-                masks = refinement_mask(videos, generator.decode(reference).cpu(), p.threshold, p.dilation)
-                videos = torch.where(masks.unsqueeze(2), videos, x_f)
+                x_ref = generator.decode(z_ref).cpu()
+                masks = refinement_mask(videos, x_ref, p.threshold, p.dilation)
+                videos = torch.where(masks.unsqueeze(2), videos, x_f)  # x_mcf
         return [
             Explanation(
                 video,
@@ -127,7 +135,7 @@ class LDViCE(Method):
 
 
 class LDViCERA(LDViCE):
-    """LD-ViCE with its refinement: what guidance did not change is the original."""
+    """LD-ViCE with refinement: outside the mask of guided changes, the result is the original."""
 
     Params = LDViCERAParams
     params: LDViCERAParams

@@ -1,4 +1,4 @@
-"""The rows that every other row is read against: no edit, the generator's reconstruction, and the true edit."""
+"""Reference rows of every table: no edit, reconstruction by the generator, and the true edit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Meth
 
 
 class NoEdit(Method):
-    """The original itself: the floor of validity and the ceiling of proximity."""
+    """The original: lower bound of validity, upper bound of proximity."""
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         return [Explanation(query.sample.video) for query in queries]
 
 
 class Reconstruction(Method):
-    """The generator's D(E(x)): what a method that edits in its latent space can keep of a video at best."""
+    """D(E(x)) of the generator: the most that a method can preserve of a video if it edits in the latent space."""
 
     needs_generator = True
 
@@ -31,11 +31,11 @@ class Reconstruction(Method):
 
 
 class TrueEdit(Method):
-    """The same scene rendered with the goal's label: the ceiling."""
+    """The same scene rendered with the goal's label: the result of an ideal method."""
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         if not isinstance(dataset, Renderer):
-            return "the dataset cannot render its scenes anew"
+            return "the dataset cannot render its scenes with another label"
         return super().supports(dataset, target, generator, goal)
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:

@@ -14,8 +14,8 @@ def test_plan_prints_tasks_evaluations_hours_and_memory(
     monkeypatch.setenv("COLUMNS", "160")
     assert call(monkeypatch, "plan", *TOYS, "--goals", "all", "--gpus", "a100-80gb") == 0
     text = capsys.readouterr().out
-    assert "clips of 5x12x12" in text
-    rows = [line.split() for line in text.split("hours in all")[0].splitlines()]
+    assert "Clips of 5x12x12." in text
+    rows = [line.split() for line in text.split("Hours for all tasks")[0].splitlines()]
     (pgd,) = [row for row in rows if row[:1] == ["pgd"]]
     assert pgd[:5] == ["pgd", "6", "target", "10", "10"]
     assert "weights of target" in text
@@ -27,7 +27,7 @@ def test_plan_prints_tasks_evaluations_hours_and_memory(
     ("arguments", "message"),
     [
         (["--gpus", "a100-80bg"], "unknown GPU 'a100-80bg'; did you mean 'a100-80gb'?"),
-        (["--shape", "33x448"], "--shape is frames, height and width such as 33x448x448, not '33x448'"),
+        (["--shape", "33x448"], "--shape has to be frames, height and width, such as 33x448x448, not '33x448'"),
         (["--shape", "4x12x12"], "generator 'toy_blocks' does not fit clips of 4x12x12: the generator makes 4k+1"),
         (["--generator", "wan[path=nowhere]"], "'nowhere' is neither a pipeline directory nor one of Wan-AI/"),
     ],

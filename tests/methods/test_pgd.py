@@ -24,17 +24,18 @@ def _videos(batch: int = 5) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("targeted", [True, False])
-def test_equals_foolboxs_l2_pgd(model, targeted):
+def test_equals_the_l2_pgd_of_foolbox(model, targeted):
     videos, labels = _videos(), torch.tensor([0, 1, 2, 0, 1])
-    radius, steps, rate = 1.5, 7, 2.5
-    reference = foolbox.attacks.L2ProjectedGradientDescentAttack(
-        abs_stepsize=rate * radius / steps, steps=steps, random_start=False
-    )
+    radius, steps = 1.5, 7
+    stepsize = 2.5 * radius / steps
+    reference = foolbox.attacks.L2ProjectedGradientDescentAttack(abs_stepsize=stepsize, steps=steps, random_start=False)
     criterion = foolbox.criteria.TargetedMisclassification(labels) if targeted else labels
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     _, expected, _ = reference(wrapped, videos, criterion, epsilons=radius)
     goals = [ClassGoal(int(label)) if targeted else AvoidGoal(int(label)) for label in labels]
-    result = attack(lambda current: losses(goals, model(current)), videos, radius=radius, steps=steps, rate=rate)
+    result = attack(
+        lambda current: losses(goals, model(current)), videos, radius=radius, steps=steps, stepsize=stepsize
+    )
     torch.testing.assert_close(result, eagerpy.astensor(expected).raw, rtol=1e-4, atol=1e-5)
 
 
@@ -44,7 +45,8 @@ def test_stays_in_the_ball_and_in_the_unit_range(radius, steps, goal):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(4 * 3 * 8 * 8, 3))
     videos = _videos()
-    result = attack(lambda current: goal.loss(model(current)), videos, radius=radius, steps=steps, rate=2.5)
+    stepsize = 2.5 * radius / steps
+    result = attack(lambda current: goal.loss(model(current)), videos, radius=radius, steps=steps, stepsize=stepsize)
     assert (norms(result - videos) <= radius * (1 + 1e-5)).all()
     assert result.min() >= 0
     assert result.max() <= 1
@@ -64,7 +66,7 @@ def test_random_start_is_uniform_in_the_ball():
     assert (radii < 1.0).float().mean() == pytest.approx(0.25, abs=0.03)
 
 
-def test_the_papers_radius_is_kept_per_voxel():
+def test_the_radius_of_the_paper_is_kept_per_voxel():
     params = PGDParams()
     assert params.radius(PAPER_CLIP) == pytest.approx(20)
     assert params.radius(17 * 3 * 64 * 64) == pytest.approx(20 * (17 * 3 * 64 * 64 / PAPER_CLIP) ** 0.5)
@@ -85,7 +87,7 @@ class _Linear(Target):
         return self.layer(video.flatten(1))
 
 
-def test_method_reaches_each_querys_own_goal():
+def test_each_query_meets_its_own_goal():
     target = _Linear()
     queries = [Query(Sample(str(i), video, 0, 16.0), ClassGoal(i % 3), seed=i) for i, video in enumerate(_videos(6))]
     explanations = PGD(PGDParams(epsilon=3.0, size="absolute")).run(queries, Context(dataset=None, target=target))
@@ -95,7 +97,7 @@ def test_method_reaches_each_querys_own_goal():
         assert explanation.evaluations == {"target": 10}
 
 
-def test_random_start_differs_by_query_and_is_repeatable():
+def test_random_starts_differ_between_queries_and_are_reproducible():
     target = _Linear()
     video = _videos(1)[0]
     queries = [Query(Sample(str(i), video, 0, 16.0), AvoidGoal(0), seed=i) for i in range(2)]

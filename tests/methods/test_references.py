@@ -49,5 +49,5 @@ class Fixed(Dataset):
 
 def test_true_edit_needs_a_dataset_that_renders() -> None:
     reason = TrueEdit().supports(Fixed(), CONTEXT.target, None, ClassGoal(0))
-    assert reason == "the dataset cannot render its scenes anew"
+    assert reason == "the dataset cannot render its scenes with another label"
     assert TrueEdit().supports(CONTEXT.dataset, CONTEXT.target, None, ClassGoal(0)) is None

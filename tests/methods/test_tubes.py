@@ -138,11 +138,11 @@ def test_reasons(tmp_path, monkeypatch, explainer):
     monkeypatch.setattr(weights, "ZOO", tmp_path)
     goal, named = ClassGoal(1), Tubes(TubesParams(explainer=explainer))
     assert named.supports(DATASET, TARGET, None, goal) is None
-    assert named.supports(DATASET, TARGET, None, AvoidGoal(1)) == "contrasts two classes, the goal is avoid=1"
-    assert named.supports(DATASET, TARGET, None, ValueGoal(1, 2)) == "contrasts two classes, the goal is value=1±2"
-    assert "no attributes that tell its classes apart" in named.supports(ShapeMoving(), TARGET, None, goal)
-    assert named.supports(DATASET, Linear(), None, goal) == "the target shows no mid-level features"
-    assert "fitted to another target" in named.supports(DATASET, Counting(1.0), None, goal)
+    assert named.supports(DATASET, TARGET, None, AvoidGoal(1)) == "needs a goal that is a class, not avoid=1"
+    assert named.supports(DATASET, TARGET, None, ValueGoal(1, 2)) == "needs a goal that is a class, not value=1±2"
+    assert "no attributes that distinguish its classes" in named.supports(ShapeMoving(), TARGET, None, goal)
+    assert named.supports(DATASET, Linear(), None, goal) == "the target does not expose mid-level features"
+    assert "trained for another target" in named.supports(DATASET, Counting(1.0), None, goal)
     assert Tubes().supports(DATASET, TARGET, None, goal).startswith("no explainer for counting on squares: train one")
     assert TubesCentre().supports(DATASET, Linear(), None, goal) is None
 
@@ -185,7 +185,7 @@ def test_fit_gives_weights_that_the_method_reads(tmp_path):
 
 
 def test_fit_refuses_what_it_cannot_explain(tmp_path):
-    with pytest.raises(UsageError, match="shows no mid-level features"):
+    with pytest.raises(UsageError, match="does not expose mid-level features"):
         Tubes().fit(DATASET, Linear(), tmp_path, steps=2)
     with pytest.raises(UsageError, match="has no attributes"):
         Tubes().fit(ShapeMoving(), TARGET, tmp_path, steps=2)

@@ -159,7 +159,7 @@ def test_a_target_of_other_classes_is_refused(tmp_path):
     class Three(Squares):
         classes = ("a", "b", "c")
 
-    with pytest.raises(UsageError, match="target 'counting' has 2 outputs, dataset 'squares' 3 classes"):
+    with pytest.raises(UsageError, match="target 'counting' has 2 outputs, but dataset 'squares' has 3 classes"):
         train(Three(), Counting(), tmp_path, QUICK, str)
 
 

@@ -88,4 +88,7 @@ def test_a_wrong_answer_without_its_attributes_is_explained_by_any_object():
 def test_reasons():
     method, goal = TubesTrue(), ClassGoal(1)
     assert method.supports(DATASET, Says(0), None, goal) is None
-    assert method.supports(Squares(), Says(0), None, goal) == "the dataset does not say which attributes make a class"
+    assert (
+        method.supports(Squares(), Says(0), None, goal)
+        == "the dataset does not declare which attributes define a class"
+    )

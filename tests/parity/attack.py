@@ -33,7 +33,7 @@ def pgd() -> Iterator[Measurement]:
         def loss(current: torch.Tensor, goals: list = goals) -> torch.Tensor:
             return losses(goals, model(current))
 
-        result = attack(loss, clips, radius=RADIUS, steps=STEPS, rate=RATE)
+        result = attack(loss, clips, radius=RADIUS, steps=STEPS, stepsize=RATE * RADIUS / STEPS)
         yield Measurement(
             f"PGD towards {goal.__name__}, 10 steps",
             "foolbox",

@@ -2,70 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-
-def plan(
-    methods: Annotated[str, Option(help="Methods, separated by commas, parameters in brackets.")],
-    dataset: Annotated[str, Option(help="The dataset, parameters in brackets.")],
-    split: Annotated[str, Option(help="train or test.")] = "test",
-    limit: Annotated[int, Option(help="Number of videos.")] = 8,
-    goals: Annotated[str, Option(help="As for run.")] = "one",
-    target: Annotated[str | None, Option(help="The classifier to explain; by default the dataset's own.")] = None,
-    generator: Annotated[
-        str | None,
-        Option(help="The video generator, or none; by default the dataset's own. Its weights are not needed."),
-    ] = None,
-    preset: Annotated[str | None, Option(help="A named set of parameters, for all methods that have it.")] = None,
-    shape: Annotated[str, Option(help="Frames, height and width, e.g. 33x448x448; by default the dataset's.")] = "",
-    gpus: Annotated[str, Option(help="GPUs, separated by commas; by default all that are known.")] = "",
-) -> None:
-    """Tell what a run would cost: tasks, network evaluations, operations, hours, memory, and what to change."""
-    from rich.console import Console
-    from rich.markup import escape
+if TYPE_CHECKING:
     from rich.table import Table
 
-    from vcfe_bench.costs import estimate
+    from vcfe_bench.costs.estimate import Estimate, Memory
+
+
+def plan(
+    methods: Annotated[str, Option(help="Methods, separated by commas, with parameters in brackets.")],
+    dataset: Annotated[str, Option(help="The dataset, with parameters in brackets.")],
+    split: Annotated[str, Option(help="train or test.")] = "test",
+    limit: Annotated[int, Option(help="Number of videos.")] = 8,
+    goals: Annotated[str, Option(help="As for 'run'.")] = "one",
+    target: Annotated[str | None, Option(help="The classifier to explain; by default that of the dataset.")] = None,
+    generator: Annotated[
+        str | None,
+        Option(help="The video generator, or none; by default that of the dataset. Its weights are not needed."),
+    ] = None,
+    preset: Annotated[str | None, Option(help="A named set of parameters, used by all methods that have it.")] = None,
+    shape: Annotated[str, Option(help="Frames, height and width, e.g. 33x448x448; by default the dataset's.")] = "",
+    gpus: Annotated[str, Option(help="GPUs, separated by commas; by default all known ones.")] = "",
+) -> None:
+    """Estimate the cost of a run: network passes, operations, hours, memory, and settings that reduce memory."""
+    from rich.console import Console
+
+    from vcfe_bench.costs.estimate import estimate
     from vcfe_bench.costs.gpus import GPUS
     from vcfe_bench.plugins import specs
     from vcfe_bench.runs.setup import Request
 
-    asked = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]
+    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]
     chosen = tuple(specs.split(gpus)) or tuple(GPUS)
-    found = estimate.estimate(asked, chosen, _shape(shape))
+    cost = estimate(request, chosen, _shape(shape))
     console = Console()
-    console.print(f"clips of {'x'.join(map(str, found.shape))}, evaluations at most (a goal met early saves some)")
-
-    console.print("\nper video:")
-    table = Table("method", "tasks", "network", "forwards", "backwards", "TFLOP", box=None)
-    for cost in found.methods:
-        if cost.lack:
-            table.add_row(escape(cost.method), str(cost.tasks), f"not counted: {escape(cost.lack)}")
-        for row, (network, (ahead, back)) in enumerate(cost.calls.items()):
-            name, tasks = (escape(cost.method), str(cost.tasks)) if row == 0 else ("", "")
-            table.add_row(name, tasks, network, f"{ahead:g}", f"{back:g}", f"{cost.flops[network] / 1e12:,.3g}")
-    console.print(table)
-
-    console.print(f"\nhours in all, at {estimate.UTILISATION:.0%} of a GPU's peak:", highlight=False)
-    hours = Table("method", *chosen, box=None)
-    for cost in found.methods:
-        times = [f"{cost.hours(GPUS[name], found.dtype):,.3g}" for name in chosen]
-        hours.add_row(escape(cost.method), *(["?"] * len(chosen) if cost.lack else times))
-    console.print(hours)
-
-    console.print("\npeak memory:")
-    memory = Table("part", "GB", box=None)
-    for network, size in found.memory.weights.items():
-        memory.add_row(f"weights of {network}", f"{size / 1e9:.2f}")
-    for network, size in found.memory.peaks.items():
-        memory.add_row(f"{network}, beside its weights", f"{size / 1e9:.2f}")
-    memory.add_row(f"needed, with {estimate.RESERVE - 1:.0%} for the allocator", f"{found.memory.needed:.2f}")
-    console.print(memory)
+    clips = "x".join(map(str, cost.shape))
+    console.print(f"Clips of {clips}. Upper bound: methods that stop when the goal is met need fewer evaluations.")
+    for title, table in (_evaluations(cost), _hours(cost, chosen), _memory(cost.memory)):
+        console.print(f"\n{title}:", highlight=False)
+        console.print(table)
     console.print()
     for name in chosen:
-        console.print(f"{name}: {found.advice[name]}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{name}: {cost.advice[name]}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _evaluations(cost: Estimate) -> tuple[str, Table]:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("method", "tasks", "network", "forward", "backward", "TFLOP", box=None)
+    for method in cost.methods:
+        if method.reason:
+            table.add_row(escape(method.method), str(method.tasks), f"not estimated: {escape(method.reason)}")
+        for row, (network, (forward, backward)) in enumerate(method.calls.items()):
+            name, tasks = (escape(method.method), str(method.tasks)) if row == 0 else ("", "")
+            tflop = f"{method.flops[network] / 1e12:,.3g}"
+            table.add_row(name, tasks, network, f"{forward:g}", f"{backward:g}", tflop)
+    return "Network passes and operations per task", table
+
+
+def _hours(cost: Estimate, gpus: Sequence[str]) -> tuple[str, Table]:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vcfe_bench.costs.estimate import UTILISATION
+    from vcfe_bench.costs.gpus import GPUS
+
+    table = Table("method", *gpus, box=None)
+    for method in cost.methods:
+        hours = [f"{method.hours(GPUS[name], cost.dtype):,.3g}" for name in gpus]
+        table.add_row(escape(method.method), *(["?"] * len(gpus) if method.reason else hours))
+    return f"Hours for all tasks, at {UTILISATION:.0%} of the peak performance of the GPU", table
+
+
+def _memory(memory: Memory) -> tuple[str, Table]:
+    from rich.table import Table
+
+    from vcfe_bench.costs.estimate import RESERVE
+
+    table = Table("part", "GB", box=None)
+    for network, size in memory.weights.items():
+        table.add_row(f"weights of {network}", f"{size / 1e9:.2f}")
+    for network, size in memory.peaks.items():
+        table.add_row(f"activations of {network}", f"{size / 1e9:.2f}")
+    table.add_row(f"total, with {RESERVE - 1:.0%} for the allocator", f"{memory.needed:.2f}")
+    return "Peak memory", table
 
 
 def _shape(text: str) -> tuple[int, int, int] | None:
@@ -75,6 +100,6 @@ def _shape(text: str) -> tuple[int, int, int] | None:
         return None
     sizes = text.split("x")
     if len(sizes) != 3 or not all(size.isdigit() and int(size) for size in sizes):
-        raise UsageError(f"--shape is frames, height and width such as 33x448x448, not '{text}'")
+        raise UsageError(f"--shape has to be frames, height and width, such as 33x448x448, not '{text}'")
     frames, height, width = map(int, sizes)
     return frames, height, width

@@ -1,10 +1,10 @@
-"""What a run will cost, told before it starts: network evaluations, arithmetic, hours, and peak memory by part.
+"""Estimates the cost of a run in advance: network evaluations, arithmetic, hours, and peak memory by network.
 
-Two rehearsals without weights. First each method runs on a generator and a target that only count; the target never
-says what the goal asks, so that methods that stop early are counted to their end. Then each kind of call that was
-counted is made once by the real networks on tensors without data: every operation tells its arithmetic, every storage
-its size. What is left out: the allocator's own needs, for which ``RESERVE`` is added, and latents and videos of the
-method itself, which do not lie on the generator's device.
+The estimate has two steps, neither of which needs weights. First, a dry run of each method on stand-in networks counts
+its calls (``dry_run``); the goal is never met, so that methods that stop early are counted in full. Second, the real
+networks make each kind of call once on tensors without data (``networks``), which gives its arithmetic and memory. Two
+things are not measured: the overhead of the allocator, for which ``RESERVE`` is added, and the latents and videos that
+a method itself keeps, which are not on the generator's device.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vcfe_bench.core.errors import UsageError, describe, nearest
+from vcfe_bench.costs.dry_run import Clip, Tally, dry_run, unmet
 from vcfe_bench.costs.gpus import GPU, GPUS
-from vcfe_bench.costs.meter import (
-    Networks,
-)
-from vcfe_bench.costs.rehearsal import Clip, Tally, rehearse, unmet
+from vcfe_bench.costs.networks import Networks
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.target import Target
@@ -28,60 +26,65 @@ from vcfe_bench.runs.goal_selection import PredictedVideo
 from vcfe_bench.runs.setup import Request, Setup, resolve
 
 RESERVE = 1.1
-"""Memory held for every byte in use: caching allocators and kernels' workspaces take 5 to 15 % more."""
+"""Allocated memory per byte in use: caching allocators and kernel workspaces take 5 to 15 % more."""
 UTILISATION = 0.4
-"""Share of a GPU's peak that large transformers and 3-D convolutions reach in practice."""
-CHANGES = (
+"""Share of a GPU's peak performance that large transformers and 3-D convolutions reach in practice."""
+LIGHTER = (
     {"activations": "recompute"},
     {"activations": "offload"},
     {"activations": "recompute", "storage": "float8"},
     {"activations": "offload", "storage": "float8"},
 )
-"""Settings of a generator that need less memory, the cheapest in time first."""
+"""Settings of a generator that reduce its memory, in increasing order of the time they cost."""
 
 
 @dataclass(frozen=True)
 class MethodCost:
-    """Of one method: its tasks, and per video the calls (forwards, backwards) and operations of each network.
+    """Cost of one method.
 
-    ``lack`` is why it could not be rehearsed, or empty.
+    Attributes:
+        method: its spec.
+        tasks: number of pairs of a video and a goal.
+        calls: forward and backward passes per video, by network.
+        flops: floating-point operations per video, by network.
+        reason: why the method could not be counted; empty if it could.
     """
 
     method: str
     tasks: int
     calls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     flops: Mapping[str, float] = field(default_factory=dict)
-    lack: str = ""
+    reason: str = ""
 
     def hours(self, gpu: GPU, dtype: str) -> float:
-        """For all tasks; ``dtype`` is that of the generator's transformer, everything else is in float32."""
-        rates = {"velocity": gpu.single if dtype == "float32" else gpu.half}
-        seconds = sum(flops / (rates.get(network, gpu.single) * 1e12) for network, flops in self.flops.items())
+        """Hours for all tasks; ``dtype`` is that of the generator's transformer, all other networks use float32."""
+        tflops = {"velocity": gpu.single if dtype == "float32" else gpu.half}
+        seconds = sum(flops / (tflops.get(network, gpu.single) * 1e12) for network, flops in self.flops.items())
         return self.tasks * seconds / UTILISATION / 3600
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of the weights by network, and the most that each network holds beside them."""
+    """Bytes of the weights, and peak bytes besides the weights, by network."""
 
     weights: Mapping[str, int]
     peaks: Mapping[str, int]
 
     @property
     def needed(self) -> float:
-        """GB with ``RESERVE``: all weights, and the transformer, the encoder, or decoder and target in turn."""
+        """Required GB, including ``RESERVE``: all weights, and the largest peak; decoder and target peak together."""
         together = self.peaks.get("decode", 0) + self.peaks.get("target", 0)
         peak = max([together, *self.peaks.values()], default=0)
         return RESERVE * (sum(self.weights.values()) + peak) / 1e9
 
 
 Change = Callable[[], tuple[str, Memory]]
-"""Tells a generator's spec with one of ``CHANGES``, and the memory that the run needs then."""
+"""Returns the spec of a generator with one of the settings ``LIGHTER``, and the memory that the run then needs."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will cost. ``advice`` says by GPU what to change where the run does not fit."""
+    """Cost of a run. ``advice`` says for each GPU whether the run fits and what to change if not."""
 
     shape: Clip
     dtype: str
@@ -90,27 +93,27 @@ class Estimate:
     advice: Mapping[str, str]
 
 
-def estimate(asked: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | None = None) -> Estimate:
-    """Cost of a request on GPUs of ``GPUS``, for clips of ``shape`` (by default the dataset's).
+def estimate(request: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | None = None) -> Estimate:
+    """Cost of a request on some of ``GPUS``, for clips of ``shape`` (by default that of the dataset).
 
     Nothing is trained, generated or downloaded.
 
     Raises:
-        UsageError: anything the user has to change.
+        UsageError: the request cannot be run as given.
     """
     for name in gpus:
         if name not in GPUS:
             raise UsageError(f"unknown GPU '{name}'; {nearest(name, GPUS)}")
-    setup = resolve(replace(asked, generator=NONE))
+    setup = resolve(replace(request, generator=NONE))
     shape = shape or setup.dataset.shape
-    named = asked.generator or setup.dataset.generator
-    spec = None if named in ("", NONE) else named
+    generator = request.generator or setup.dataset.generator
+    spec = None if generator in ("", NONE) else generator
     networks = Networks(spec, setup.target, shape[1:])
     if networks.generator and (violation := networks.generator.constraints.violation(shape)):
         raise UsageError(f"generator '{spec}' does not fit clips of {'x'.join(map(str, shape))}: {violation}")
     tallies, costs = [], []
     for method in setup.methods:
-        cost, tally = _cost(method, setup, networks, shape[0])
+        cost, tally = _method_cost(method, setup, networks, shape[0])
         costs.append(cost)
         tallies.append(tally)
     memory = Memory(networks.weights(), networks.peaks(tallies))
@@ -120,29 +123,28 @@ def estimate(asked: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | No
     return Estimate(shape, dtype, tuple(costs), memory, advice)
 
 
-def _cost(method: Method, setup: Setup, networks: Networks, frames: int) -> tuple[MethodCost, Tally]:
-    tasks = setup.request.limit * _goals(setup)
+def _method_cost(method: Method, setup: Setup, networks: Networks, frames: int) -> tuple[MethodCost, Tally]:
+    tasks = setup.request.limit * _goals_per_video(setup)
     _, goal = unmet(setup)
     try:
-        lack = method.supports(setup.dataset, setup.target, networks.generator, goal) or ""
-        tally = Tally() if lack else rehearse(method, setup, networks.generator, frames)
+        reason = method.supports(setup.dataset, setup.target, networks.generator, goal) or ""
+        tally = Tally() if reason else dry_run(method, setup, networks.generator, frames)
     except Exception as error:
-        lack, tally = describe(error), Tally()
-    if lack:
-        return MethodCost(method.spec, tasks, lack=lack), Tally()
-    width = method.width
-    ahead: Counter[str] = Counter()
-    back: Counter[str] = Counter()
-    for call, rows in tally.forward.items():
-        ahead[call.network] += rows
-        back[call.network] += tally.backward[call]
-    calls = {network: (ahead[network] / width, back[network] / width) for network in ahead}
-    flops = {network: value / width for network, value in networks.flops(tally).items()}
+        reason, tally = describe(error), Tally()
+    if reason:
+        return MethodCost(method.spec, tasks, reason=reason), Tally()
+    forward: Counter[str] = Counter()
+    backward: Counter[str] = Counter()
+    for call, videos in tally.forward.items():
+        forward[call.network] += videos
+        backward[call.network] += tally.backward[call]
+    calls = {network: (forward[network] / method.width, backward[network] / method.width) for network in forward}
+    flops = {network: value / method.width for network, value in networks.flops(tally).items()}
     return MethodCost(method.spec, tasks, calls, flops), tally
 
 
-def _goals(setup: Setup) -> int:
-    """Goals that a run asks of one video."""
+def _goals_per_video(setup: Setup) -> int:
+    """Number of goals that a run requests for one video."""
     output = [1.0, *[0.0] * (len(setup.classes) - 1)]
     if setup.dataset.values and not setup.classes:
         output = [(setup.dataset.values.low + setup.dataset.values.high) / 2]
@@ -150,28 +152,31 @@ def _goals(setup: Setup) -> int:
 
 
 def lighter(networks: Networks, target: Target, shape: Clip, tallies: Sequence[Tally], memory: Memory) -> list[Change]:
-    """Those of ``CHANGES`` that the generator does not have yet."""
+    """Those of the settings ``LIGHTER`` that the generator does not have yet."""
     if not hasattr(networks.generator, "sketch"):
         return []
     assert networks.generator is not None
     name, given = specs.parse(networks.generator.spec)
     params = networks.generator.params
 
-    def changed(change: Mapping[str, str]) -> tuple[str, Memory]:
-        spec = specs.format(name, {**given, **change})
-        others = Networks(spec, target, shape[1:])
-        return spec, Memory(others.weights(), {**memory.peaks, **others.peaks(tallies, ("velocity", "decode"))})
+    def changed(settings: Mapping[str, str]) -> tuple[str, Memory]:
+        spec = specs.format(name, {**given, **settings})
+        variant = Networks(spec, target, shape[1:])
+        return spec, Memory(variant.weights(), {**memory.peaks, **variant.peaks(tallies, ("velocity", "decode"))})
 
-    new = [change for change in CHANGES if any(getattr(params, key) != value for key, value in change.items())]
-    return [functools.cache(functools.partial(changed, change)) for change in new]
+    new = [settings for settings in LIGHTER if any(getattr(params, key) != value for key, value in settings.items())]
+    return [functools.cache(functools.partial(changed, settings)) for settings in new]
 
 
 def advise(memory: Memory, gpu: GPU, changes: Sequence[Change]) -> str:
-    """Whether a run fits a GPU and, where it does not, the first of the changes with which it would."""
+    """Whether a run fits on a GPU; if not, the first of the changes with which it does."""
     if memory.needed <= gpu.memory:
         return "fits"
     for change in changes:
-        spec, other = change()
-        if other.needed <= gpu.memory:
-            return f"needs {memory.needed:.0f} GB; with --generator '{spec}' it needs {other.needed:.0f} GB and fits"
-    return f"needs {memory.needed:.0f} GB: take smaller clips, or a GPU with more memory"
+        spec, lighter_memory = change()
+        if lighter_memory.needed <= gpu.memory:
+            return (
+                f"needs {memory.needed:.0f} GB; with --generator '{spec}' it needs {lighter_memory.needed:.0f} GB "
+                "and fits"
+            )
+    return f"needs {memory.needed:.0f} GB: use smaller clips or a GPU with more memory"

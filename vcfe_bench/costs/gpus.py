@@ -1,4 +1,4 @@
-"""The GPUs that an estimate is made for."""
+"""The GPUs for which costs are estimated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GPU:
-    """``memory`` in GB (10⁹ bytes); peaks in TFLOP/s without sparsity: ``half`` of 16-bit types, ``single`` of TF32."""
+    """Memory in GB (10⁹ bytes), and peak TFLOP/s without sparsity: ``half`` for 16-bit types, ``single`` for TF32."""
 
     memory: float
     half: float
@@ -23,4 +23,4 @@ GPUS: Mapping[str, GPU] = {
     "l40s-48gb": GPU(51.5, 362, 183),
     "rtx4090-24gb": GPU(25.8, 165, 83),
 }
-"""NVIDIA's data sheets of the SXM parts and of the named cards."""
+"""From NVIDIA's data sheets; A100, H100 and H200 are the SXM versions."""

@@ -1,20 +1,20 @@
-"""The explanation module of Kanehira et al. (CVPR 2019): which region speaks for one class and against another.
+"""The explanation module of Kanehira et al. (CVPR 2019): which regions are evidence for one class against another.
 
-Symbols: h the target's mid-level features, c a class, s an attribute, S(x) the attributes of a video, R a tube, m_cs
-the score of the pair (c, s) in every cell, Δm the difference of two classes, y = σ(Δm[R]) the counterfactuality.
+Symbols: h mid-level features of the target, c class, s attribute, S(x) attributes of a video, R tube, m_cs score map
+of the pair (c, s), Δm difference of the maps of two classes, y = σ(Δm[R]) counterfactuality.
 
-What the paper leaves open is settled thus:
+Choices made where the paper is silent:
 
-- *Scales.* Each scale has weights of its own. Coarse score maps are laid on the finest grid, so that all scales and
+- *Scales.* Each scale has its own weights. Coarse score maps are upsampled to the finest grid, so that all scales and
   shapes are variants of the same cells.
-- *Shapes.* a_i (Figure 4) is the share of each of the 3×3 cells that lies in a region of 2×2, 2×3, 3×2 or 3×3 cells
-  around the middle of the window, divided by its sum.
-- *No bias.* Section 3.5 sums Δwᵀh over a tube, nothing else.
-- *Start.* All weights are 0. Equation 7 asks of the worst tube, which crosses what tells nothing: there random weights
-  are worse than none, and they are hardly forgotten.
-- *Optimisation.* SGD with the rate, momentum, weight decay and batch of section 4.1 (0.1, 0.9, 10⁻³, 30), in the
-  training loop of all networks here: a warm-up, a cosine fall of the rate, gradients clipped to a norm of 1, and the
-  moving average of the weights.
+- *Shapes.* a_i (Figure 4) is the share of each of the 3×3 cells that is covered by a region of 2×2, 2×3, 3×2 or 3×3
+  cells centred in the window, normalised to sum 1.
+- *No bias.* Section 3.5 sums Δwᵀh over a tube without a bias.
+- *Initialisation.* All weights are 0. Equation 7 depends on the worst tube, which passes through uninformative cells;
+  random weights add noise there, which training hardly removes.
+- *Optimisation.* SGD with the learning rate, momentum, weight decay and batch size of section 4.1 (0.1, 0.9, 10⁻³, 30),
+  in the training loop shared by all networks here: warm-up, cosine decay of the learning rate, gradients clipped to
+  norm 1, and an exponential moving average of the weights.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from vcfe_bench.training import loop
 from vcfe_methods.tubes.pooling import maximum_subpath, minimum_subpath
 
 SHAPES = ((2, 2), (2, 3), (3, 2), (3, 3))
-"""Height and width of a region in cells."""
+"""Height and width of the regions, in cells."""
 
 
 def overlaps(height: int, width: int) -> Tensor:
-    """a of a shape, ``[3, 3]``: the share of each cell of the window that the shape covers, normalised to sum 1."""
+    """a_i of a shape (Figure 4), ``[3, 3]``: the share of each cell that it covers, normalised to sum 1."""
 
     def covered(side: int) -> Tensor:
         return torch.tensor([(side - 1) / 2, 1.0, (side - 1) / 2])
@@ -51,9 +51,10 @@ def overlaps(height: int, width: int) -> Tensor:
 
 
 class Explainer(nn.Module):
-    """Scores of every region for one class against others, by attribute.
+    """Scores of every region as evidence for one class against others, per attribute.
 
-    ``channels`` are those of each scale of the features. ``pair`` remembers what it was fitted to (``pair_of``).
+    ``channels`` are those of each scale of the features. The buffer ``pair`` identifies the dataset and target that the
+    weights were fitted to (``pair_of``).
     """
 
     pair: Tensor
@@ -68,10 +69,10 @@ class Explainer(nn.Module):
 
     @classmethod
     def read(cls, path: Path) -> Explainer:
-        """A frozen explainer from its weights.
+        """A frozen explainer from a file of weights.
 
         Raises:
-            CorruptWeights: the file is missing or holds something else.
+            CorruptWeights: the file is missing or does not contain an explainer.
         """
         state = weights.read(path)
         names = sorted(name for name in state if name.startswith("w_c."))
@@ -88,9 +89,9 @@ class Explainer(nn.Module):
     def differences(
         self, scales: Sequence[Tensor], positive: int, negatives: Sequence[int], attributes: Sequence[int]
     ) -> Tensor:
-        """Δm of one video: ``[negatives · attributes, V, t, H, W]``, for c_pos against each negative (equations 3, 4).
+        """Δm of one video for c_pos against each negative, ``[negatives · attributes, V, t, H, W]``.
 
-        ``scales`` are its features ``[d, t, h, w]``, H and W the finest grid's sides. Variant v has scale
+        ``scales`` are its features ``[d, t, h, w]``; H and W are the sides of the finest grid. Variant v has scale
         ``v // len(SHAPES)`` and shape ``v % len(SHAPES)``.
         """
         frames, *grid = scales[0].shape[1:]
@@ -98,33 +99,33 @@ class Explainer(nn.Module):
         maps = []
         for features, w in zip(scales, self.joint(), strict=True):
             w = w[:, list(attributes)]
-            delta = (w[positive] - w[list(negatives)]).flatten(0, 1)
-            kernel = (delta[:, None] * self.windows[:, None]).flatten(0, 1)  # w_i = w ⊙ a_i
-            m = F.conv2d(features.transpose(0, 1), kernel, padding=1)
-            m = F.interpolate(m, size=grid, mode="nearest").view(frames, count, len(SHAPES), *grid)
-            maps.append(m.permute(1, 2, 0, 3, 4))
+            delta_w = (w[positive] - w[list(negatives)]).flatten(0, 1)  # equation 4, before the convolution
+            kernel = (delta_w[:, None] * self.windows[:, None]).flatten(0, 1)  # w_i = w ⊙ a_i (section 3.6)
+            delta_m = F.conv2d(features.transpose(0, 1), kernel, padding=1)  # equation 3
+            delta_m = F.interpolate(delta_m, size=grid, mode="nearest").view(frames, count, len(SHAPES), *grid)
+            maps.append(delta_m.permute(1, 2, 0, 3, 4))
         return torch.cat(maps, dim=1)
 
     def evidence(self, scales: Sequence[Tensor], positive: int, negative: int) -> tuple[Tensor, Tensor]:
-        """max_R Δm[R] by attribute, ``[S]``, and Δm itself, ``[S, V, t, H, W]`` (equation 9, before the sigmoid)."""
-        m = self.differences(scales, positive, [negative], range(len(self.w_s[0])))
-        return maximum_subpath(m), m
+        """max_R Δm[R] per attribute ``[S]`` (equation 9, before the sigmoid), and Δm ``[S, V, t, H, W]``."""
+        delta_m = self.differences(scales, positive, [negative], range(len(self.w_s[0])))
+        return maximum_subpath(delta_m), delta_m
 
     def loss(self, scales: Sequence[Tensor], positive: int, attributes: Sequence[int]) -> Tensor:
-        """ℓ(x, c_pos), equation 7: -log σ(min_R Δm[R]), averaged over S(x) and summed over the negatives."""
+        """ℓ(x, c_pos) (equation 7): -log σ(min_R Δm[R]), averaged over S(x) and summed over the negative classes."""
         negatives = [c for c in range(len(self.w_c[0])) if c != positive]
         worst = minimum_subpath(self.differences(scales, positive, negatives, attributes))
         return F.softplus(-worst).sum() / len(attributes)
 
 
 def regions(path: Tensor, scales: Sequence[Tensor], steps: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Boxes ``[T, 4]`` (left, top, right, bottom, in pixels) of a tube, NaN in frames that it does not cross.
+    """Boxes ``[T, 4]`` (left, top, right, bottom, in pixels) of a tube, NaN in frames without it.
 
-    ``path`` is the tube's cells ``[V, t, H, W]`` (bool, at most one a step), ``scales`` the features ``[d, t, h, w]``
-    and ``steps`` the step of each frame; ``size`` is the video's (height, width). A region has the middle of its cell
-    in common with it, and ends where the frame ends.
+    ``path`` are the cells of the tube, bool ``[V, t, H, W]`` with at most one per step, ``scales`` the features
+    ``[d, t, h, w]``, ``steps`` the step of each frame, and ``size`` the height and width of the video. A region is
+    centred on its cell and clipped to the frame.
     """
-    found = np.full((path.shape[1], 4), np.nan)
+    boxes = np.full((path.shape[1], 4), np.nan)
     finest = np.array(path.shape[2:])
     limit = np.array(size, float)
     for variant, step, *cell in path.nonzero().tolist():
@@ -133,13 +134,16 @@ def regions(path: Tensor, scales: Sequence[Tensor], steps: Tensor, size: tuple[i
         middle = (np.array(cell) * grid // finest + 0.5) * side
         reach = np.array(SHAPES[variant % len(SHAPES)]) / 2 * side
         (top, left), (bottom, right) = np.maximum(middle - reach, 0), np.minimum(middle + reach, limit)
-        found[step] = left, top, right, bottom
-    return found[steps.numpy()]
+        boxes[step] = left, top, right, bottom
+    return boxes[steps.numpy()]
 
 
 @dataclass(frozen=True)
 class ExplainerRecipe:
-    """The paper's settings, but for the number of updates, which it does not give."""
+    """The settings of section 4.1; the paper does not give the number of updates.
+
+    ``steps``: updates. ``rate``: learning rate. ``decay``: weight decay.
+    """
 
     steps: int = 1000
     batch: int = 30
@@ -150,7 +154,7 @@ class ExplainerRecipe:
 
 
 def pair_of(dataset: Dataset, target: FeatureTarget) -> Tensor:
-    """What an explainer is bound to, ``[32]`` uint8: the target's weights, the classes and the attributes."""
+    """Hash ``[32]`` (uint8) of what an explainer depends on: the target's weights, the classes and the attributes."""
     assert isinstance(dataset, AnnotatedAttributes)
     text = json.dumps([target.fingerprint, dataset.classes, dataset.attributes])
     return torch.tensor(list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
@@ -163,36 +167,37 @@ def train(
     recipe: ExplainerRecipe = ExplainerRecipe(),
     log: Callable[[str], None] = print,
 ) -> Explainer:
-    """Fit an explainer to a frozen target (equation 8), resuming from ``folder``; the averaged weights, frozen.
+    """Fit an explainer to a frozen target (equation 8). Returns it with averaged weights, frozen.
 
-    Videos come from the training split. c_pos is drawn from the target's p(c|x), anew at every step.
+    Videos come from the training split; c_pos is sampled from the target's p(c|x) at every step. An interrupted
+    training resumes from ``folder``.
 
     Raises:
-        UsageError: the target's outputs are not the dataset's classes.
+        UsageError: the number of the target's outputs differs from the number of the dataset's classes.
     """
     assert isinstance(dataset, AnnotatedAttributes)
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
-        shown = target.shown(dataset.sample("train", 0).video[None])
-    if shown.output.shape[1] != len(dataset.classes):
+        first = target.shown(dataset.sample("train", 0).video[None])
+    if first.output.shape[1] != len(dataset.classes):
         raise UsageError(
-            f"target '{target.spec}' has {shown.output.shape[1]} outputs, "
-            f"dataset '{dataset.spec}' {len(dataset.classes)} classes"
+            f"target '{target.spec}' has {first.output.shape[1]} outputs, but dataset '{dataset.spec}' has "
+            f"{len(dataset.classes)} classes"
         )
-    explainer = Explainer([s.shape[1] for s in shown.scales], len(dataset.classes), len(dataset.attributes))
+    explainer = Explainer([scale.shape[1] for scale in first.scales], len(dataset.classes), len(dataset.attributes))
     explainer.pair.copy_(pair_of(dataset, target))
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        chosen = rng.integers(dataset.size("train"), size=recipe.batch)
-        samples = [dataset.sample("train", int(index)) for index in chosen]
+        indices = rng.integers(dataset.size("train"), size=recipe.batch)
+        samples = [dataset.sample("train", int(index)) for index in indices]
         with torch.no_grad():
             features = target.shown(torch.stack([sample.video for sample in samples]))
-        positives = features.output.softmax(dim=1).multinomial(1)[:, 0].tolist()
-        values = []
+        positives = features.output.softmax(dim=1).multinomial(1)[:, 0].tolist()  # p(c_pos|x)
+        per_video = []
         for i, (sample, positive) in enumerate(zip(samples, positives, strict=True)):
             present = [dataset.attributes.index(name) for name in sample.attributes["attributes"]]
-            values.append(explainer.loss([scale[i] for scale in features.scales], positive, present))
-        return torch.stack(values).mean()
+            per_video.append(explainer.loss([scale[i] for scale in features.scales], positive, present))
+        return torch.stack(per_video).mean()
 
     optimizer = torch.optim.SGD(
         explainer.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay

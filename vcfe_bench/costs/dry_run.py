@@ -1,4 +1,4 @@
-"""A dry run of a method on networks that only count their calls."""
+"""Dry run of a method on stand-in networks that count their calls."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Call:
 
 @dataclass
 class Tally:
-    """How many videos went through each kind of call, forwards and backwards, and how many at once at most."""
+    """Per kind of call, the videos in forward and in backward passes, and the largest batch."""
 
     forward: Counter[Call] = field(default_factory=Counter)
     backward: Counter[Call] = field(default_factory=Counter)
     batch: dict[Call, int] = field(default_factory=dict)
 
     def count(self, tensor: Tensor, call: Call) -> Tensor:
-        """``tensor``, counted now and when its gradient comes back."""
+        """Count the rows of ``tensor`` now and in the backward pass; returns a copy of ``tensor``."""
         self.batch[call] = max(self.batch.get(call, 0), len(tensor))
         return _Counted.apply(tensor, self, call)
 
@@ -56,7 +56,7 @@ class _Counted(torch.autograd.Function):
 
 
 class CountingGenerator(Generator):
-    """Has the shapes and noise levels of ``real``, on frames of ``side``, and counts what it is asked for."""
+    """Counts its calls. Latent shapes and noise levels are those of ``real``; frames are ``side`` × ``side``."""
 
     def __init__(self, real: Generator, tally: Tally, side: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class CountingGenerator(Generator):
         return self.tally.count(latent, Call("velocity", self._frames(latent))) / 2
 
     def _frames(self, latent: Tensor) -> int:
-        """Frames of the clip that has a latent of these frames."""
+        """Number of video frames that a latent stands for."""
         frames = 1
         while self.latent_shape((frames, self.side, self.side))[1] < latent.shape[2]:
             frames += self.constraints.frame_step
@@ -102,42 +102,42 @@ class CountingGenerator(Generator):
 
 
 class CountingTarget(Target):
-    """Says one thing of every video, ``said [K]``, and counts."""
+    """Counts its calls; its output for any video is close to ``output`` ``[K]``, and differentiable."""
 
-    def __init__(self, said: Sequence[float], tally: Tally) -> None:
+    def __init__(self, output: Sequence[float], tally: Tally) -> None:
         super().__init__()
-        self.said = torch.tensor(said)
+        self.output = torch.tensor(output)
         self.tally = tally
 
     def forward(self, video: Tensor) -> Tensor:
-        seen = self.tally.count(video, Call("target", video.shape[1])).flatten(1).mean(dim=1)
-        return self.said + 1e-3 * seen[:, None] * torch.arange(1, len(self.said) + 1)
+        brightness = self.tally.count(video, Call("target", video.shape[1])).flatten(1).mean(dim=1)
+        return self.output + 1e-3 * brightness[:, None] * torch.arange(1, len(self.output) + 1)
 
     @property
     def fingerprint(self) -> str:
         return "counting"
 
 
-def rehearse(method: Method, setup: Setup, generator: Generator | None, frames: int) -> Tally:
-    """Let a method answer one micro-batch on counting stand-ins, with clips of ``frames``.
+def dry_run(method: Method, setup: Setup, generator: Generator | None, frames: int) -> Tally:
+    """Run a method on one micro-batch of clips of ``frames``, with counting networks that never meet the goal.
 
     Raises:
-        Exception: whatever the method raises.
+        Exception: any exception of the method.
     """
     tally = Tally()
     side = 2 * generator.constraints.side_step if generator else setup.dataset.shape[1]
-    said, goal = unmet(setup)
+    output, goal = unmet(setup)
     sample = setup.dataset.sample(setup.request.split, 0)
-    places = torch.linspace(0, len(sample.video) - 1, frames).round().long()
-    sample = replace(sample, video=F.interpolate(sample.video[places], (side, side)))
+    indices = torch.linspace(0, len(sample.video) - 1, frames).round().long()
+    sample = replace(sample, video=F.interpolate(sample.video[indices], (side, side)))
     counting = CountingGenerator(generator, tally, side) if generator and method.needs_generator else None
-    context = Context(setup.dataset, CountingTarget(said, tally), counting)
+    context = Context(setup.dataset, CountingTarget(output, tally), counting)
     method.run([Query(sample, goal, seed=0)] * method.width, context)
     return tally
 
 
 def unmet(setup: Setup) -> tuple[list[float], Goal]:
-    """What the counting target says, and a goal that it does not meet."""
+    """An output of the target, and a goal that it does not meet."""
     values = setup.dataset.values
     if setup.classes or values is None:
         return [10.0, *[0.0] * (len(setup.classes) - 1)], ClassGoal(1)
