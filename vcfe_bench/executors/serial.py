@@ -1,15 +1,11 @@
-"""One micro-batch after the other, in this process."""
+"""A fixed number of torch threads, on which the last bits of a task's result depend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
-
-Work = TypeVar("Work")
-Result = TypeVar("Result")
 
 
 @contextmanager
@@ -21,11 +17,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def execute(work: Callable[[Work], Result], items: Iterable[Work], thread_count: int) -> Iterator[Result]:
-    """Results in the order of ``items``, each computed with ``thread_count`` torch threads when it is asked for."""
-    for item in items:
-        with threads(thread_count):
-            result = work(item)
-        yield result

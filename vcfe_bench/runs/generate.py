@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from vcfe_bench.core.environment import environment
 from vcfe_bench.executors import serial
-from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.journal import Original, Planned, Session
 from vcfe_bench.runs.micro_batch import Outcome, perform
 from vcfe_bench.runs.originals import Originals, sample_of
-from vcfe_bench.runs.plan import MicroBatch, Plan
+from vcfe_bench.runs.plan import Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -36,15 +36,10 @@ def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
     if not batches:
         return
     store.append(Session(**environment()))
-
-    def work(batch: MicroBatch) -> list[Outcome]:
-        def report(progress: Progress) -> None:
-            observer.progress(batch, progress)
-
+    for batch in batches:
         observer.began(batch)
-        return perform(setup, batch, report)
-
-    for outcomes in serial.execute(work, batches, THREADS):
+        with serial.threads(THREADS):
+            outcomes = perform(setup, batch, partial(observer.progress, batch))
         observer.finished([keep(setup, store, outcome) for outcome in outcomes])
 
 
