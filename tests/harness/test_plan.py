@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from tests.harness.toys import ask, planned
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs.configuration import NetworkIdentity
-from vcfe_bench.runs.plan import identity
+from vcfe_bench.runs.plan import TaskKey
 from vcfe_bench.runs.setup import resolve
 
 PARTS: dict[str, Any] = {
     "method": "bttf[style=false]",
-    "source": "0123456789abcdef",
-    "carried": "",
+    "code": "0123456789abcdef",
+    "learned": "",
     "video": "ab" * 32,
     "label": 1,
     "goal": "class=2",
@@ -31,18 +32,22 @@ PARTS: dict[str, Any] = {
 
 
 def test_identity_has_not_changed() -> None:
-    assert identity(**PARTS) == "a67d22db8664c7334aaf"
-    assert identity(**{**PARTS, "generator": None, "label": 31.5}) == "f39448c5f353a2480cb3"
+    assert TaskKey(**PARTS).id == "22b71fd48c5a7f8ed72f"
+    assert TaskKey(**{**PARTS, "generator": None, "label": 31.5}).id == "37441230e83ad020d2c3"
 
 
 def test_seeds_have_not_changed() -> None:
     assert seeds.derive(0, "00016", "bttf") == 8488578502483670135
 
 
+def test_a_key_has_no_other_parts() -> None:
+    assert [field.name for field in fields(TaskKey)] == list(PARTS)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_identity_depends_on_every_part(part: str) -> None:
     changed = {**PARTS, part: PARTS[part] + 1 if isinstance(PARTS[part], int) else "other"}
-    assert identity(**changed) != identity(**PARTS)
+    assert TaskKey(**changed).id != TaskKey(**PARTS).id
 
 
 def test_task_ids_follow_content_not_surroundings() -> None:

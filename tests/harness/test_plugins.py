@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
-from vcfe_toys.methods import Push
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins import registry, source
+from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.registry import METHODS, REGISTRIES
-from vcfe_bench.plugins.source import _file, source_hash
 
 
 def test_canonical_spec_has_only_what_differs_sorted() -> None:
@@ -84,39 +81,3 @@ def test_a_name_registered_for_two_things_is_refused_and_listed(monkeypatch: pyt
     with pytest.raises(UsageError, match=r"registered more than once: vcfe_toys.methods:Push, vcfe_toys.methods:Half"):
         METHODS.load("x")
     assert [listing.name for listing in METHODS.listings()] == ["x", "x"]
-
-
-def test_source_hash_follows_the_imports_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "hashed_package"
-    (package / "deep").mkdir(parents=True)
-    for name, text in {
-        "__init__.py": "",
-        "plugin.py": "import json\nfrom hashed_package import helper\nclass Plugin: ...\n",
-        "helper.py": "def f():\n    from .deep import inner\n",
-        "deep/__init__.py": "",
-        "deep/inner.py": "VALUE = 1\n",
-        "unrelated.py": "",
-    }.items():
-        (package / name).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    from hashed_package.plugin import Plugin  # type: ignore[import-not-found]
-
-    before = source_hash(Plugin)
-    (package / "unrelated.py").write_text("X = 1\n")
-    assert source_hash(Plugin) == before
-    (package / "deep/inner.py").write_text("VALUE = 2\n")
-    assert source_hash(Plugin) != before
-
-
-def test_source_hash_is_stable() -> None:
-    assert source_hash(Push) == source_hash(Push)
-
-
-def test_source_hash_covers_what_a_plugin_uses_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bttf, pgd = METHODS.load("bttf"), METHODS.load("pgd")
-    before = source_hash(bttf), source_hash(pgd)
-    changed, find = tmp_path / "diffusion.py", _file
-    changed.write_text(Path(find("vcfe_bench.diffusion")).read_text() + "X = 1\n")
-    monkeypatch.setattr(source, "_file", lambda name: str(changed) if name == "vcfe_bench.diffusion" else find(name))
-    assert source_hash(bttf) != before[0]
-    assert source_hash(pgd) == before[1]

@@ -16,7 +16,7 @@ from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError, describe, nearest
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
 from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD
-from vcfe_bench.plugins.source import source_hash
+from vcfe_bench.plugins.source import code_identity
 
 Channels = tuple[float, float, float]
 
@@ -58,7 +58,7 @@ class ModuleTarget(ClipTarget):
             weights.fill(network, weights.read(Path(params.weights)), params.weights)
         classes = read_classes(params.classes) if params.classes else ()
         clip = (params.frames, params.size, params.size)
-        super().__init__(params, network, clip, classes, (params.mean, params.std, source_hash(builder)))
+        super().__init__(params, network, clip, classes, (params.mean, params.std, code_identity(builder)))
 
     def preprocess(self, video: Tensor) -> Tensor:
         return normalised(centred(video, self.params.size), self.params.mean, self.params.std)

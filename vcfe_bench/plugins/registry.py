@@ -24,7 +24,7 @@ from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import Metric, PairMetric, SampleMetric, SetMetric
-from vcfe_bench.plugins.source import _file
+from vcfe_bench.plugins.source import source_file
 from vcfe_bench.plugins.target import Target
 
 P = TypeVar("P", bound=Plugin)
@@ -124,7 +124,7 @@ class Registry(Generic[P]):
 
     def _listing(self, entry: EntryPoint) -> Listing:
         dist = entry.dist
-        base = Listing(entry.name, dist.name if dist else "", dist.version if dist else "", _file(entry.module))
+        base = Listing(entry.name, dist.name if dist else "", dist.version if dist else "", source_file(entry.module))
         try:
             cls = self._load(entry)
             parameters = _dump(cls.Params())

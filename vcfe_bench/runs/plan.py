@@ -11,15 +11,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.method import Method
-from vcfe_bench.plugins.source import source_hash
+from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.runs.configuration import REFERENCES, THREADS
 from vcfe_bench.runs.goal_selection import PredictedVideo
 from vcfe_bench.runs.journal import Original
@@ -27,8 +26,45 @@ from vcfe_bench.runs.originals import Originals
 from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Setup
 
-SCHEME = 1
-"""Version of the identity scheme; a change to it renames every task."""
+SCHEME = 2
+"""Version of the identity scheme; a change to it changes the id of every task."""
+
+
+@dataclass(frozen=True)
+class TaskKey:
+    """Everything that determines the result of a task.
+
+    Attributes:
+        method: canonical spec of the method.
+        code: identity of the method's code.
+        learned: fingerprint of the weights that the method has learned.
+        video: content hash of the original's pixels.
+        goal: the goal as text.
+        target: fingerprint of the target.
+        generator: fingerprint of the generator; None where the method uses none.
+        seed: seed of the query.
+        width: width of the micro-batch, in which the task has the place ``slot``.
+        threads: number of torch threads.
+    """
+
+    method: str
+    code: str
+    learned: str
+    video: str
+    label: int | float
+    goal: str
+    target: str
+    generator: str | None
+    seed: int
+    width: int
+    slot: int
+    threads: int
+
+    @property
+    def id(self) -> str:
+        """The name of the task: a hash of the key."""
+        content = json.dumps({**asdict(self), "scheme": SCHEME}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -98,31 +134,6 @@ class Plan:
         return sorted(batches, key=lambda batch: batch.method.spec not in REFERENCES)
 
 
-def identity(
-    *,
-    method: str,
-    source: str,
-    carried: str,
-    video: str,
-    label: int | float,
-    goal: str,
-    target: str,
-    generator: str | None,
-    seed: int,
-    width: int,
-    slot: int,
-    threads: int,
-) -> str:
-    """The name of a task: a hash of all that determines what it computes.
-
-    ``method`` is the canonical spec, ``source`` and ``carried`` hash the method's code and what it has learned,
-    ``video`` the original's pixels; ``target`` and ``generator`` are fingerprints (None: the method has no generator);
-    ``seed`` is the query's.
-    """
-    parts = dict(locals(), scheme=SCHEME)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
-
-
 def make(setup: Setup, originals: Originals) -> Plan:
     """Choose videos and goals and name the tasks. The chosen videos are put before the target, each by itself.
 
@@ -148,22 +159,26 @@ def make(setup: Setup, originals: Originals) -> Plan:
 def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
     """The tasks of one method: every goal of every chosen original, in their order."""
     generator = setup.generator_for(method)
-    common: dict[str, Any] = {
-        "method": method.spec,
-        "source": source_hash(type(method)),
-        "carried": method.fingerprint,
-        "target": setup.target.fingerprint,
-        "generator": generator.fingerprint if generator else None,
-        "width": method.width,
-        "threads": THREADS,
-    }
     for rank, original in enumerate(chosen):
         batch, slot = divmod(rank, method.width)
         seed = seeds.derive(setup.request.seed, original.sample, method.spec)
         for turn, goal in enumerate(goals[rank]):
-            id = identity(video=original.sha256, label=original.label, goal=str(goal), seed=seed, slot=slot, **common)
+            key = TaskKey(
+                method=method.spec,
+                code=code_identity(type(method)),
+                learned=method.fingerprint,
+                video=original.sha256,
+                label=original.label,
+                goal=str(goal),
+                target=setup.target.fingerprint,
+                generator=generator.fingerprint if generator else None,
+                seed=seed,
+                width=method.width,
+                slot=slot,
+                threads=THREADS,
+            )
             skip = _obstacle(setup, method, goal)
-            yield Task(id, method.spec, original, goal, seed, (batch, turn), slot, skip)
+            yield Task(key.id, method.spec, original, goal, seed, (batch, turn), slot, skip)
 
 
 def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:

@@ -10,7 +10,7 @@ from vcfe_bench.plugins import registry, specs
 from vcfe_bench.plugins.dataset import Dataset, Split
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
-from vcfe_bench.plugins.source import source_hash
+from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs import goal_selection
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
@@ -59,7 +59,7 @@ class Setup:
         generator = self.generator
         return Configuration(
             methods={
-                method.spec: MethodIdentity(source_hash(type(method)), method.fingerprint, method.width)
+                method.spec: MethodIdentity(code_identity(type(method)), method.fingerprint, method.width)
                 for method in self.methods
             },
             dataset=self.dataset.spec,

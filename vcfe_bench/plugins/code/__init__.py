@@ -1,0 +1,1 @@
+"""Source code as what it computes: parsed, stripped, its names resolved, spelled out; see ``plugins.source``."""
