@@ -35,7 +35,7 @@ def test_a_target_takes_videos_to_its_device_and_brings_back_what_it_says():
         output = target(video)
         assert output.device.type == "cpu"
         assert output.requires_grad
-        shown = target.shown(video)
+        shown = target.extract(video)
         assert {tensor.device.type for tensor in (*shown.scales, shown.steps, shown.output)} == {"cpu"}
 
 

@@ -27,7 +27,7 @@ def test_what_works_and_what_is_missing(parts: dict[tuple[str, str], Part]) -> N
     assert parts["target", "m_swin"].lack is None
     assert parts["metric", "toy_flip"].lack is None
     assert parts["metric", "toy_missing"].lack == "net.safetensors is missing"
-    assert "toy_broken' is broken: ModuleNotFoundError" in str(parts["method", "toy_broken"].lack)
+    assert "toy_broken' cannot be loaded: ModuleNotFoundError" in str(parts["method", "toy_broken"].lack)
 
 
 def test_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

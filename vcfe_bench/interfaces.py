@@ -20,7 +20,7 @@ from vcfe_bench.plugins.abilities import (
     Tracker,
     TransferTargets,
 )
-from vcfe_bench.plugins.base import NoParams, Plugin, Remembers
+from vcfe_bench.plugins.base import Memo, NoParams, Plugin
 from vcfe_bench.plugins.dataset import Dataset, Sample, Split, Values
 from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
@@ -56,6 +56,7 @@ __all__ = [
     "Footage",
     "Generator",
     "IdentityAttributes",
+    "Memo",
     "Method",
     "Metric",
     "NoParams",
@@ -65,7 +66,6 @@ __all__ = [
     "Plugin",
     "Progress",
     "Query",
-    "Remembers",
     "Renderer",
     "Sample",
     "SampleMetric",

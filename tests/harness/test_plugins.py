@@ -35,7 +35,7 @@ def test_presets_fill_what_the_spec_leaves_open_and_show_in_the_spec() -> None:
         ("toy_push[steps=many]", "method 'toy_push': steps=many: Input should be a valid integer"),
         ("toy_push[steps=0]", "method 'toy_push': steps=0: Input should be greater than or equal to 1"),
         ("no_edit[x=1]", "method 'no_edit' has no parameter 'x'; there are none"),
-        ("toy_broken", "method 'toy_broken' is broken: ModuleNotFoundError"),
+        ("toy_broken", "method 'toy_broken' cannot be loaded: ModuleNotFoundError"),
     ],
 )
 def test_errors_say_what_to_mend(spec: str, message: str) -> None:

@@ -76,7 +76,7 @@ class COUT(SampleMetric):
 
     def curves(self, case: Case) -> Mapping[str, np.ndarray]:
         """Softmax probabilities ``[steps + 1]`` of the goal's class and of the class predicted for the original."""
-        return case.once(("COUT", self.params), lambda: self._curves(case))
+        return case.cached(("COUT", self.params), lambda: self._curves(case))
 
     @torch.no_grad()
     def _curves(self, case: Case) -> Mapping[str, np.ndarray]:

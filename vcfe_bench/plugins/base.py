@@ -1,4 +1,4 @@
-"""What all plug-ins share."""
+"""Base classes shared by all plug-ins."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 @validated(frozen=True, config={"extra": "forbid"})
 class NoParams:
-    """For a plug-in without parameters."""
+    """Parameters of a plug-in that has none."""
 
 
 class Plugin:
-    """Anything the registry builds from a spec such as ``bttf[style=false]``.
+    """Base class of everything that the registry builds from a spec such as ``bttf[style=false]``.
 
-    ``Params`` is a frozen pydantic dataclass with a default for every field; the registry fills it from
-    the spec, passes it to the constructor and sets ``spec`` to the canonical spelling (parameters that
-    differ from the defaults, sorted by name), which is the instance's name in every table.
+    ``Params`` is a frozen pydantic dataclass in which every field has a default. The registry fills it from the spec,
+    passes it to the constructor and sets ``spec`` to the canonical form: the parameters that differ from their
+    defaults, sorted by name. The canonical spec identifies the instance in every table.
     """
 
     Params: ClassVar[type] = NoParams
@@ -31,19 +31,19 @@ class Plugin:
         self.params = self.Params() if params is None else params
 
 
-class Remembers:
-    """Keeps what was found out about it as long as it lives, so that nothing is computed twice."""
+class Memo:
+    """Caches values derived from an object for as long as the object lives, so that none is computed twice."""
 
     @cached_property
-    def _found(self) -> dict[Hashable, Any]:
+    def _cache(self) -> dict[Hashable, Any]:
         return {}
 
-    def once(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What ``find`` returned when it was first asked for under ``key``."""
-        if key not in self._found:
-            self._found[key] = find()
-        return self._found[key]
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """The result of ``compute``, which is called only if nothing is cached under ``key``."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
 
-    def shared(self, part: Callable[[Self], T]) -> T:
-        """``part`` of this, computed once for all who ask for it."""
-        return self.once(part, lambda: part(self))
+    def shared(self, function: Callable[[Self], T]) -> T:
+        """``function`` of this object, computed once and shared by all callers."""
+        return self.cached(function, lambda: function(self))

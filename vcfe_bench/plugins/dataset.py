@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from vcfe_bench.plugins.base import Plugin, Remembers
+from vcfe_bench.plugins.base import Memo, Plugin
 
 Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class Sample(Remembers):
+class Sample(Memo):
     """One video of a dataset.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Methods: what they are asked, what they may use, and what they return."""
+"""Methods: the query they get, the context they may use, and the explanation they return."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vcfe_bench.plugins.target import Target
 
 @dataclass(frozen=True)
 class Query:
-    """One question to a method: change ``sample`` so that the target meets ``goal``.
+    """One query to a method: change ``sample`` so that the target's prediction meets ``goal``.
 
-    ``seed`` is derived from the run's base seed, the sample and the method; a method draws all its
-    randomness from ``generator(component)``.
+    ``seed`` is derived from the run's base seed, the sample and the method. A method draws all its random numbers from
+    ``generator(component)``.
     """
 
     sample: Sample
@@ -32,7 +32,7 @@ class Query:
     seed: int
 
     def generator(self, component: str = "") -> torch.Generator:
-        """A fresh CPU generator for one component of the method (``"noise"``, ``"start"``, …)."""
+        """A newly seeded CPU random generator for one component of the method (``"noise"``, ``"start"``, …)."""
         from vcfe_bench.core.seeds import derive
 
         return torch.Generator().manual_seed(derive(self.seed, component))
@@ -40,13 +40,13 @@ class Query:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a method returns for one query.
+    """The result of a method for one query.
 
     Attributes:
-        video: the counterfactual, ``[T, 3, H, W]``; values outside [0, 1] are clamped by the harness.
-        trace: per-iteration series by name (losses, probabilities, norms), all of one length.
-        artefacts: named arrays beside the video (masks, tubes), stored and hashed like it.
-        evaluations: calls by network, e.g. ``{"target": 10, "generator": 120}`` per video.
+        video: the counterfactual, ``[T, 3, H, W]``; the harness clamps values outside [0, 1].
+        trace: per-iteration series by name (losses, probabilities, norms), all of the same length.
+        artefacts: further named arrays (masks, tubes), stored and hashed like the video.
+        evaluations: number of calls by network, e.g. ``{"target": 10, "generator": 120}``, for this video.
     """
 
     video: Tensor
@@ -57,7 +57,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Progress:
-    """One tick of a method at work, for the progress display."""
+    """An update on a running method, for the progress display."""
 
     iteration: int
     total: int
@@ -66,7 +66,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may use to answer a query."""
+    """The networks and the dataset that a method may use, and ``report``, which takes updates for the display."""
 
     dataset: Dataset
     target: Target
@@ -75,23 +75,27 @@ class Context:
 
 
 class Method(Plugin, ABC):
-    """A way to make counterfactuals. Authors write ``run``; the harness decides success on the stored result."""
+    """A method that generates counterfactuals.
+
+    Authors implement ``run``. Whether a counterfactual is successful is decided by the harness, on the stored video.
+    """
 
     width: int = 1
-    """Micro-batch width: ``run`` always gets exactly this many queries (short batches are padded with repetitions). A
-    parameter of the same name, where a method has one, decides."""
+    """Micro-batch width: ``run`` always gets exactly this many queries; short batches are padded with repetitions. If
+    ``Params`` has a field of this name, its value is used."""
     needs_generator: ClassVar[bool] = False
+    """Whether the method uses ``context.generator``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named parameter sets, chosen with ``--preset``; inline parameters win over them."""
+    """Named parameter sets, selected with ``--preset``; parameters in the spec override them."""
     fingerprint: str = ""
-    """Hash of what the method has learned (weights it carries), part of every record's identity."""
+    """Hash of the method's own trained weights, if any; part of the identity of every record."""
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
         self.width = getattr(self.params, "width", self.width)
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
-        """None when the combination works, otherwise the reason, which becomes a "skipped" row."""
+        """None if the method supports the combination, else the reason, which is recorded with the skipped query."""
         if self.needs_generator and generator is None:
             return "needs a generator"
         return None
@@ -99,22 +103,23 @@ class Method(Plugin, ABC):
     def fit(
         self, dataset: Dataset, target: Target, folder: Path, steps: int, log: Callable[[str], None] = print
     ) -> dict[str, Tensor]:
-        """Train what the method carries for a dataset and a frozen target, in ``steps`` updates.
+        """Train the method's own weights for a dataset and a frozen target, in ``steps`` updates.
 
-        An interrupted training goes on from ``folder``. Returns the weights by name, for a file that the method reads.
+        An interrupted training resumes from ``folder``. Returns the weights by name; they are saved to a file that the
+        method reads.
 
         Raises:
-            NotImplementedError: the method learns nothing.
-            UsageError: it cannot explain this target on this dataset.
+            NotImplementedError: the method has no weights of its own.
+            UsageError: the method cannot explain this target on this dataset.
         """
         raise NotImplementedError(f"method '{self.spec}' has nothing to train")
 
     @abstractmethod
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
-        """One explanation per query, in order. Result ``i`` depends on query ``i`` alone."""
+        """One explanation per query, in order. Result ``i`` depends only on query ``i``."""
 
     def answer(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
-        """One explanation per query, however many: ``run`` in micro-batches, the last padded with repetitions."""
+        """One explanation per query, for any number of queries: calls ``run`` in micro-batches, the last one padded."""
         explanations: list[Explanation] = []
         for first in range(0, len(queries), self.width):
             part = list(queries[first : first + self.width])

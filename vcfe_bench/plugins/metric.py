@@ -1,4 +1,4 @@
-"""Metrics: of one counterfactual, of a set, and of pairs of requested and reached values."""
+"""Metrics: of one counterfactual, of a set of counterfactuals, and of pairs of requested and predicted values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.abilities import Renderer
-from vcfe_bench.plugins.base import Plugin, Remembers
+from vcfe_bench.plugins.base import Memo, Plugin
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.target import Target
@@ -24,9 +24,19 @@ CRITERIA: tuple[str, ...] = get_args(Criterion)
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader has to know about a metric before trusting its number.
+    """What a reader needs to know about a metric to interpret its values.
 
-    ``direction`` is None where neither more nor less is better. ``version`` is bumped whenever numbers change.
+    Attributes:
+        name: column name in the tables.
+        question: the question that the metric answers, in one sentence.
+        criterion: the property of counterfactuals that it measures.
+        direction: whether higher or lower values are better; None if neither is.
+        unit: unit of the values.
+        range: smallest and largest possible value.
+        source: paper or definition.
+        failure_modes: situations in which the value misleads.
+        version: increased whenever values change; values of different versions are not compared.
+        min_samples: smallest number of videos for which the value is meaningful.
     """
 
     name: str
@@ -42,8 +52,8 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Footage(Remembers):
-    """A video of what ``sample`` shows, as it is or edited."""
+class Footage(Memo):
+    """A video of a sample: the original or an edit of it."""
 
     dataset: Dataset
     sample: Sample
@@ -51,12 +61,20 @@ class Footage(Remembers):
 
 
 @dataclass(frozen=True)
-class Case(Remembers):
-    """Everything a sample metric may look at: an original, its stored counterfactual, and what the target said of both.
+class Case(Memo):
+    """Everything a sample metric may use: an original, its stored counterfactual, and the target's outputs for both.
 
-    ``before`` and ``after`` are raw outputs ``[K]`` of the target; ``artefacts`` are what the method gave beside the
-    video. ``target`` and ``generator`` are there for metrics that declare ``needs_target`` and ``needs_generator``,
-    ``others`` holds the targets that a metric names in ``other_targets``, by spec.
+    Attributes:
+        dataset: the dataset of the sample.
+        sample: the original.
+        goal: the requested prediction.
+        counterfactual: the stored counterfactual, ``[T, 3, H, W]``.
+        before: raw outputs ``[K]`` of the target for the original.
+        after: raw outputs ``[K]`` of the target for the counterfactual.
+        artefacts: the arrays that the method returned in addition to the video.
+        target: the run's target; None unless the metric sets ``needs_target``.
+        generator: the run's generator; None unless the metric sets ``needs_generator``.
+        others: the targets that the metric requests with ``other_targets``, by spec.
     """
 
     dataset: Dataset
@@ -72,24 +90,24 @@ class Case(Remembers):
 
     @cached_property
     def edited(self) -> Footage:
-        """The counterfactual."""
+        """The counterfactual, as footage."""
         return Footage(self.dataset, self.sample, self.counterfactual)
 
     @property
     def original(self) -> Footage:
-        """The sample's own video, the same object for all counterfactuals of the sample."""
-        return self.sample.once(
+        """The original, as footage: one object, and one cache, for all counterfactuals of the sample."""
+        return self.sample.cached(
             ("original", self.dataset), lambda: Footage(self.dataset, self.sample, self.sample.video)
         )
 
     @property
     def ideal(self) -> Footage:
-        """The true edit, the same object for all counterfactuals of the sample with this goal.
+        """The true edit, as footage: one object, and one cache, for all counterfactuals of the sample with this goal.
 
         Raises:
-            NotImplementedError: the dataset cannot render its scenes anew.
+            NotImplementedError: the dataset cannot render true edits, or not for this goal.
         """
-        return self.sample.once(
+        return self.sample.cached(
             ("ideal", self.dataset, str(self.goal)),
             lambda: Footage(self.dataset, self.sample, self._true_edit()),
         )
@@ -101,56 +119,56 @@ class Case(Remembers):
 
 
 class SampleMetric(Plugin, ABC):
-    """A number per counterfactual, averaged over videos with a bootstrap interval."""
+    """A value for each counterfactual; tables show its mean over videos with a bootstrap interval."""
 
     card: Card
     needs_target: ClassVar[bool] = False
-    """Whether ``score`` asks ``case.target`` again."""
+    """Whether ``score`` calls ``case.target``."""
     needs_generator: ClassVar[bool] = False
-    """Whether ``score`` asks ``case.generator``."""
+    """Whether ``score`` calls ``case.generator``."""
 
     def other_targets(self, dataset: Dataset) -> Sequence[str]:
-        """Specs of the targets beside the run's that ``score`` asks."""
+        """Specs of the targets other than the run's that ``score`` calls."""
         return ()
 
     def curves(self, case: Case) -> Mapping[str, np.ndarray]:
-        """The curves ``[n]`` behind the value, by name, to be kept beside it."""
+        """Curves ``[n]`` from which the value was computed, by name; they are stored with it."""
         return {}
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        """Why the metric cannot be computed here (missing weights, no oracle), or None."""
+        """The reason why the metric cannot be computed (missing weights, a dataset without an oracle), or None."""
         return None
 
     @abstractmethod
     def score(self, case: Case) -> float:
-        """The value for one counterfactual; NaN where it is undefined. May be called from several threads at once."""
+        """The value for one counterfactual; NaN if it is undefined. May be called from several threads at once."""
 
 
 class SetMetric(Plugin, ABC):
-    """A distance between two sets of videos, computed from features kept per video."""
+    """A distance between two sets of videos, computed from stored features of each video."""
 
     card: Card
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        """Why the metric cannot be computed here (missing weights, clip too short), or None."""
+        """The reason why the metric cannot be computed (missing weights, clips that are too short), or None."""
         return None
 
     @property
     @abstractmethod
     def network(self) -> str:
-        """Name of the feature network and its preprocessing; metrics of one network share one pass."""
+        """Name of the feature network and its preprocessing; metrics with the same name share the features."""
 
     def features_of(self, footage: Footage) -> np.ndarray:
-        """Features ``[n, D]`` of a video of a dataset: ``features``, unless the metric needs to know what is filmed."""
+        """Features ``[n, D]`` of footage. Override it instead of ``features`` if the video alone is not enough."""
         return self.features(footage.video)
 
     def features(self, video: Tensor) -> np.ndarray:
-        """Features ``[n, D]`` of one ``[T, 3, H, W]`` video (n = 1, or one row per frame).
+        """Features ``[n, D]`` of one video ``[T, 3, H, W]`` (n = 1, or one row per frame).
 
         May be called from several threads at once.
 
         Raises:
-            NotImplementedError: the metric needs to know what is filmed.
+            NotImplementedError: the metric implements ``features_of``.
         """
         raise NotImplementedError
 
@@ -160,25 +178,25 @@ class SetMetric(Plugin, ABC):
     ) -> float:
         """The distance between two sets, each a sequence of per-video features.
 
-        ``counterfactuals[i]`` was made from ``originals[i]``, and ``sources[i]`` names that video: several
-        counterfactuals of one video have the same source.
+        ``counterfactuals[i]`` was generated from ``originals[i]``, and ``sources[i]`` is the id of that video; several
+        counterfactuals may have the same source.
         """
 
 
 class PairMetric(Plugin, ABC):
-    """How well a regressor's values follow those that were asked, over a whole set: no mean of numbers per video."""
+    """Agreement of requested and predicted values over a whole set, which is not a mean of values per video."""
 
     card: Card
 
     def unavailable(self, dataset: Dataset) -> str | None:
-        """Why the metric cannot be computed here (labels are classes), or None."""
+        """The reason why the metric cannot be computed (labels are classes), or None."""
         return None
 
     @abstractmethod
-    def value(self, asked: np.ndarray, reached: np.ndarray) -> float:
-        """The value for goals that asked for ``asked [n]`` where the target says ``reached [n]``, n ≥ 1.
+    def value(self, requested: np.ndarray, reached: np.ndarray) -> float:
+        """The value for goals that request ``requested [n]`` where the target predicts ``reached [n]``, n ≥ 1.
 
-        Both are float64, finite and in the target's unit. NaN where the metric is undefined.
+        Both are float64, finite and in the target's unit. NaN if the metric is undefined.
         """
 
 

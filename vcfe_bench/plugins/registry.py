@@ -1,8 +1,8 @@
-"""The registry of plug-ins: entry points by kind, loaded when asked for, built from specs.
+"""Registry of plug-ins: entry points by kind, loaded on first use and built from specs.
 
-A plug-in is any class that a distribution registers under ``vcfe_bench.methods``, ``.datasets``, ``.targets``,
-``.generators`` or ``.metrics``. Nothing is imported before it is named, and one that does not import is listed with its
-error.
+A plug-in is a class that a distribution registers in the entry-point group ``vcfe_bench.methods``, ``.datasets``,
+``.targets``, ``.generators`` or ``.metrics``. A plug-in is imported only when it is requested; one whose import fails
+is listed with its error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,10 +32,17 @@ P = TypeVar("P", bound=Plugin)
 
 @dataclass(frozen=True)
 class Listing:
-    """One registered plug-in as people see it.
+    """Description of a registered plug-in, as ``vcfe-bench list`` shows it.
 
-    ``distribution`` and ``version`` say who registered it, ``file`` where it lives; ``error`` is why it does not
-    import, or None.
+    Attributes:
+        name: name of the entry point.
+        distribution: distribution that registers it; empty if unknown.
+        version: version of that distribution.
+        file: source file; empty if it cannot be located.
+        summary: first line of the class's docstring.
+        parameters: defaults of the parameters by name, as they are written in a spec.
+        presets: names of the presets of a method.
+        error: why the plug-in cannot be loaded, or None.
     """
 
     name: str
@@ -50,42 +57,49 @@ class Listing:
 
 @dataclass(frozen=True)
 class Registry(Generic[P]):
-    """All plug-ins of one kind. ``bases`` are the interfaces of which a plug-in must implement one."""
+    """All plug-ins of one kind.
+
+    Attributes:
+        kind: ``method``, ``dataset``, ``target``, ``generator`` or ``metric``.
+        bases: base classes; a plug-in has to be a subclass of one of them.
+    """
 
     kind: str
     bases: tuple[type, ...]
 
     def names(self) -> list[str]:
+        """Names of all registered plug-ins, sorted; including those that cannot be loaded."""
         return sorted(_entries(self.kind))
 
     def load(self, name: str) -> type[P]:
         """The class registered under ``name``.
 
         Raises:
-            UsageError: no such plug-in, or several, or it does not import or is not of this kind.
+            UsageError: there is no such plug-in, there are several, or it cannot be imported or is not of this kind.
         """
         entries = _entries(self.kind)
         if name not in entries:
             raise UsageError(f"unknown {self.kind} '{name}'; {nearest(name, entries)}")
-        first, *others = entries[name]
-        if others:
+        if len(entries[name]) > 1:
             known = ", ".join(entry.value for entry in entries[name])
             raise UsageError(f"{self.kind} '{name}' is registered more than once: {known}")
         try:
-            return self._load(first)
+            return self._load(entries[name][0])
         except Exception as error:
-            raise UsageError(f"{self.kind} '{name}' is broken: {describe(error)}") from error
+            raise UsageError(f"{self.kind} '{name}' cannot be loaded: {describe(error)}") from error
 
     def build(self, spec: str, preset: str | None = None) -> P:
-        """The plug-in that ``spec`` describes, with its canonical spec set; ``preset`` fills what the spec leaves open.
+        """The plug-in that ``spec`` describes, with its canonical spec set.
+
+        Parameters that the spec does not name are taken from ``preset``, if the plug-in has a preset of that name.
 
         Raises:
-            UsageError: unknown or broken plug-in, unknown parameter, bad value, or a constructor that fails.
+            UsageError: the plug-in cannot be loaded, a parameter is unknown or invalid, or the constructor fails.
         """
-        name, given = specs.parse(spec)
+        name, values = specs.parse(spec)
         cls = self.load(name)
         presets: Mapping[str, Mapping[str, Any]] = getattr(cls, "presets", {})
-        params = self.parameters(cls, name, {**presets.get(preset or "", {}), **given})
+        params = self.parameters(cls, name, {**presets.get(preset or "", {}), **values})
         try:
             plugin = cls(params)
         except UsageError:
@@ -96,20 +110,20 @@ class Registry(Generic[P]):
         return plugin
 
     def listings(self) -> list[Listing]:
-        """Every registered plug-in, broken ones with their error."""
+        """Descriptions of all registered plug-ins; those that cannot be loaded carry their error."""
         return [self._listing(entry) for name in self.names() for entry in _entries(self.kind)[name]]
 
     def _load(self, entry: EntryPoint) -> type[P]:
         cls = entry.load()
         if not (isinstance(cls, type) and issubclass(cls, self.bases)):
             raise TypeError(f"{entry.value} is not a {' or '.join(base.__name__ for base in self.bases)}")
-        return cls  # type: ignore[return-value]
+        return cast("type[P]", cls)
 
     def parameters(self, cls: type[P], name: str, values: Mapping[str, Any]) -> Any:
-        """``Params`` of the plug-in called ``name``, filled from ``values``.
+        """``Params`` of the plug-in ``name``, filled from ``values``.
 
         Raises:
-            UsageError: unknown parameter or bad value.
+            UsageError: a parameter is unknown or its value is invalid.
         """
         known = [field.name for field in dataclasses.fields(cls.Params)]
         for key in values:
@@ -142,35 +156,37 @@ METHODS: Registry[Method] = Registry("method", (Method,))
 DATASETS: Registry[Dataset] = Registry("dataset", (Dataset,))
 TARGETS: Registry[Target] = Registry("target", (Target,))
 GENERATORS: Registry[Generator] = Registry("generator", (Generator,))
-METRICS: Registry[Metric] = Registry("metric", (SampleMetric, SetMetric, PairMetric))  # type: ignore[type-var]
+METRICS: Registry[Metric] = Registry("metric", (SampleMetric, SetMetric, PairMetric))
 REGISTRIES: Mapping[str, Registry[Any]] = {
     f"{registry.kind}s": registry for registry in (METHODS, DATASETS, TARGETS, GENERATORS, METRICS)
 }
-"""Registries by the word people use: ``methods``, ``datasets``, …"""
+"""Registries by plural name: ``methods``, ``datasets``, …"""
 
 
 def frozen_target(spec: str) -> Target:
-    """The target of a spec on the default device, in evaluation mode.
+    """The target of a spec, frozen, in evaluation mode and on the default device.
 
     Raises:
-        UsageError: there is none, or it cannot be built.
+        UsageError: there is no such target, or it cannot be built.
     """
     return TARGETS.build(spec).to(devices.default()).eval().requires_grad_(False)
 
 
 @functools.cache
 def _entries(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
-    """Entry points by name; several only where different things are registered under one name."""
-    found: dict[str, dict[str, EntryPoint]] = {}
+    """Entry points by name; more than one for a name only if different objects are registered under it."""
+    groups: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=f"vcfe_bench.{kind}s"):
-        found.setdefault(entry.name, {}).setdefault(entry.value, entry)
-    return {name: tuple(entries.values()) for name, entries in found.items()}
+        groups.setdefault(entry.name, {}).setdefault(entry.value, entry)
+    return {name: tuple(entries.values()) for name, entries in groups.items()}
 
 
 def _dump(params: Any) -> dict[str, Any]:
+    """Parameters by name, as JSON values."""
     return TypeAdapter(type(params)).dump_python(params, mode="json")
 
 
 def _changed(params: Any) -> dict[str, Any]:
+    """Parameters that differ from their defaults."""
     defaults = _dump(type(params)())
     return {key: value for key, value in _dump(params).items() if value != defaults[key]}

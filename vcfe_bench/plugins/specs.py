@@ -1,7 +1,7 @@
-"""The text form of a plug-in with its parameters: ``bttf[steps=15,style=false]``.
+"""Specs: the text form of a plug-in with its parameters, such as ``bttf[steps=15,style=false]``.
 
-A value is bare text, ``none``, a list in brackets, or a JSON string where bare text would be misread. What a text means
-(a number, a switch, a path) is decided by the plug-in's ``Params``.
+A value is plain text, ``none``, a list in brackets, or a JSON string if plain text would be ambiguous. The plug-in's
+``Params`` convert text to the type of the field (a number, a switch, a path).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)
 
 
 def split(text: str) -> list[str]:
-    """Cut at the commas outside brackets and quotes; blank pieces are dropped.
+    """Split at commas outside brackets and quotes; empty pieces are dropped.
 
     Raises:
-        UsageError: brackets that do not match.
+        UsageError: the brackets do not match.
     """
     pieces, depth = [""], 0
     for token in _PIECE.findall(text):
@@ -41,7 +41,7 @@ def parse(spec: str) -> tuple[str, dict[str, Value]]:
     """Name and parameters of a spec.
 
     Raises:
-        UsageError: not of the form ``name[key=value,...]``.
+        UsageError: the text is not of the form ``name[key=value,...]``.
     """
     match = _SPEC.fullmatch(spec.strip())
     if not match:
@@ -60,7 +60,7 @@ def parse(spec: str) -> tuple[str, dict[str, Value]]:
 
 
 def format(name: str, parameters: Mapping[str, object]) -> str:
-    """The spec of a name with parameters, sorted by key; ``parse`` reads it back."""
+    """The spec of a name and parameters, sorted by key; the inverse of ``parse``."""
     inside = ",".join(f"{key}={format_value(parameters[key])}" for key in sorted(parameters))
     return f"{name}[{inside}]" if inside else name
 
@@ -79,7 +79,7 @@ def _parse_value(text: str) -> Value:
 
 
 def format_value(value: object) -> str:
-    """One value as it stands in a spec."""
+    """A value as it is written in a spec."""
     if value is None:
         return "none"
     if isinstance(value, bool):

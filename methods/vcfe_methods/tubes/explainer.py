@@ -178,7 +178,7 @@ def train(
     assert isinstance(dataset, AnnotatedAttributes)
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
-        first = target.shown(dataset.sample("train", 0).video[None])
+        first = target.extract(dataset.sample("train", 0).video[None])
     if first.output.shape[1] != len(dataset.classes):
         raise UsageError(
             f"target '{target.spec}' has {first.output.shape[1]} outputs, but dataset '{dataset.spec}' has "
@@ -191,7 +191,7 @@ def train(
         indices = rng.integers(dataset.size("train"), size=recipe.batch)
         samples = [dataset.sample("train", int(index)) for index in indices]
         with torch.no_grad():
-            features = target.shown(torch.stack([sample.video for sample in samples]))
+            features = target.extract(torch.stack([sample.video for sample in samples]))
         positives = features.output.softmax(dim=1).multinomial(1)[:, 0].tolist()  # p(c_pos|x)
         per_video = []
         for i, (sample, positive) in enumerate(zip(samples, positives, strict=True)):

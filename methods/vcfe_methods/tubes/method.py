@@ -179,7 +179,7 @@ class Tubes(TubeMethod):
         assert isinstance(target, FeatureTarget)
         assert isinstance(dataset, AnnotatedAttributes)
         explainer = Explainer.read(self._path(dataset, target))
-        features = target.shown(video[None])
+        features = target.extract(video[None])
         scales = [scale[0] for scale in features.scales]
         positive = int(features.output.argmax())  # c_pos = argmax p(c|x)
         scores, delta_m = explainer.evidence(scales, positive, negative)  # equations 3-6
