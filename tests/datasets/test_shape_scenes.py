@@ -18,11 +18,10 @@ from vcfe_bench.goals import AvoidGoal, ClassGoal
 from vcfe_bench.interfaces import Sample
 from vcfe_datasets.shapes.shape_drawing import BACKGROUNDS, COLOURS, SHAPES
 from vcfe_datasets.shapes.shape_moving import DIRECTIONS
-from vcfe_datasets.shapes.shape_scenes import (
+from vcfe_datasets.shapes.shape_scene import (
     ATTRIBUTES,
     CLASS_ATTRIBUTES,
     CLASSES,
-    COUNT,
     DIM,
     LOOKS,
     MOTIONS,
@@ -31,14 +30,13 @@ from vcfe_datasets.shapes.shape_scenes import (
     WAY,
     Item,
     Scene,
-    ShapeScenes,
-    ShapeScenesParams,
     boxes,
     label,
     nearest,
     render,
     scene,
 )
+from vcfe_datasets.shapes.shape_scenes import COUNT, ShapeScenes, ShapeScenesParams
 
 numbers = st.integers(0, COUNT - 1)
 

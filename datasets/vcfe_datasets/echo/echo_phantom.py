@@ -1,19 +1,19 @@
-"""Echo phantom: an ultrasound-like left ventricle that beats; the label is its ejection fraction in percent.
+"""Echo phantom: ultrasound-like videos of a beating left ventricle; the label is its ejection fraction in percent.
 
 A procedural stand-in for EchoNet-Dynamic (Ouyang et al. 2020, 10.1038/s41586-020-2145-8): 20,000 clips at 8 fps, grey
-in three channels, split 4:1; the default form has 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's
-side.
+in three channels, split 4:1; the default format has 17 frames of 64×64 pixels. Lengths below are in units of 1/64 of
+the frame's side.
 
-The cavity is an ellipse with semi-axes a (short) and b (long, towards the transducer) inside a bright wall, seen
-through a fan. Its volume is that of the single-plane area-length method, ``V = 8 A² / (3 π L)`` with area ``A = π a b``
-and length ``L = 2 b``, and the label is ``EF = 100 (1 - V_ES / V_ED)``. Frame 0 is end diastole, the heart period is a
-whole number of frames and so is systole: end diastole and end systole stand in the clip, and the label is exactly what
-the drawn areas and lengths give.
+The cavity is an ellipse with semi-axes a (short) and b (long, towards the transducer) inside a bright wall, seen in a
+fan-shaped sector. Its volume follows the single-plane area-length method, ``V = 8 A² / (3 π L)`` with area
+``A = π a b`` and length ``L = 2 b``, and the label is ``EF = 100 (1 - V_ES / V_ED)``. Frame 0 is end diastole, and both
+the heart period and the systole last a whole number of frames. The clip therefore contains the frames of end diastole
+and end systole, and the label follows exactly from the drawn areas and lengths.
 
-A scene (place, tilt, axes, wall, gain, heart period, speckle) does not know its label: the same scene is rendered under
-any ejection fraction, and its first frame is the same under all. The speckle is fixed to the tissue and moves with it.
-Only sums, products, quotients, square roots and comparisons of float64 numbers are used, and matrix products of whole
-numbers, which are exact in any order: a video is the same everywhere, bit for bit.
+A scene (position, tilt, axes, wall, gain, heart period, speckle) is independent of the label: each scene can be
+rendered with any ejection fraction, and its first frame is the same for all of them. The speckle is fixed to the tissue
+and moves with it. Only sums, products, quotients, square roots and comparisons of float64 numbers are used, and matrix
+products of integers, which are exact in any order, so videos are identical on every machine, bit for bit.
 """
 
 from __future__ import annotations
@@ -34,43 +34,45 @@ from vcfe_bench.interfaces import Dataset, Sample, Split, Values
 from vcfe_datasets.echo.echo_planimetry import Planimetry, planimetry
 
 VALUES = Values(low=20.0, high=75.0, change=15.0, tolerance=5.0, unit="% ejection fraction")
-"""Labels are uniform in their range. The tolerance is about the mean absolute error, 4.1, of the regressor that was
-published with EchoNet-Dynamic."""
+"""Labels are uniform in their range. The tolerance is close to the mean absolute error, 4.1, of the regressor published
+with EchoNet-Dynamic."""
 RENDERED = (0.0, 85.0)
-"""Range of the ejection fractions that a scene can be rendered with."""
+"""Range of the ejection fractions with which a scene can be rendered."""
 SYSTOLE = {5: 2, 6: 2, 7: 3, 8: 3}
-"""Frames from end diastole to end systole by heart period in frames: 96, 80, 69 and 60 beats a minute at 8 fps."""
+"""Frames from end diastole to end systole, by heart period in frames (96, 80, 69 and 60 beats per minute at 8 fps)."""
 SHORTENING = 0.25
-"""Share of the ejection fraction by which the long axis shortens."""
+"""Shortening of the long axis, as a fraction of the ejection fraction."""
 BLOOD, TISSUE, WALL = 20.0, 95.0, 165.0
 """Mean grey levels (of 255) next to the transducer, at gain 1."""
 BORDER = 2.0
-"""Width of the soft border between the wall and the tissue around it."""
+"""Width of the soft edge between the wall and the surrounding tissue."""
 ATTENUATION = 0.25
-"""Share of the brightness that is lost on the way to the far end of the fan."""
+"""Fraction of the brightness that is lost at the far end of the sector."""
 CONTRAST = 0.5
-"""Greatest deviation of the speckle from its mean, as a share of it."""
+"""Largest deviation of the speckle from its mean, as a fraction of the mean."""
 APEX, SLOPE, DEPTH = (32.0, 1.0), 0.9, 61.0
-"""The fan: place of the transducer (x, y), tangent of half the opening angle, radius."""
+"""The sector: position of the transducer (x, y), tangent of half the opening angle, radius."""
 REACH = 48
-"""Half the side of the square of tissue that has speckle, around the cavity's centre."""
+"""Half the side of the square of tissue with speckle, centred on the cavity."""
 CELLS = (10, 6)
-"""Size of a speckle across and along the long axis, in steps of the texture."""
+"""Size of a speckle grain across and along the long axis, in texture samples."""
 STEPS = 4
-"""Steps of the texture per unit length."""
+"""Texture samples per unit length."""
 SPLINE = 4.0 * CELLS[0] ** 2 * CELLS[1] ** 2
-"""Sum of the whole-numbered weights of the texture's B-splines."""
+"""Sum of the integer weights of the texture's B-splines."""
 BLURS = (0.5, 1.5)
-"""σ in pixels of the blur of every second clip that a target is trained on, and of the flicker over it."""
+"""Range of σ, in pixels, of the blur that is applied to half of the training clips and to the flicker on them."""
 FLICKER = 0.03
-"""Greatest deviation of that flicker, of full scale: a grain that is new in each frame, as generators leave one."""
+"""Largest standard deviation of that flicker, of full scale: noise that is independent in each frame, like that of
+generators."""
 COUNT = 20_000
+"""Number of videos."""
 FPS = 8.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All of a video but its label; lengths in 1/64 of the side.
+    """Everything that determines a video except its label; lengths in 1/64 of the side.
 
     Attributes:
         x: centre of the cavity.
@@ -81,7 +83,7 @@ class Scene:
         wall: thickness of the wall at end diastole.
         gain: brightness of all tissue.
         period: frames from one end diastole to the next.
-        speckle: key of the speckle.
+        speckle: random key of the speckle texture.
     """
 
     x: float
@@ -96,7 +98,7 @@ class Scene:
 
 
 def scene(index: int, seed: int = 0) -> tuple[Scene, float]:
-    """Scene ``index`` of a seed and its label. The draws come from Philox's raw stream, which is guaranteed to last."""
+    """Scene ``index`` of a seed and its label, from the raw Philox stream, which NumPy guarantees to keep stable."""
     raw = np.random.Philox(key=[seed, index]).random_raw(10) >> np.uint64(11)
     draws = (raw * 2.0**-53).tolist()
 
@@ -118,8 +120,10 @@ def scene(index: int, seed: int = 0) -> tuple[Scene, float]:
 
 
 def contraction(period: int) -> np.ndarray:
-    """How far the cavity has contracted in each frame of a beat, ``[period]`` in [0, 1]: 0 at end diastole (frame 0),
-    1 at end systole, a smooth step between them, and a filling that is fast at first."""
+    """Contraction of the cavity in each frame of a beat, ``[period]`` in [0, 1].
+
+    It rises smoothly from 0 at end diastole (frame 0) to 1 at end systole; the filling that follows is fast at first.
+    """
     systole = SYSTOLE[period]
     eject = np.arange(systole) / systole
     fill = np.arange(systole, period)[::-1] - systole + 1.0
@@ -129,7 +133,7 @@ def contraction(period: int) -> np.ndarray:
 def semi_axes(scene: Scene, ejection_fraction: float) -> np.ndarray:
     """Semi-axes (a, b) ``[period, 2]`` of the cavity over one beat, in 1/64 of the side.
 
-    The volume is ``V_ED (1 - EF c)`` under the contraction c; the long axis shortens by a quarter of EF c.
+    With the contraction c, the volume is ``V_ED (1 - EF c)`` and the long axis shortens by a quarter of EF c.
     """
     lost = contraction(scene.period) * (ejection_fraction / 100)
     long = 1 - SHORTENING * lost
@@ -137,8 +141,10 @@ def semi_axes(scene: Scene, ejection_fraction: float) -> np.ndarray:
 
 
 def speckle(key: int) -> np.ndarray:
-    """Smooth noise ``[n, n]`` over the square of tissue, rows along the long axis: bytes of Philox's raw stream on a
-    lattice, interpolated by quadratic B-splines with weights in whole numbers; values from 0 to ``255 SPLINE``."""
+    """Speckle texture of the tissue: smooth noise ``[n, n]`` from 0 to ``255 SPLINE``, rows along the long axis.
+
+    Bytes of the raw Philox stream on a lattice are interpolated by quadratic B-splines with integer weights.
+    """
     columns, rows = (_spline(2 * REACH * STEPS, cell) for cell in CELLS)
     shape = rows.shape[1], columns.shape[1]
     raw = np.random.Philox(key=[key, COUNT]).random_raw(-(-shape[0] * shape[1] // 8)).astype("<u8")
@@ -148,21 +154,21 @@ def speckle(key: int) -> np.ndarray:
 
 @cache
 def _spline(length: int, cell: int) -> np.ndarray:
-    """Whole-numbered weights ``[length, lattice points]`` of a quadratic B-spline with knots ``cell`` steps apart."""
+    """Integer weights ``[length, lattice points]`` of a quadratic B-spline with knots ``cell`` samples apart."""
     weights = np.zeros((length, (length - 1) // cell + 3))
-    for place in range(length):
-        point, step = divmod(place, cell)
+    for position in range(length):
+        point, step = divmod(position, cell)
         left, right = (cell - step) ** 2, step**2
-        weights[place, point : point + 3] = left, 2 * cell**2 - left - right, right
+        weights[position, point : point + 3] = left, 2 * cell**2 - left - right, right
     return weights
 
 
 def render(scene: Scene, axes: np.ndarray, size: int = 64) -> np.ndarray:
-    """Draw the scene's ventricle with semi-axes ``axes [T, 2]``: grey levels, uint8 ``[T, size, size]``.
+    """Render the scene's ventricle with semi-axes ``axes [T, 2]``: grey levels, uint8 ``[T, size, size]``.
 
-    The wall keeps the area it has at end diastole, so it is thicker around a smaller cavity. Tissue outside the cavity
-    moves by ``1 / r²`` of what it would if it all contracted like the cavity, as an incompressible medium does around
-    one. The cavity's edge and the fan's are antialiased over one pixel.
+    The area of the wall is constant, so that the wall is thicker around a smaller cavity. The displacement of tissue
+    outside the cavity decreases with ``1 / r²``, as in an incompressible medium. The edges of cavity and sector are
+    antialiased over one pixel.
     """
     pixel = 64 / size
     cells = (np.arange(size) + 0.5) * pixel
@@ -193,19 +199,19 @@ def render(scene: Scene, axes: np.ndarray, size: int = 64) -> np.ndarray:
 
 
 def _covered(distance: np.ndarray) -> np.ndarray:
-    """Share of a cell that lies inside, by the distance of its centre from the edge (negative inside) in cells."""
+    """Covered fraction of a cell, from the distance of its centre to the edge (negative inside), in cells."""
     return np.minimum(np.maximum(0.5 - distance, 0), 1)
 
 
 def wall_thickness(scene: Scene, axes: np.ndarray) -> np.ndarray:
-    """Thickness of the wall ``[T]``: ``(a + w)(b + w) - a b`` is what it is at end diastole."""
+    """Thickness w of the wall ``[T]``, such that ``(a + w)(b + w) - a b`` keeps its value at end diastole."""
     kept = scene.wall * (scene.short + scene.long + scene.wall)
     half = axes.sum(1) / 2
     return np.sqrt(half * half + kept) - half
 
 
 def _fan(cells: np.ndarray, pixel: float) -> np.ndarray:
-    """Brightness ``[size, size]`` of the fan at unit reflection: 0 outside, less with depth inside."""
+    """Brightness ``[size, size]`` of the sector at unit reflection: 0 outside, decreasing with depth inside."""
     x, y = cells[None, :] - APEX[0], cells[:, None] - APEX[1]
     depth = np.sqrt(x * x + y * y)
     side = (SLOPE * y - abs(x)) / np.sqrt(1 + SLOPE * SLOPE)
@@ -215,7 +221,7 @@ def _fan(cells: np.ndarray, pixel: float) -> np.ndarray:
 
 @validated(frozen=True, config={"extra": "forbid"})
 class EchoPhantomParams:
-    """``frames`` (at 8 fps) and ``size`` (pixels) give the form; ``seed`` gives another 20,000 scenes."""
+    """``frames`` (at 8 fps) and ``size`` (pixels) set the clip format; another ``seed`` yields 20,000 other scenes."""
 
     frames: int = Field(default=17, ge=17)
     size: int = Field(default=64, ge=64)
@@ -223,9 +229,9 @@ class EchoPhantomParams:
 
 
 class EchoPhantom(Dataset):
-    """A beating left ventricle in ultrasound; regression of the ejection fraction, with planimetry as oracle.
+    """A beating left ventricle in simulated ultrasound; regression of the ejection fraction, with planimetry as oracle.
 
-    Video k belongs to the test split when ``k % 5 == 4``.
+    Video k belongs to the test split if ``k % 5 == 4``.
     """
 
     Params = EchoPhantomParams
@@ -242,13 +248,17 @@ class EchoPhantom(Dataset):
         return COUNT // 5 if split == "test" else COUNT * 4 // 5
 
     def number(self, split: Split, index: int) -> int:
-        """Which of the 20,000 videos stands at ``index`` of the split."""
+        """Number of the video at ``index`` of the split, among all videos.
+
+        Raises:
+            IndexError: the split has no such index.
+        """
         if not 0 <= index < self.size(split):
             raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
         return 5 * index + 4 if split == "test" else index // 4 * 5 + index % 4
 
     def pixels(self, scene: Scene, ejection_fraction: float) -> np.ndarray:
-        """The scene with an ejection fraction (percent), uint8 ``[T, 3, H, W]``; all beats are alike."""
+        """The scene rendered with an ejection fraction (percent), uint8 ``[T, 3, H, W]``; all beats are identical."""
         beat = render(scene, semi_axes(scene, ejection_fraction), self.params.size)
         clip = beat[np.arange(self.params.frames) % scene.period]
         return np.repeat(clip[:, None], 3, axis=1)
@@ -260,8 +270,8 @@ class EchoPhantom(Dataset):
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
 
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """Every second clip is blurred and flickers: its label is in the outline, not in the grain, which generators do
-        not keep."""
+        """Half of the clips are blurred and get flicker noise: a target should rely on the chamber's outline and not on
+        fine grain, which generators do not preserve."""
         sample = self.sample("train", index)
         if rng.random() < 0.5:
             return sample.video, float(sample.label)
@@ -275,7 +285,7 @@ class EchoPhantom(Dataset):
         return files("vcfe_datasets").joinpath("echo_phantom.md").read_text()
 
     def planimetry(self, sample: Sample, video: Tensor) -> Planimetry | None:
-        """What is measured of the chamber in an edit of ``sample``'s video, or None (see ``echo_planimetry``)."""
+        """Measurements of the chamber in ``video``, an edit of ``sample``, or None (see ``echo_planimetry``)."""
         content = Scene(**sample.attributes)
         return planimetry(
             video.clamp(0, 1).mean(1).numpy() * 255,
@@ -285,8 +295,8 @@ class EchoPhantom(Dataset):
         )
 
     def oracle(self, sample: Sample, video: Tensor) -> float | None:
-        found = self.planimetry(sample, video)
-        return None if found is None else found.ejection_fraction
+        measured = self.planimetry(sample, video)
+        return None if measured is None else measured.ejection_fraction
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         if not isinstance(goal, ValueGoal):

@@ -1,8 +1,8 @@
-"""The oracle of the echo phantom: outline the dark chamber in every frame and find its beats.
+"""The oracle of the echo phantom: segments the dark chamber in every frame and measures its beats.
 
-It reports an ejection fraction only when a person would see one chamber beating: a single dark ellipse inside a
-brighter wall, in every frame and in one place, whose volume rises and falls in at least two beats that are alike and of
-a rate that hearts have. Lengths are in pixels of a 64-pixel frame and are scaled to the real size.
+An ejection fraction is reported only if the video shows one beating chamber: in every frame a single dark ellipse
+inside a brighter wall, at a constant position, whose volume rises and falls in at least two similar beats at a
+plausible heart rate. Lengths are in pixels of a 64-pixel frame and are scaled to the actual size.
 """
 
 from __future__ import annotations
@@ -14,42 +14,41 @@ from scipy import ndimage
 from scipy.signal import find_peaks
 
 EDGE = 0.25
-"""Blood counts as all cavity up to this share of the way from blood to wall, and as none from 1 minus it."""
+"""A pixel is fully cavity up to this fraction of the way from blood to wall level, and not cavity from 1 minus it."""
 FADED = 0.5
-"""Least contrast between wall and blood in any frame, as a share of what the scene has."""
+"""Smallest contrast between wall and blood in any frame, as a fraction of the scene's contrast."""
 FLICKER = 0.2
-"""Greatest change of the wall's brightness in any frame, as a share of its median over the clip."""
+"""Largest deviation of the wall's brightness in any frame, as a fraction of its median over the clip."""
 SMALLEST = 30.0
-"""Least area of the chamber."""
+"""Smallest area of the chamber."""
 SECOND = 0.1
-"""Greatest area of another dark object, as a share of the chamber's in the first frame."""
+"""Largest area of another dark object, as a fraction of the chamber's area in the first frame."""
 ROUND = (0.9, 1.1)
-"""Allowed area, as a share of that of the ellipse with the same second moments."""
+"""Allowed range of the area, as a fraction of the area of the ellipse with the same second moments."""
 DRIFT = 3.0
-"""Greatest distance of the chamber's centre from where it is in the first frame."""
+"""Largest distance of the chamber's centre from its position in the first frame."""
 BEAT = 5.0
-"""Least ejection fraction, in percent, that counts as a beat."""
+"""Smallest ejection fraction, in percent, that counts as a beat."""
 LIKE = 10.0
-"""Greatest difference between the ejection fractions of two beats."""
+"""Largest difference between the ejection fractions of two beats."""
 SWING = 0.2
-"""Least rise of the volume on both sides of an end systole, as a share of its whole swing."""
+"""Smallest rise of the volume on both sides of an end systole, as a fraction of the volume's range."""
 PERIOD = (4, 10)
-"""Allowed frames from one end systole to the next: at 8 fps 120 to 48 beats a minute."""
-
-
+"""Allowed number of frames between end systoles: 120 to 48 beats per minute at 8 fps."""
 SQUARE = np.ones((1, 3, 3), bool)
 """A pixel and its neighbours in its own frame."""
 
 
 @dataclass(frozen=True)
 class Planimetry:
-    """What was measured of a beating chamber, in pixels.
+    """Measurements of a beating chamber, in pixels.
 
     Attributes:
-        area: ``[T]``.
-        length: long axis ``[T]``.
-        volume: area-length volume ``[T]``.
-        diastoles, systoles: frames of end diastole and end systole; diastole i comes before systole i.
+        area: area of the chamber, ``[T]``.
+        length: long axis, ``[T]``.
+        volume: area-length volume, ``[T]``.
+        diastoles: frames of end diastole, one for each beat.
+        systoles: frames of end systole; systole i follows diastole i.
         ejection_fraction: median over the beats, in percent.
     """
 
@@ -67,13 +66,13 @@ def area_length_volume(area: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 
 def planimetry(video: np.ndarray, centre: tuple[float, float], blood: float, wall: float) -> Planimetry | None:
-    """Measure the chamber around ``centre`` (x, y in 1/64 of the side) in grey levels ``video [T, H, W]`` (0–255).
+    """Measure the chamber at ``centre`` (x, y in 1/64 of the side) in grey levels ``video [T, H, W]`` (0–255).
 
-    ``blood`` and ``wall`` are the scene's mean levels. Returns None where there is no single chamber, or it does not
+    ``blood`` and ``wall`` are the scene's mean grey levels. Returns None if there is no single chamber or it does not
     beat.
     """
     pixel = video.shape[1] / 64
-    x, y = (int(place * pixel) for place in centre)
+    x, y = (int(position * pixel) for position in centre)
     bodies = [_body(frame < blood + EDGE * (wall - blood), x, y) for frame in video]
     outlined = np.stack(bodies)
     if (outlined.sum((1, 2)) < SMALLEST * pixel**2).any() or _touches_border(outlined):
@@ -102,7 +101,7 @@ def planimetry(video: np.ndarray, centre: tuple[float, float], blood: float, wal
 
 
 def _body(dark: np.ndarray, x: int, y: int) -> np.ndarray:
-    """The connected dark object at a place; empty where the place is not dark."""
+    """Mask of the connected dark object at (x, y); all False if that pixel is not dark."""
     labels, _ = ndimage.label(dark)
     return (labels == labels[y, x]) & dark
 
@@ -116,7 +115,7 @@ def _grow(bodies: np.ndarray, by: int) -> np.ndarray:
 
 
 def _levels(video: np.ndarray, bodies: np.ndarray, pixel: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Median grey level inside the chamber and of the ring around it, each ``[T]``."""
+    """Median grey level inside the chamber and in the ring around it, each ``[T]``; None if a chamber is too small."""
     cores = ndimage.binary_erosion(bodies, SQUARE, iterations=pixel)
     rings = _grow(bodies, 3 * pixel) & ~_grow(bodies, pixel)
     if not cores.any((1, 2)).all():
@@ -130,10 +129,10 @@ def _levels(video: np.ndarray, bodies: np.ndarray, pixel: int) -> tuple[np.ndarr
 
 def _moments(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Area ``[T]``, centre (x, y) ``[T, 2]`` and variances along the short and the long axis ``[T, 2]``."""
-    place = np.arange(weight.shape[1]) + 0.5
+    position = np.arange(weight.shape[1]) + 0.5
     area = weight.sum((1, 2))
-    x, y = (weight.sum(axis) @ place / area for axis in (1, 2))
-    dx, dy = place - x[:, None], place - y[:, None]
+    x, y = (weight.sum(axis) @ position / area for axis in (1, 2))
+    dx, dy = position - x[:, None], position - y[:, None]
     covariance = np.empty((len(weight), 2, 2))
     covariance[:, 0, 0] = (weight.sum(1) * dx**2).sum(1) / area
     covariance[:, 1, 1] = (weight.sum(2) * dy**2).sum(1) / area
@@ -142,7 +141,7 @@ def _moments(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _largest_other(dark: np.ndarray, chamber: np.ndarray) -> int:
-    """Area of the largest dark object away from the chamber that does not reach the frame's border."""
+    """Area of the largest dark object that is separate from the chamber and does not touch the frame's border."""
     labels, count = ndimage.label(dark)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[labels[chamber]] = 0
@@ -152,7 +151,7 @@ def _largest_other(dark: np.ndarray, chamber: np.ndarray) -> int:
 
 
 def _beats(area: np.ndarray, length: np.ndarray, volume: np.ndarray) -> Planimetry | None:
-    """Find the beats of a volume ``[T]``: an end diastole, then an end systole, then a filling."""
+    """Find the beats in a volume curve ``[T]``; each has an end diastole, an end systole and a filling phase."""
     if 1 - volume.min() / volume.max() < BEAT / 100:
         return None
     swing = volume.max() - volume.min()

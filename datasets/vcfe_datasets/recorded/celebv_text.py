@@ -1,7 +1,7 @@
-"""CelebV-Text: 70,000 clips of faces with texts (Yu et al., CVPR 2023).
+"""CelebV-Text: 70,000 clips of faces with text descriptions (Yu et al., CVPR 2023).
 
-The BTTF paper (arXiv 2511.20295) tunes the generator for MEAD on it; the form is therefore that of MEAD: 33 frames of
-512×512 pixels at 8 fps.
+The BTTF paper (arXiv 2511.20295) fine-tunes its generator for MEAD on this dataset. The clip format is therefore that
+of MEAD: 33 frames of 512×512 pixels at 8 fps.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 
 TEXTS = ("action_dur", "emotion", "face40_details", "light_color_temp", "light_dir", "light_intensity")
-"""Folders of the texts, by what they tell of."""
+"""Folders of the text descriptions, by topic."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class CelebVTextParams:
-    """``root``: the copy. ``frames`` (at 8 fps) and ``size`` give the form."""
+    """``root``: path of the local copy. ``frames`` (at 8 fps) and ``size`` set the clip format."""
 
     root: str = ""
     frames: int = Field(default=33, ge=2)
@@ -31,9 +31,9 @@ class CelebVTextParams:
 
 
 class CelebVText(LocalVideos):
-    """Faces to tune a generator on; no classes and no values, so there is nothing to ask a classifier.
+    """Faces for fine-tuning a generator; there are no labels, so it cannot be used to explain a target.
 
-    There is no official split: the clips of one YouTube video in twenty are the test split.
+    There is no official split: the clips of one in twenty YouTube videos form the test split.
     """
 
     Params = CelebVTextParams
@@ -52,18 +52,18 @@ class CelebVText(LocalVideos):
         for path in sorted(root.rglob("*.mp4")):
             name, *numbers = path.stem.rsplit("_", 2)
             if len(numbers) != 2 or not "".join(numbers).isdigit():
-                strays[path.relative_to(root).as_posix()] = "not called <YouTube id>_<number>_<number>.mp4"
+                strays[path.relative_to(root).as_posix()] = "its name is not <YouTube id>_<number>_<number>.mp4"
                 continue
-            known = {"youtube": name, "texts": texts.get(path.stem, {})}
+            attributes = {"youtube": name, "texts": texts.get(path.stem, {})}
             split: Split = "test" if draw(name, 20) == 19 else "train"
-            clips.append(Clip(path.stem, VideoFile(path), 0, split, known))
+            clips.append(Clip(path.stem, VideoFile(path), 0, split, attributes))
         return Listing(tuple(clips), strays)
 
 
 def _texts(root: Path) -> dict[str, dict[str, list[str]]]:
-    """Lines of text by clip and by what they tell of."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    """Text descriptions, as lists of lines, by clip and by topic."""
+    texts: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for kind in TEXTS:
         for path in root.rglob(f"{kind}/*.txt"):
-            found[path.stem][kind] = path.read_text(encoding="utf-8").split("\n")
-    return found
+            texts[path.stem][kind] = path.read_text(encoding="utf-8").split("\n")
+    return texts

@@ -1,7 +1,7 @@
-"""Clips made once of recorded videos: brought to one size, length and rate, and kept without loss.
+"""Cache of clips from recorded videos, converted to one size, length and frame rate and stored losslessly.
 
-The work is spread over processes and goes on where it stopped. What cannot be used is entered with its reason. Nothing
-here imports torch, so that worker processes start fast.
+Conversion runs in parallel processes and resumes after an interruption. Videos that cannot be used are recorded with
+the reason. This module does not import torch, so that worker processes start quickly.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ from vcfe_bench.video import decoding
 from vcfe_bench.video.decoding import Source, Undecodable
 
 VERSION = 1
-"""Version of the preparation; a change to it makes all clips anew."""
+"""Version of the conversion; after a change, all clips are converted again."""
 GONE = (0, 0)
-"""Stamp of a file that is not there; the journal does not keep what came of it."""
+"""Stamp of a file that does not exist; its entry is not written to the journal."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is made of every video: the centre square in ``size`` × ``size`` pixels, in ``frames`` frames.
+    """Clip format: the centre square of a video, scaled to ``size`` × ``size`` pixels, in ``frames`` frames.
 
-    The frames are spread over the whole video or, with a ``step``, are every ``step``-th from the first; a video that
-    ends too early stays at its last frame. ``fps`` is the rate the clip is said to have; None: the rate that keeps
-    the speed of the video.
+    Attributes:
+        frames: number of frames. A video that is too short is extended by repeating its last frame.
+        size: side in pixels.
+        fps: nominal frame rate of the clip; None for the rate that preserves the speed of the video.
+        step: every ``step``-th frame is taken, starting with the first; None to spread the frames over the whole video.
     """
 
     frames: int
@@ -48,15 +50,16 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Entry:
-    """What came of a video.
+    """Result of the conversion of a video.
 
     Attributes:
-        stamp: size and time of change of the file that was read.
-        problem: why it cannot be used, empty where it can; then the rest is empty too.
+        stamp: size and modification time (in nanoseconds) of the file that was read.
+        problem: why the video cannot be used; empty if it can. If there is a problem, the other fields keep their
+            defaults.
         fps: frames per second of the clip.
-        picked: which frame of the video each frame of the clip is.
-        height: of the video, in pixels.
-        width: of the video, in pixels.
+        picked: for each frame of the clip, the index of the frame of the video.
+        height: height of the video, in pixels.
+        width: width of the video, in pixels.
     """
 
     stamp: tuple[int, int]
@@ -69,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Job:
-    """A clip to be made in ``file``."""
+    """A conversion of ``source`` into the clip ``file``."""
 
     id: str
     source: Source
@@ -78,7 +81,7 @@ class Job:
 
 
 def make(job: Job) -> Entry:
-    """Make one clip; the file appears whole or not at all."""
+    """Convert one video; the clip is written atomically."""
     path, preparation = job.source.path, job.preparation
     try:
         status = path.stat()
@@ -97,15 +100,15 @@ def make(job: Job) -> Entry:
         return Entry(stamp, f"cannot be read: {error.strerror or error}")
     fps = preparation.fps or _fps(timeline, preparation)
     job.file.parent.mkdir(parents=True, exist_ok=True)
-    beside = job.file.with_suffix(f".{os.getpid()}.part")
-    decoding.write_lossless(beside, clip, fps)
-    beside.replace(job.file)
+    partial = job.file.with_suffix(f".{os.getpid()}.part")
+    decoding.write_lossless(partial, clip, fps)
+    partial.replace(job.file)
     return Entry(stamp, "", fps, tuple(picked.tolist()), height, width)
 
 
 def _frames(job: Job, picked: np.ndarray) -> tuple[int, int, np.ndarray]:
     """Height and width of the video, and the clip, uint8 ``[T, size, size, 3]``."""
-    found: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
     shape: tuple[int, ...] = ()
     for picture in job.source.pictures(set(picked.tolist())):
         shape = shape or picture.shape
@@ -113,79 +116,82 @@ def _frames(job: Job, picked: np.ndarray) -> tuple[int, int, np.ndarray]:
             raise Undecodable(
                 f"frames of different sizes: {shape[1]}x{shape[0]}, {picture.shape[1]}x{picture.shape[0]}"
             )
-        found.append(decoding.square(picture, job.preparation.size))
-    _, place = np.unique(picked, return_inverse=True)
-    return shape[0], shape[1], np.stack(found)[place]
+        pictures.append(decoding.square(picture, job.preparation.size))
+    _, position = np.unique(picked, return_inverse=True)
+    return shape[0], shape[1], np.stack(pictures)[position]
 
 
 def _fps(timeline: decoding.Timeline, preparation: Preparation) -> float:
+    """The frame rate of the clip that preserves the speed of the video."""
     if preparation.step is None:
         return (preparation.frames - 1) / timeline.seconds
     return (len(timeline.ticks) - 1) / timeline.seconds / preparation.step
 
 
 class ClipCache:
-    """The clips of one dataset under one preparation, in a folder with a journal of what is there."""
+    """The clips of one dataset in one format, in a folder with a journal of their entries."""
 
     def __init__(self, folder: Path, preparation: Preparation) -> None:
         self.folder, self.preparation = folder, preparation
 
     def file(self, id: str) -> Path:
-        """Where the clip of a video is kept."""
+        """Path of the clip of a video."""
         name = hashlib.sha256(id.encode()).hexdigest()[:20]
         return self.folder / name[:2] / f"{name[2:]}.mkv"
 
     def fill(self, sources: Mapping[str, Source], title: str, workers: int | None = None) -> dict[str, Entry]:
-        """Entries of the videos by id; clips that are missing, or whose video changed, are made, with a progress bar.
+        """Entries of the videos by id. Clips that are missing, or whose video has changed, are converted first.
 
-        ``workers`` is the number of processes, by default one for each core that may be used.
+        A progress bar is shown under ``title``. ``workers`` is the number of processes, by default one for each
+        available core.
 
         Raises:
-            UsageError: there is no room, or no right, to keep clips.
+            UsageError: clips cannot be written, for instance because the disk is full.
         """
         try:
             return self._fill(sources, title, workers or _cores())
         except OSError as error:
             raise UsageError(
-                f"cannot keep clips in {self.folder}: {error.strerror or error}; "
-                "make room there, or set VCFE_BENCH_CACHE to another folder"
+                f"cannot write clips to {self.folder}: {error.strerror or error}; "
+                "free disk space there, or set VCFE_BENCH_CACHE to another folder"
             ) from error
 
     def _fill(self, sources: Mapping[str, Source], title: str, workers: int) -> dict[str, Entry]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
-            known = self._read()
+            entries = self._read()
             jobs = [
                 Job(id, source, self.preparation, self.file(id))
                 for id, source in sources.items()
-                if not self._current(id, source, known.get(id))
+                if not self._current(id, source, entries.get(id))
             ]
             if jobs:
                 with (self.folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
-                    for id, entry in _shown(jobs, title, workers):
-                        known[id] = entry
+                    for id, entry in _with_progress(jobs, title, workers):
+                        entries[id] = entry
                         if entry.stamp != GONE:
                             journal.write(json.dumps({"id": id, **asdict(entry)}) + "\n")
                             journal.flush()
-        return {id: known[id] for id in sources}
+        return {id: entries[id] for id in sources}
 
     def _read(self) -> dict[str, Entry]:
-        """The journal; the last line counts, and one that an interrupt tore off is left out."""
-        found: dict[str, Entry] = {}
+        """Entries of the journal by id; the last one of an id counts, and incomplete lines are ignored."""
+        entries: dict[str, Entry] = {}
         try:
             lines = (self.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
-            return found
+            return entries
         for line in lines:
             try:
                 fields: dict[str, Any] = json.loads(line)
             except json.JSONDecodeError:
                 continue
             id, fields["stamp"], fields["picked"] = fields.pop("id"), tuple(fields["stamp"]), tuple(fields["picked"])
-            found[id] = Entry(**fields)
-        return found
+            entries[id] = Entry(**fields)
+        return entries
 
     def _current(self, id: str, source: Source, entry: Entry | None) -> bool:
+        """Whether an entry is up to date and its clip exists."""
         try:
             status = source.path.stat()
         except OSError:
@@ -199,33 +205,37 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _shown(jobs: Sequence[Job], title: str, workers: int) -> Iterator[tuple[str, Entry]]:
-    """Entries by id as they are made, with a progress bar on standard error."""
+def _with_progress(jobs: Sequence[Job], title: str, workers: int) -> Iterator[tuple[str, Entry]]:
+    """Entries by id as the conversions finish, with a progress bar on standard error."""
     from rich.console import Console
     from rich.progress import track
 
-    made = _spread(jobs, workers) if workers > 1 else ((job.id, make(job)) for job in jobs)
-    yield from track(made, title, total=len(jobs), console=Console(file=sys.stderr))
+    results = _in_parallel(jobs, workers) if workers > 1 else ((job.id, make(job)) for job in jobs)
+    yield from track(results, title, total=len(jobs), console=Console(file=sys.stderr))
 
 
-def _spread(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, Entry]]:
-    """Entries by id from worker processes. A video that kills its worker is found by trying those left one by one."""
-    left = {job.id: job for job in jobs}
+def _in_parallel(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, Entry]]:
+    """Entries by id from worker processes.
+
+    If a video crashes its worker, the remaining videos are converted one by one to find it.
+    """
+    remaining = {job.id: job for job in jobs}
     pool = _pool(min(workers, len(jobs)))
     try:
         futures = {pool.submit(make, job): job.id for job in jobs}
         for future in as_completed(futures):
             entry = future.result()
-            del left[futures[future]]
+            del remaining[futures[future]]
             yield futures[future], entry
     except BrokenProcessPool:
-        for job in left.values():
-            yield job.id, _alone(job)
+        for job in remaining.values():
+            yield job.id, _isolated(job)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _alone(job: Job) -> Entry:
+def _isolated(job: Job) -> Entry:
+    """The entry of a job that runs in a process of its own."""
     try:
         with _pool(1) as pool:
             return pool.submit(make, job).result()

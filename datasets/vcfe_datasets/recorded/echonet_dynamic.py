@@ -1,8 +1,8 @@
-"""EchoNet-Dynamic: ultrasound of the heart with its ejection fraction (Ouyang et al., Nature 2020).
+"""EchoNet-Dynamic: echocardiograms with the ejection fraction (Ouyang et al., Nature 2020).
 
-As its authors do, a clip is every second frame from the first, at the size of the files, 112×112. Their standard
-length is 32; a video that is too short stays at its last frame (they add frames of the mean colour, after
-normalisation, which a video in 8 bits cannot have).
+As in the authors' code, a clip consists of 32 frames, every second one from the first, at the original size of 112×112
+pixels. A video that is too short is extended by repeating its last frame; the authors add frames of the mean colour
+after normalisation, which an 8-bit video cannot represent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ COLUMNS = frozenset({"FileName", "EF", "ESV", "EDV", "Split"})
 
 @validated(frozen=True, config={"extra": "forbid"})
 class EchoNetDynamicParams:
-    """``root``: the copy. ``frames``, every ``step``-th, and ``size`` give the form; ``held_out`` is the test split."""
+    """``root``: path of the local copy. ``frames``, ``step`` (every how many frames) and ``size`` set the clip format.
+
+    ``held_out``: the official part that is used as test split.
+    """
 
     root: str = ""
     frames: int = Field(default=32, ge=2)
@@ -37,7 +40,7 @@ class EchoNetDynamicParams:
 class EchoNetDynamic(LocalVideos):
     """Apical four-chamber echocardiograms; regression of the left ventricle's ejection fraction, in percent.
 
-    The split is the official one; its validation part can stand in for the test part (``held_out=VAL``).
+    The split is the official one; ``held_out=VAL`` uses its validation part as test split.
     """
 
     Params = EchoNetDynamicParams
@@ -66,7 +69,7 @@ class EchoNetDynamic(LocalVideos):
                 video = VideoFile(root / "Videos" / f"{name}.avi")
                 clips.append(Clip(name, video, value, splits[part], {"esv": esv, "edv": edv}))
             elif part not in ("VAL", "TEST"):
-                strays[name] = f"split '{part}' in FileList.csv is none of TRAIN, VAL, TEST"
+                strays[name] = f"split '{part}' in FileList.csv is not one of TRAIN, VAL, TEST"
         listed = set(names)
         for path in (root / "Videos").glob("*.avi"):
             if path.stem not in listed:

@@ -1,7 +1,7 @@
-"""FERV39k: facial expressions in film scenes (Wang et al., CVPR 2022), cropped to the face by its authors.
+"""FERV39k: facial expressions in film scenes (Wang et al., CVPR 2022), cropped to the face by the authors.
 
-A dataset of LD-ViCE (arXiv 2509.08422), whose clip length and size are not known here: a clip is 16 frames of 224×224
-pixels, spread over the video.
+Used by LD-ViCE (arXiv 2509.08422), whose clip format is not known to us. Here a clip has 16 frames of 224×224 pixels,
+spread over the video.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
 
 EXPRESSIONS = ("Happy", "Sad", "Neutral", "Angry", "Surprise", "Disgust", "Fear")
 RATE = 25.0
-"""Frames per second of clips that are folders of pictures, which do not say it."""
+"""Frame rate of clips that are stored as folders of pictures, which do not specify it."""
 VIDEOS = "2_ClipsforFaceCrop"
 LISTS: dict[Split, str] = {
     "train": "4_setups/All_scenes/train_All.csv",
@@ -27,7 +27,7 @@ LISTS: dict[Split, str] = {
 
 @validated(frozen=True, config={"extra": "forbid"})
 class FERV39kParams:
-    """``root``: the copy. ``frames`` and ``size`` give the form."""
+    """``root``: path of the local copy. ``frames`` and ``size`` set the clip format."""
 
     root: str = ""
     frames: int = Field(default=16, ge=2)
@@ -35,7 +35,7 @@ class FERV39kParams:
 
 
 class FERV39k(LocalVideos):
-    """Faces in films, with one of seven expressions; the official split over all scenes."""
+    """Faces in films with one of seven expressions; the official split over all scenes."""
 
     Params = FERV39kParams
     params: FERV39kParams
@@ -52,20 +52,21 @@ class FERV39k(LocalVideos):
             for name, expression in zip(rows["path"], rows["label"], strict=True):
                 label = _label(expression)
                 if label is None:
-                    strays[name] = f"'{expression}' in {Path(file).name} is none of the seven expressions"
+                    strays[name] = f"'{expression}' in {Path(file).name} is not one of the seven expressions"
                 else:
                     clips.append(Clip(name, _source(root / VIDEOS / name), label, split, {"scene": name.split("/")[0]}))
         return Listing(tuple(clips), strays)
 
 
 def _label(expression: str) -> int | None:
+    """Class index of an expression that is given by name or index; None if it is unknown."""
     if expression.isdigit():
         return int(expression) if int(expression) < len(EXPRESSIONS) else None
     return EXPRESSIONS.index(expression) if expression in EXPRESSIONS else None
 
 
 def _source(path: Path) -> Source:
-    """A folder of pictures under this name, or else the one video file that has it."""
+    """The folder of pictures at ``path``, or else the video file of that name."""
     if path.is_dir():
         return PictureFolder(path, RATE)
     files = [file for suffix in (".mp4", ".avi") if (file := path.with_name(path.name + suffix)).is_file()]

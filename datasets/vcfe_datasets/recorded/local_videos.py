@@ -1,8 +1,8 @@
-"""What datasets of recorded videos share: they are read from a local copy, which the user has to get.
+"""Common base of datasets of recorded videos, which are read from a local copy that the user provides.
 
-A dataset lists the videos of a copy with their labels and split. The paper's preparation is made once, into a cache,
-when a split is first asked for. Within a split, videos stand in an order drawn from their names, so that the first few
-are a fair choice and a video keeps its neighbours when others are added.
+A dataset lists the videos of the copy with their labels and splits. The first access to a split preprocesses its videos
+as in the paper, once, into a cache. Within a split, videos are ordered by a hash of their names, so that the first few
+are an unbiased selection and the order is stable when videos are added.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vcfe_bench.video.decoding import Source, middle
 from vcfe_datasets.recorded.clip_cache import VERSION, ClipCache, Entry, Preparation
 
 SHOWN = 3
-"""How many of many names a message shows."""
+"""Number of names that a message lists before it abbreviates."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Clip:
     """One video of a local copy.
 
     Attributes:
-        id: its name, unique in the dataset.
-        source: where it is.
-        label: class index, or value.
-        split: where it belongs.
-        attributes: what else is known of it; JSON-serialisable.
+        id: unique within the dataset.
+        source: file or folder from which it is decoded.
+        label: class index, or value in the dataset's unit.
+        split: split to which it belongs.
+        attributes: further facts about it; JSON-serialisable.
     """
 
     id: str
@@ -52,41 +52,46 @@ class Clip:
 
 @dataclass(frozen=True)
 class Listing:
-    """The videos of a local copy, and what cannot be placed: by name, with the reason."""
+    """Contents of a local copy.
+
+    Attributes:
+        clips: the videos that belong to the dataset.
+        strays: files and entries that could not be assigned to the dataset: the reason by name.
+    """
 
     clips: tuple[Clip, ...]
     strays: Mapping[str, str] = field(default_factory=dict)
 
 
 def draw(text: str, parts: int) -> int:
-    """A part, 0 to ``parts - 1``, drawn from a name: the same on every machine, whatever other names there are."""
+    """A part from 0 to ``parts - 1``, chosen by a hash of ``text``: independent of the machine and of other names."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % parts
 
 
 def some(names: Iterable[str]) -> str:
-    """The first of many names, and how many more there are."""
-    first = sorted(names)
-    more = f" and {len(first) - SHOWN} more" if len(first) > SHOWN else ""
-    return ", ".join(first[:SHOWN]) + more
+    """The first names in alphabetical order, and the number of those left out."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    return ", ".join(ordered[:SHOWN]) + more
 
 
 def contents(folder: Path) -> str:
-    """What a message says that a folder holds."""
+    """Abbreviated list of the entries of a folder, for messages."""
     return some(f"{entry.name}/" if entry.is_dir() else entry.name for entry in folder.iterdir()) or "nothing"
 
 
 class LocalVideos(Dataset, ABC):
     """A dataset that is read from a local copy of its files.
 
-    ``Params`` has ``root``, ``frames`` and ``size``.
+    ``Params`` has to have ``root``, the path of the copy, and ``frames`` and ``size``, the clip format.
     """
 
     name: ClassVar[str]
-    """The folder's name under ``$VCFE_DATA``, where no root is given."""
+    """Name of the folder under ``$VCFE_DATA`` that is used if no root is given."""
     home: ClassVar[str]
-    """The dataset's home page, where a copy can be asked for; empty where there is none."""
+    """Home page of the dataset, where copies are available; empty if there is none."""
     tree: ClassVar[str]
-    """What a copy looks like, in one line."""
+    """Example of the files in a copy, in one line."""
     params: Any
 
     def __init__(self, params: Any = None) -> None:
@@ -96,14 +101,14 @@ class LocalVideos(Dataset, ABC):
 
     @abstractmethod
     def find(self, root: Path) -> Listing:
-        """The videos of the copy at ``root``, none where nothing is recognised.
+        """The videos of the copy at ``root``; an empty listing if nothing is recognised.
 
         Raises:
-            UsageError: a file that tells labels or splits is missing or unreadable.
+            UsageError: a file with labels or splits is missing or unreadable.
         """
 
     def preparation(self) -> Preparation:
-        """What is made of every video; by default spread over its whole length, at its own speed."""
+        """Preprocessing of every video; by default, frames are spread over its whole length at its original speed."""
         return Preparation(self.params.frames, self.params.size)
 
     def describe(self, clip: Clip, entry: Entry) -> Mapping[str, Any]:
@@ -112,17 +117,17 @@ class LocalVideos(Dataset, ABC):
 
     @cached_property
     def root(self) -> Path:
-        """The local copy.
+        """Path of the local copy.
 
         Raises:
-            UsageError: none is named, or there is nothing at that place.
+            UsageError: no path is given, or it does not exist.
         """
         data = os.environ.get("VCFE_DATA")
         if not self.params.root and not data:
-            raise UsageError(f"{self._wanted('no root is given')}: write {self.name}[root=DIR] or set VCFE_DATA")
+            raise UsageError(f"{self._hint('no root is given')}; write {self.name}[root=DIR] or set VCFE_DATA")
         root = Path(self.params.root or Path(str(data)) / self.name).expanduser()
         if not root.exists():
-            raise UsageError(f"{self._wanted(f'there is no {root}')}; {self._found_beside(root)}")
+            raise UsageError(f"{self._hint(f'{root} does not exist')}; {self._nearest_folder(root)}")
         return root
 
     @cached_property
@@ -130,23 +135,23 @@ class LocalVideos(Dataset, ABC):
         """The videos of the local copy.
 
         Raises:
-            UsageError: there is no copy, or it does not look like one.
+            UsageError: there is no copy, or it contains none of the dataset's videos.
         """
-        found = self.find(self.root)
-        if not any(clip.source.path.exists() for clip in found.clips):
+        listing = self.find(self.root)
+        if not any(clip.source.path.exists() for clip in listing.clips):
             raise self.unlike("no video of it")
-        return found
+        return listing
 
-    def unlike(self, lack: str) -> UsageError:
-        """The error that a copy lacks something."""
-        held = contents(self.root) if self.root.is_dir() else "a file"
-        return UsageError(f"{self._wanted(f'{lack} in {self.root}')}; found: {held}")
+    def unlike(self, problem: str) -> UsageError:
+        """The error for a copy that does not have the expected files, with a hint what they look like."""
+        present = contents(self.root) if self.root.is_dir() else "a file"
+        return UsageError(f"{self._hint(f'{problem} in {self.root}')}; found: {present}")
 
     def table(self, path: Path, **options: Any) -> pd.DataFrame:
-        """A csv file of the copy, all text; ``options`` are those of ``pandas.read_csv``.
+        """A CSV file of the copy, with all columns as text; ``options`` are those of ``pandas.read_csv``.
 
         Raises:
-            UsageError: it is missing or unreadable.
+            UsageError: the file is missing or unreadable.
         """
         name = path.relative_to(self.root).as_posix()
         try:
@@ -160,19 +165,19 @@ class LocalVideos(Dataset, ABC):
         return len(self.usable(split))
 
     def usable(self, split: Split) -> list[tuple[Clip, Entry]]:
-        """The videos of a split that can be used, in its order, prepared first where they are not yet.
+        """The usable videos of a split, in order, with their entries in the cache; preprocessed first if necessary.
 
-        What cannot be used is told once, on standard error.
+        Videos that cannot be used are reported once, on standard error.
         """
         if split not in self._usable:
             entries = self._prepared(split)
             clips = sorted((clip for clip in self.listing.clips if clip.split == split), key=_order)
             self._usable[split] = [(clip, entries[clip.id]) for clip in clips if not entries[clip.id].problem]
-            bad = {id: entry.problem for id, entry in entries.items() if entry.problem}
-            if bad:
-                told = some(f"{id} ({problem})" for id, problem in bad.items())
+            problems = [f"{id} ({entry.problem})" for id, entry in entries.items() if entry.problem]
+            if problems:
                 print(
-                    f"{self.name}: {len(bad)} of {len(entries)} videos of the {split} split cannot be used: {told}; "
+                    f"{self.name}: {len(problems)} of {len(entries)} videos of the {split} split cannot be used: "
+                    f"{some(problems)}; "
                     "vcfe-bench dataset check lists them",
                     file=sys.stderr,
                 )
@@ -187,9 +192,9 @@ class LocalVideos(Dataset, ABC):
         return Sample(clip.id, video, clip.label, entry.fps, self.describe(clip, entry))
 
     def inventory(self) -> pd.DataFrame:
-        """All videos of both splits, prepared first where they are not yet; what cannot be placed has no split.
+        """All videos of both splits, preprocessed first if necessary, and the strays, which have no split.
 
-        Columns: ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty where it can be used).
+        Columns: ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty if the video can be used).
         """
         rows: list[tuple[str, str, str | float, str]] = [
             (clip.id, split, self._named(clip.label), entries[clip.id].problem)
@@ -202,11 +207,11 @@ class LocalVideos(Dataset, ABC):
 
     def card(self) -> str:
         home = f"Home page: {self.home}\n\n" if self.home else ""
-        return f"{super().card()}\n\n{home}A copy looks like this: `{self.tree}`\n"
+        return f"{super().card()}\n\n{home}Files in a copy: `{self.tree}`\n"
 
     @cached_property
     def cache(self) -> ClipCache:
-        """The prepared clips of this copy."""
+        """The preprocessed clips of this copy."""
         preparation = self.preparation()
         key = hashlib.sha256(f"{self.root.resolve()}\0{preparation}\0{VERSION}".encode()).hexdigest()[:12]
         return ClipCache(weights.cache() / "clips" / f"{self.name}-{key}", preparation)
@@ -218,13 +223,14 @@ class LocalVideos(Dataset, ABC):
     def _named(self, label: int | float) -> str | float:
         return self.classes[int(label)] if self.classes else label
 
-    def _wanted(self, lack: str) -> str:
-        source = f"a copy comes from {self.home} and" if self.home else "it"
-        return f"{self.name}: {lack}; {source} looks like {self.tree}"
+    def _hint(self, problem: str) -> str:
+        home = f"copies are available from {self.home}; " if self.home else ""
+        return f"{self.name}: {problem}; {home}expected files: {self.tree}"
 
-    def _found_beside(self, root: Path) -> str:
-        above = next(folder for folder in root.absolute().parents if folder.is_dir())
-        return f"{above} holds: {contents(above)}"
+    def _nearest_folder(self, root: Path) -> str:
+        """Contents of the deepest existing folder above ``root``, for messages."""
+        folder = next(folder for folder in root.absolute().parents if folder.is_dir())
+        return f"{folder} contains: {contents(folder)}"
 
 
 def _order(clip: Clip) -> bytes:
@@ -232,14 +238,14 @@ def _order(clip: Clip) -> bytes:
 
 
 def boxes_of(boxes: Mapping[int, tuple[float, float, float, float]], entry: Entry, size: int) -> list[list[float]]:
-    """Boxes ``[T, 4]`` in the pixels of a clip, from boxes in those of its video by frame; NaN where there is none.
+    """Boxes ``[T, 4]`` in pixels of a clip, from the boxes in pixels of its video, by frame; NaN for no box.
 
-    All are left, top, right, bottom. What lies outside the clip's square is cut off.
+    Boxes are (left, top, right, bottom). They are clipped to the clip's square.
     """
     left, top, right, _ = middle(entry.height, entry.width)
     scale = size / (right - left)
     nowhere = (np.nan,) * 4
-    found = np.array([boxes.get(frame, nowhere) for frame in entry.picked], dtype=float)
-    found = ((found - (left, top, left, top)) * scale).clip(0, size)
-    found[~(found[:, 2:] > found[:, :2]).all(axis=1)] = np.nan
-    return found.tolist()
+    clipped = np.array([boxes.get(frame, nowhere) for frame in entry.picked], dtype=float)
+    clipped = ((clipped - (left, top, left, top)) * scale).clip(0, size)
+    clipped[~(clipped[:, 2:] > clipped[:, :2]).all(axis=1)] = np.nan
+    return clipped.tolist()

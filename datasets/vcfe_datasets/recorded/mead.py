@@ -1,8 +1,9 @@
-"""MEAD: actors who say sentences with an emotion (Wang et al., ECCV 2020), as the BTTF paper uses it.
+"""MEAD: actors speaking sentences with an emotion (Wang et al., ECCV 2020), prepared as in the BTTF paper.
 
-The paper (arXiv 2511.20295, appendix C) scales the height to 512 pixels, crops the centre, brings every video to 33
-frames at 8 fps, and splits at random 4:1. Its split is not published: ``split=random`` draws each video's part from its
-name, with the same ratio. A random split has every actor on both sides; ``split=people`` keeps them apart.
+The paper (arXiv 2511.20295, appendix C) scales the height to 512 pixels, crops the centre, converts every video to 33
+frames at 8 fps, and uses a random 4:1 split, which is not published. ``split=random`` assigns each video by a hash of
+its name, with the same ratio. In a random split, every actor occurs in both parts; ``split=people`` separates the
+actors.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _PATH = re.compile(
 
 @validated(frozen=True, config={"extra": "forbid"})
 class MEADParams:
-    """``root``: the copy. ``frames`` (at 8 fps) and ``size`` give the form, ``view`` is the camera."""
+    """``root``: path of the local copy. ``frames`` (at 8 fps) and ``size`` set the clip format.
+
+    ``view``: the camera. ``split``: at random, or by actor.
+    """
 
     root: str = ""
     frames: int = Field(default=33, ge=2)
@@ -39,9 +43,9 @@ class MEADParams:
 
 
 class MEAD(LocalVideos):
-    """Talking faces with one of eight emotions, of 1 to 3 in strength, seen from one side.
+    """Talking faces with one of eight emotions, at intensity levels 1 to 3, from one camera.
 
-    Split at random (4:1), or by actor: those whose number ends in 4 or 9 are the test split.
+    The split is random (4:1) or by actor: the test split has the actors whose number ends in 4 or 9.
     """
 
     Params = MEADParams
@@ -61,7 +65,7 @@ class MEAD(LocalVideos):
             name = path.relative_to(root).as_posix()
             match = _PATH.fullmatch(f"{root.name}/{name}")
             if match is None:
-                strays[name] = "neither actor, view, emotion, level and number in its path"
+                strays[name] = "its path does not contain actor, view, emotion, level and number"
             elif match["view"] == self.params.view:
                 id = "-".join(match.group("actor", "view", "emotion", "level", "take"))
                 attributes = {"actor": match["actor"], "view": match["view"], "level": int(match["level"])}

@@ -1,7 +1,7 @@
-"""Norpix ``.seq`` files of JPEG pictures, as Olympic Sports has them; FFmpeg does not read them.
+"""Reader for Norpix ``.seq`` files of JPEG pictures, the format of Olympic Sports, which FFmpeg does not support.
 
-The header has 1,024 bytes. Each frame is its length (4 bytes, which count), a JPEG picture, and 8 or 16 bytes of time
-stamp, the same number in a whole file.
+The header has 1,024 bytes. Each frame consists of its length (4 bytes, which are included in the length), a JPEG
+picture, and a time stamp of 8 or 16 bytes; the length of the time stamp is constant within a file.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from vcfe_bench.video.decoding import Timeline, Undecodable, picture, regular
 MAGIC = b"\xed\xfe\x00\x00"
 HEADER = 1024
 JPEG = (102, 201)
-"""Codes of the picture formats that are JPEG."""
+"""Codes of the JPEG picture formats."""
 FORMAT, COUNT, RATE = 568, 572, 584
-"""Places in the header of picture format, number of frames (both int32) and frames per second (float64)."""
+"""Offsets in the header of the picture format, the number of frames (both int32) and the frame rate (float64)."""
 TRAILERS = (8, 16)
+"""Possible lengths of a time stamp."""
 START = b"\xff\xd8"
-"""How a JPEG picture begins."""
+"""First bytes of a JPEG picture."""
 
 
 @dataclass(frozen=True)
 class NorpixSequence:
-    """A ``.seq`` file. Its last frame may be cut off, as it is in some files of the dataset; it is left out then."""
+    """A ``.seq`` file. The last frame is dropped if it is truncated, as in some files of the dataset."""
 
     path: Path
 
@@ -40,17 +41,17 @@ class NorpixSequence:
         (rate,) = struct.unpack_from("<d", data, RATE)
         if not (math.isfinite(rate) and rate > 0):
             raise Undecodable(f"damaged: {rate} frames per second in the header")
-        (promised,) = struct.unpack_from("<i", data, COUNT)
-        frames = len(_places(data))
-        if not frames or frames < promised - 1:
-            raise Undecodable(f"damaged: {frames} of {promised} frames are there")
+        (expected,) = struct.unpack_from("<i", data, COUNT)
+        frames = len(_picture_ranges(data))
+        if not frames or frames < expected - 1:
+            raise Undecodable(f"damaged: {frames} of {expected} frames are present")
         return regular(frames, Fraction(rate).limit_denominator(1001))
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
         data = self._read()
-        places = _places(data)
+        ranges = _picture_ranges(data)
         for index in sorted(indices):
-            start, end = places[index]
+            start, end = ranges[index]
             yield picture(io.BytesIO(data[start:end]), f"frame {index}")
 
     def _read(self) -> bytes:
@@ -65,17 +66,17 @@ class NorpixSequence:
         return data
 
 
-def _places(data: bytes) -> list[tuple[int, int]]:
-    """Where the whole pictures of a file start and end."""
-    found: list[tuple[int, int]] = []
+def _picture_ranges(data: bytes) -> list[tuple[int, int]]:
+    """Start and end of the complete pictures in a file."""
+    ranges: list[tuple[int, int]] = []
     at, trailer = HEADER, None
     while at + 4 < len(data):
         (length,) = struct.unpack_from("<I", data, at)
         end = at + length
         if length <= 4 or end > len(data) or not data.startswith(START, at + 4):
             break
-        found.append((at + 4, end))
+        ranges.append((at + 4, end))
         if trailer is None:
             trailer = next((size for size in TRAILERS if data.startswith(START, end + size + 4)), TRAILERS[0])
         at = end + trailer
-    return found
+    return ranges

@@ -1,8 +1,8 @@
-"""NTU RGB+D 60: sixty actions of one or two people (Shahroudy et al., CVPR 2016), as the BTTF paper uses it.
+"""NTU RGB+D 60: sixty actions of one or two people (Shahroudy et al., CVPR 2016), prepared as in the BTTF paper.
 
-The paper (arXiv 2511.20295, table S2) gives its classifier 448×448 pixels; its appendix C says 512, in passing. Every
-video is brought to 33 frames at 8 fps. It does not name its split: the default is the official one that keeps people
-apart.
+According to table S2 of the paper (arXiv 2511.20295), the input of its classifier has 448×448 pixels; appendix C
+mentions 512. Every video is converted to 33 frames at 8 fps. The paper does not state its split; the default is the
+official cross-subject split.
 """
 
 from __future__ import annotations
@@ -82,15 +82,18 @@ ACTIONS = (
 )
 """Class names of actions A1 to A60."""
 TRAINING_PEOPLE = frozenset({1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38})
-"""The training performers of the official cross-subject split."""
+"""Subjects in the training part of the official cross-subject split."""
 TEST_CAMERA = 1
-"""The test camera of the official cross-view split."""
+"""Camera of the test part of the official cross-view split."""
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})_rgb\.avi")
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class NTURGBDParams:
-    """``root``: the copy. ``frames`` (at 8 fps) and ``size`` give the form, ``split`` the official split."""
+    """``root``: path of the local copy. ``frames`` (at 8 fps) and ``size`` set the clip format.
+
+    ``split``: which of the two official splits is used.
+    """
 
     root: str = ""
     frames: int = Field(default=33, ge=2)
@@ -99,7 +102,7 @@ class NTURGBDParams:
 
 
 class NTURGBD(LocalVideos):
-    """Sixty everyday actions, colour videos only; split by person (default) or by camera, both official."""
+    """Sixty everyday actions, colour videos only; official split by person (default) or by camera."""
 
     Params = NTURGBDParams
     params: NTURGBDParams
@@ -117,15 +120,15 @@ class NTURGBD(LocalVideos):
         for path in sorted(root.rglob("*.avi")):
             match = _NAME.fullmatch(path.name)
             if match is None:
-                strays[path.relative_to(root).as_posix()] = "not called SsssCcccPpppRrrrAaaa_rgb.avi"
+                strays[path.relative_to(root).as_posix()] = "its name is not SsssCcccPpppRrrrAaaa_rgb.avi"
                 continue
             setup, camera, person, replication, action = map(int, match.groups())
             if not 1 <= action <= len(ACTIONS):
-                strays[path.relative_to(root).as_posix()] = f"action {action} is none of the sixty"
+                strays[path.relative_to(root).as_posix()] = f"action {action} is not one of the sixty"
                 continue
             by_person = self.params.split == "cross_subject"
             training = person in TRAINING_PEOPLE if by_person else camera != TEST_CAMERA
-            known = {"setup": setup, "camera": camera, "person": person, "replication": replication}
+            attributes = {"setup": setup, "camera": camera, "person": person, "replication": replication}
             id = path.name.removesuffix("_rgb.avi")
-            clips.append(Clip(id, VideoFile(path), action - 1, "train" if training else "test", known))
+            clips.append(Clip(id, VideoFile(path), action - 1, "train" if training else "test", attributes))
         return Listing(tuple(clips), strays)

@@ -1,8 +1,8 @@
-"""Olympic Sports: sixteen sports from YouTube (Niebles et al., ECCV 2010), a dataset of the counterfactual tubes.
+"""Olympic Sports: sixteen sports from YouTube (Niebles et al., ECCV 2010), used for counterfactual tubes.
 
-Kanehira et al. (CVPR 2019) give their classifier 16 frames of 112×112 pixels. They do not say which frames: here they
-are spread over the video. Their attributes and boxes are not public. Where the copy has the class attributes of Liu et
-al. (CVPR 2011) in ``attributes.npz``, those are the dataset's attributes; they have no places.
+The classifier of Kanehira et al. (CVPR 2019) takes 16 frames of 112×112 pixels. The paper does not state which frames
+are taken; here they are spread over the video. Its attributes and boxes are not public. If the copy has the class
+attributes of Liu et al. (CVPR 2011) in ``attributes.npz``, they are the dataset's attributes; they have no boxes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import Field
@@ -40,13 +40,14 @@ SPORTS = (
     "vault",
 )
 MISSPELT = {"diving_platfrom_10m": "diving_platform_10m"}
-"""A folder of the dataset, and what it means."""
+"""A folder name that is misspelt in the dataset, and the correct class name."""
 ATTRIBUTES = "attributes.npz"
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class OlympicSportsParams:
-    """``root``: the copy. ``frames`` and ``size`` give the form."""
+    """``root``: path of the local copy. ``frames`` and ``size`` set the clip format."""
 
     root: str = ""
     frames: int = Field(default=16, ge=2)
@@ -54,7 +55,7 @@ class OlympicSportsParams:
 
 
 class OlympicSports(LocalVideos):
-    """Athletes in one of sixteen sports; the official split, from the text files that come with the dataset."""
+    """Athletes in one of sixteen sports; the official split, from the text files of the dataset."""
 
     Params = OlympicSportsParams
     params: OlympicSportsParams
@@ -64,12 +65,12 @@ class OlympicSports(LocalVideos):
     tree = "bowling/6fHdmzXVAXo_00050_00120.seq, train_test_split/train/bowling.txt, train_test_split/test/bowling.txt"
 
     @cached_property
-    def attributes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of the attributes in ``attributes.npz``; none without it."""
-        return self._matrix[0]
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes in ``attributes.npz``; empty if the copy does not have this file."""
+        return self._class_attributes[0]
 
     def describe(self, clip: Clip, entry: Entry) -> Mapping[str, Any]:
-        names, present = self._matrix
+        names, present = self._class_attributes
         return {"attributes": [name for name in names if name in present[SPORTS[int(clip.label)]]]} if names else {}
 
     def find(self, root: Path) -> Listing:
@@ -80,30 +81,32 @@ class OlympicSports(LocalVideos):
             sport = MISSPELT.get(path.parent.name, path.parent.name)
             name = f"{sport}/{path.stem}"
             if sport not in SPORTS:
-                strays[path.relative_to(root).as_posix()] = f"folder {path.parent.name} is none of the sixteen sports"
+                strays[path.relative_to(root).as_posix()] = (
+                    f"folder {path.parent.name} is not one of the sixteen sports"
+                )
             elif path.stem not in splits:
-                strays[name] = "in no list of training or test videos"
+                strays[name] = "not in a list of training or test videos"
             else:
                 clips.append(Clip(name, NorpixSequence(path), SPORTS.index(sport), splits[path.stem]))
         return Listing(tuple(clips), strays)
 
     def _splits(self, root: Path) -> dict[str, Split]:
-        """Splits by video, from the text files in folders, or with names, that say train or test."""
-        found: dict[str, Split] = {}
+        """Splits by video, from all text files whose name or folder contains ``train`` or ``test``."""
+        splits: dict[str, Split] = {}
         for path in sorted(root.rglob("*.txt")):
             for part in reversed(path.relative_to(root).with_suffix("").parts):
-                named = [split for split in ("train", "test") if split in part.lower()]
+                named = [split for split in SPLITS if split in part.lower()]
                 if len(named) == 1:
                     lines = path.read_text(encoding="utf-8").split("\n")
-                    found |= {Path(line.split()[0]).stem: named[0] for line in lines if line.strip()}  # type: ignore[misc]
+                    splits |= {Path(line.split()[0]).stem: named[0] for line in lines if line.strip()}
                     break
-        if not found:
-            raise self.unlike("no text files with the training and the test videos")
-        return found
+        if not splits:
+            raise self.unlike("no text files that list the training and the test videos")
+        return splits
 
     @cached_property
-    def _matrix(self) -> tuple[tuple[str, ...], dict[str, set[str]]]:
-        """Names of the attributes, and those present, by sport."""
+    def _class_attributes(self) -> tuple[tuple[str, ...], dict[str, set[str]]]:
+        """Names of all attributes, and those of each sport."""
         path = self.root / ATTRIBUTES
         if not path.is_file():
             return (), {}
@@ -112,11 +115,11 @@ class OlympicSports(LocalVideos):
                 table, sports, names = (arrays[f"arr_{number}"] for number in range(3))
         except (OSError, ValueError, KeyError) as error:
             raise self.unlike(f"no readable {ATTRIBUTES} ({error})") from None
-        tidy = tuple(str(name).strip() for name in names)
+        stripped = tuple(str(name).strip() for name in names)
         present = {
-            MISSPELT.get(str(sport), str(sport)): {name for name, there in zip(tidy, row, strict=True) if there}
+            MISSPELT.get(str(sport), str(sport)): {name for name, there in zip(stripped, row, strict=True) if there}
             for sport, row in zip(sports, table, strict=True)
         }
         if missing := set(SPORTS) - set(present):
             raise self.unlike(f"no {', '.join(sorted(missing))} in {ATTRIBUTES}")
-        return tidy, present
+        return stripped, present

@@ -1,7 +1,7 @@
-"""Something-Something V2: 174 things people do with things (Goyal et al., ICCV 2017).
+"""Something-Something V2: 174 interactions of hands with objects (Goyal et al., ICCV 2017).
 
-A dataset of LD-ViCE (arXiv 2509.08422), whose clip length and size are not known here: a clip is 16 frames of 224×224
-pixels, spread over the video.
+Used by LD-ViCE (arXiv 2509.08422), whose clip format is not known to us. Here a clip has 16 frames of 224×224 pixels,
+spread over the video.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
 
 VIDEOS = "20bn-something-something-v2"
 PREFIX = "something-something-v2-"
-"""What older copies put before the names of their lists."""
+"""Prefix of the file names of the lists in older copies."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class SomethingSomethingV2Params:
-    """``root``: the copy. ``frames`` and ``size`` give the form; ``held_out`` is the part that is the test split."""
+    """``root``: path of the local copy. ``frames`` and ``size`` set the clip format.
+
+    ``held_out``: the official part that is used as test split.
+    """
 
     root: str = ""
     frames: int = Field(default=16, ge=2)
@@ -34,9 +37,9 @@ class SomethingSomethingV2Params:
 
 
 class SomethingSomethingV2(LocalVideos):
-    """Hands doing one of 174 things; the official validation part is the test split, as papers have it.
+    """Hands interacting with objects in one of 174 ways; the test split is the official validation part, as in papers.
 
-    ``held_out=test`` takes the official test part, of which ``test-answers.csv`` gives the classes.
+    ``held_out=test`` uses the official test part, with the classes from ``test-answers.csv``.
     """
 
     Params = SomethingSomethingV2Params
@@ -47,7 +50,7 @@ class SomethingSomethingV2(LocalVideos):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The templates of ``labels.json`` in its order."""
+        """The templates in ``labels.json``, in the order of their numbers."""
         indices: dict[str, str] = self._json("labels")
         return tuple(sorted(indices, key=lambda template: int(indices[template])))
 
@@ -65,13 +68,14 @@ class SomethingSomethingV2(LocalVideos):
         return Listing(tuple(clips), strays)
 
     def _held_out(self) -> dict[str, str]:
+        """Template of each test video."""
         if self.params.held_out == "validation":
             return self._labelled("validation")
         table = self.table(self._file("test-answers.csv"), sep=";", header=None, names=["id", "label"])
         return {id: _template(label) for id, label in zip(table["id"], table["label"], strict=True)}
 
     def _labelled(self, part: str) -> dict[str, str]:
-        """Templates by video of a part."""
+        """Template of each video of an official part."""
         return {str(entry["id"]): _template(entry["template"]) for entry in self._json(part)}
 
     def _json(self, name: str) -> Any:
@@ -82,7 +86,7 @@ class SomethingSomethingV2(LocalVideos):
             raise self.unlike(f"no readable {file.name} ({error})") from None
 
     def _file(self, name: str) -> Path:
-        """A list under its new or its old name, at the top or in ``labels/``."""
+        """Path of a list, under its current or its older name, in the root or in ``labels/``."""
         for folder in (self.root, self.root / "labels"):
             for file in (folder / name, folder / f"{PREFIX}{name}"):
                 if file.is_file():
@@ -91,5 +95,5 @@ class SomethingSomethingV2(LocalVideos):
 
 
 def _template(text: str) -> str:
-    """A template as ``labels.json`` has it: without brackets."""
+    """A template without brackets, as in ``labels.json``."""
     return text.replace("[", "").replace("]", "")

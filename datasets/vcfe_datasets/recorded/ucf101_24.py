@@ -1,9 +1,9 @@
-"""UCF101-24: 24 sports of UCF101 with boxes around the actors (Soomro et al. 2012), for counterfactual tubes.
+"""UCF101-24: 24 sports of UCF101 with boxes around the actors (Soomro et al. 2012), used for counterfactual tubes.
 
-Kanehira et al. (CVPR 2019) give their classifier 16 frames of 112×112 pixels. They do not say which frames: here they
-are spread over the video. Their attributes are not public. Those here are the harness's own and belong to classes: what
-an actor does in every video of a class, as far as its name says it. They are therefore where the actors are, and the
-boxes are those of ``UCF101v2-GT.pkl``, the corrected annotation.
+The classifier of Kanehira et al. (CVPR 2019) takes 16 frames of 112×112 pixels. The paper does not state which frames
+are taken; here they are spread over the video. Its attributes are not public. The attributes used here are our own and
+are assigned to classes: the movements of the actor that the name of the class implies. Their boxes are therefore those
+of the actors, from the corrected annotation ``UCF101v2-GT.pkl``.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ MOVEMENTS = {
     "VolleyballSpiking": ("jumps", "swings arms"),
     "WalkingWithDog": ("steps",),
 }
-"""What the actor does, by class; the classes are in the order of the annotation's labels."""
+"""Movements of the actor by class; the classes are in the order of the annotation's labels."""
 ANNOTATION = "UCF101v2-GT.pkl"
 RATE = 25.0
-"""Frames per second of UCF101, which folders of pictures do not say."""
+"""Frame rate of UCF101, which folders of pictures do not specify."""
 _ARRAYS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],  # type: ignore[misc]
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
@@ -62,7 +62,7 @@ _ARRAYS: dict[tuple[str, str], Any] = {
 
 @validated(frozen=True, config={"extra": "forbid"})
 class UCF101_24Params:
-    """``root``: the copy. ``frames`` and ``size`` give the form."""
+    """``root``: path of the local copy. ``frames`` and ``size`` set the clip format."""
 
     root: str = ""
     frames: int = Field(default=16, ge=2)
@@ -70,9 +70,9 @@ class UCF101_24Params:
 
 
 class UCF101_24(LocalVideos):
-    """People in one of 24 sports, with boxes; the official split 1, which keeps groups of videos apart.
+    """People in one of 24 sports, with boxes; the official split 1, in which no group of videos is in both parts.
 
-    Videos are read from ``rgb-images`` or, where a copy has none, from the ``.avi`` files of UCF101.
+    Videos are read from ``rgb-images`` or, if they are not there, from the ``.avi`` files of UCF101.
     """
 
     Params = UCF101_24Params
@@ -98,12 +98,12 @@ class UCF101_24(LocalVideos):
                     source = _source(root / "rgb-images" / name, files)
                     clips.append(Clip(name, source, self.classes.index(category), split))
                 else:
-                    strays[name] = f"{category} is none of the 24 classes"
+                    strays[name] = f"{category} is not one of the 24 classes"
         return Listing(tuple(clips), strays)
 
     def describe(self, clip: Clip, entry: Entry) -> Mapping[str, Any]:
         movements = list(MOVEMENTS[self.classes[int(clip.label)]])
-        tubes = [tube for found in self._annotation["gttubes"].get(clip.id, {}).values() for tube in found]
+        tubes = [tube for group in self._annotation["gttubes"].get(clip.id, {}).values() for tube in group]
         objects = [
             {
                 "attributes": movements,
@@ -115,22 +115,25 @@ class UCF101_24(LocalVideos):
 
     @cached_property
     def _annotation(self) -> dict[str, Any]:
-        """``gttubes``: for each video its tubes, arrays of frame (from 1), left, top, right, bottom, by class; lists of
-        ``train_videos`` and ``test_videos`` by split."""
+        """The annotation file.
+
+        ``gttubes`` has, for each video and class, a list of tubes: arrays with the columns frame (from 1), left, top,
+        right, bottom. ``train_videos`` and ``test_videos`` are lists of videos by official split.
+        """
         try:
             with (self.root / ANNOTATION).open("rb") as file:
-                found = _Arrays(file, encoding="latin1").load()
+                annotation: dict[str, Any] = _ArrayUnpickler(file, encoding="latin1").load()
         except FileNotFoundError:
             raise self.unlike(f"no {ANNOTATION}") from None
         except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, pickle.UnpicklingError) as error:
             raise self.unlike(f"no readable {ANNOTATION} ({error})") from None
-        if missing := {"gttubes", "train_videos", "test_videos"} - set(found):
+        if missing := {"gttubes", "train_videos", "test_videos"} - set(annotation):
             raise self.unlike(f"no {', '.join(sorted(missing))} in {ANNOTATION}")
-        return found
+        return annotation
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads arrays and plain containers as Python 2 wrote them, and calls nothing else."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickler for arrays and plain containers written by Python 2, which refuses to call anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ARRAYS:
@@ -139,6 +142,7 @@ class _Arrays(pickle.Unpickler):
 
 
 def _source(folder: Path, files: Mapping[str, Path]) -> Source:
+    """The folder of pictures, or the file of that name if there is no folder."""
     if folder.name in files and not folder.is_dir():
         return VideoFile(files[folder.name])
     return PictureFolder(folder, RATE)

@@ -1,17 +1,20 @@
-"""Any videos of one's own: a folder for each class, or a table with a label or a value for each video.
+"""The user's own videos, in one folder for each class or listed in a table with a label or value for each video.
 
-- ``root`` is a folder: ``train/<class>/<video>`` and ``test/<class>/<video>``, or ``<class>/<video>``, of which every
-  fifth is drawn for the test split.
-- ``root`` is a ``.csv`` file with the columns ``path`` (from the file's own folder) and ``label`` (a name) or ``value``
-  (a number), and if wanted ``split`` (``train`` or ``test``; otherwise every fifth is drawn for testing) and ``fps``
-  (instead of the rate that the file gives).
+- If ``root`` is a folder, it contains ``train/<class>/<video>`` and ``test/<class>/<video>``, or ``<class>/<video>``.
+  In the second case, one fifth of the videos form the test split.
+- If ``root`` is a ``.csv`` file, it has the columns ``path`` (relative to the folder of the file) and ``label`` (a
+  name) or ``value`` (a number). Optional columns are ``split`` (``train`` or ``test``; by default, one fifth of the
+  videos form the test split) and ``fps`` (which overrides the frame rate of the file).
 
-A video is a file that FFmpeg reads, or a folder of pictures, one per frame, 25 a second where the table does not say.
+A video is a file that FFmpeg can read or a folder of pictures, one for each frame, with 25 frames per second unless the
+table specifies the rate.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -29,15 +32,17 @@ from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".m4v", ".webm", ".wmv"})
 SPLITS: tuple[Split, ...] = get_args(Split)
 RATE = 25.0
+"""Frame rate of folders of pictures, unless the table specifies it."""
 COLUMNS = ("path", "label", "value", "split", "fps")
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class VideoFolderParams:
-    """``root``: the folder, or the ``.csv`` file. ``frames`` and ``size`` give the form.
+    """``root``: path of the folder or of the ``.csv`` file. ``frames`` and ``size`` set the clip format.
 
-    ``fps`` is the rate that clips are said to have; 0: that which keeps the speed of each video. For values, ``change``
-    and ``tolerance`` are those of the goals, as shares of the range of all values, and ``unit`` is their unit.
+    ``fps`` is the nominal frame rate of the clips; 0 preserves the speed of each video. For regression, ``change`` and
+    ``tolerance`` of the goals are given as fractions of the range of all values, and ``unit`` is the unit of the
+    values.
     """
 
     root: str = ""
@@ -49,8 +54,18 @@ class VideoFolderParams:
     unit: str = "units"
 
 
+@dataclass(frozen=True)
+class _Video:
+    """A video with its class name or value."""
+
+    name: str
+    label: str | float
+    split: Split
+    source: Source
+
+
 class VideoFolder(LocalVideos):
-    """Videos of one's own, in folders by class or from a table with labels or values."""
+    """The user's own videos, in folders by class or listed in a table with labels or values."""
 
     Params = VideoFolderParams
     params: VideoFolderParams
@@ -60,16 +75,16 @@ class VideoFolder(LocalVideos):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The names of classes, sorted."""
-        return tuple(sorted({label for _, label, _, _ in self._found if isinstance(label, str)}))
+        """Class names, sorted."""
+        return tuple(sorted({video.label for video in self._videos if isinstance(video.label, str)}))
 
     @cached_property
     def values(self) -> Values | None:  # type: ignore[override]
-        """The range of the table's values; None for classes."""
-        found = [label for _, label, _, _ in self._found if isinstance(label, float)]
-        if not found:
+        """Range of the values in the table; None for classes."""
+        values = [video.label for video in self._videos if isinstance(video.label, float)]
+        if not values:
             return None
-        low, high = min(found), max(found)
+        low, high = min(values), max(values)
         span = high - low
         return Values(low, high, self.params.change * span, self.params.tolerance * span, self.params.unit)
 
@@ -78,70 +93,69 @@ class VideoFolder(LocalVideos):
 
     def find(self, root: Path) -> Listing:
         clips = [
-            Clip(name, source, self.classes.index(label) if isinstance(label, str) else label, split)
-            for name, label, split, source in self._found
+            Clip(v.name, v.source, self.classes.index(v.label) if isinstance(v.label, str) else v.label, v.split)
+            for v in self._videos
         ]
         return Listing(tuple(clips), self._strays)
 
     @cached_property
-    def _found(self) -> list[tuple[str, str | float, Split, Source]]:
-        """Name, class or value, split and place of each video."""
+    def _videos(self) -> list[_Video]:
         return self._from_table() if self.root.is_file() else self._from_folders()
 
     @property
     def _strays(self) -> dict[str, str]:
         if self.root.is_file():
             return {}
-        known = {source.path for _, _, _, source in self._found}
+        known = {video.source.path for video in self._videos}
         return {
-            path.relative_to(self.root).as_posix(): "not a video in a folder of a class"
+            path.relative_to(self.root).as_posix(): "not a video in a class folder"
             for path in sorted(self.root.rglob("*"))
             if path.is_file() and not path.name.startswith(".") and known.isdisjoint((path, path.parent))
         }
 
-    def _from_folders(self) -> list[tuple[str, str | float, Split, Source]]:
+    def _from_folders(self) -> list[_Video]:
         root = self.root
         given = all((root / split).is_dir() for split in SPLITS)
-        found: list[tuple[str, str | float, Split, Source]] = []
+        videos: list[_Video] = []
         for folder in [root / split for split in SPLITS] if given else [root]:
             for path in sorted(folder.glob("*/*")):
                 if path.name.startswith(".") or not (_pictures(path) or path.suffix.lower() in SUFFIXES):
                     continue
                 name = path.relative_to(root).as_posix()
-                split: Split = ("train" if folder.name == "train" else "test") if given else _drawn(name)
-                found.append((name, path.parent.name, split, _source(path, None)))
-        return found
+                split: Split = ("train" if folder.name == "train" else "test") if given else _default_split(name)
+                videos.append(_Video(name, path.parent.name, split, _source(path, None)))
+        return videos
 
-    def _from_table(self) -> list[tuple[str, str | float, Split, Source]]:
+    def _from_table(self) -> list[_Video]:
         file = self.root
         try:
             table = pd.read_csv(file, dtype=str, keep_default_na=False).map(str.strip)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{file} is not a readable csv file: {error}") from None
+            raise UsageError(f"{file} is not a readable CSV file: {error}") from None
         columns = set(table.columns)
-        if strange := columns - set(COLUMNS):
-            raise UsageError(f"{file} has a column {sorted(strange)[0]}; there may be: {', '.join(COLUMNS)}")
+        if unknown := columns - set(COLUMNS):
+            raise UsageError(f"{file} has an unknown column {sorted(unknown)[0]}; columns are: {', '.join(COLUMNS)}")
         if "path" not in columns or len(columns & {"label", "value"}) != 1:
-            raise UsageError(f"{file} needs a column path, and either label or value")
-        twice = table.loc[table["path"].duplicated(), "path"]
-        if len(twice):
-            raise UsageError(f"{file} has {twice.iloc[0]} twice")
+            raise UsageError(f"{file} needs the column path and either label or value")
+        duplicates = table.loc[table["path"].duplicated(), "path"]
+        if len(duplicates):
+            raise UsageError(f"{file} lists {duplicates.iloc[0]} more than once")
         return [self._row(row, f"{file}, line {number + 2}") for number, row in enumerate(table.to_dict("records"))]
 
-    def _row(self, row: dict, where: str) -> tuple[str, str | float, Split, Source]:
-        name, split = row["path"], row.get("split") or _drawn(row["path"])
+    def _row(self, row: Mapping[Hashable, str], where: str) -> _Video:
+        name, split = row["path"], row.get("split") or _default_split(row["path"])
         if split not in SPLITS:
-            raise UsageError(f"{where}: split is train or test, not '{split}'")
+            raise UsageError(f"{where}: split must be train or test, not '{split}'")
         label = row["label"] if "label" in row else _number(row["value"], f"{where}: value")
         if label == "":
             raise UsageError(f"{where}: the label is empty")
         rate = _number(row["fps"], f"{where}: fps") if row.get("fps") else None
         if rate is not None and rate <= 0:
-            raise UsageError(f"{where}: fps is more than 0, not {rate:g}")
-        return name, label, split, _source(self.root.parent / name, rate)
+            raise UsageError(f"{where}: fps must be greater than 0, not {rate:g}")
+        return _Video(name, label, split, _source(self.root.parent / name, rate))
 
 
-def _drawn(name: str) -> Split:
+def _default_split(name: str) -> Split:
     return "test" if draw(name, 5) == 4 else "train"
 
 
@@ -151,7 +165,7 @@ def _number(text: str, what: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{what} is a number, not '{text}'")
+        raise UsageError(f"{what} must be a number, not '{text}'")
     return number
 
 

@@ -1,7 +1,7 @@
-"""The palette of the shape datasets, and how an object gets on the frames.
+"""Shapes, colours and the antialiased drawing of objects for the shape datasets.
 
-Only sums, products, square roots and comparisons of float64 numbers are used, so a video is the same everywhere, bit
-for bit. Lengths are in units of 1/64 of the frame's side.
+Only sums, products, square roots and comparisons of float64 numbers are used, so videos are identical on every machine,
+bit for bit. Lengths are in units of 1/64 of the frame's side.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ OTHER_COLOURS = {
 OTHER_BACKGROUNDS = {"navy": (30, 40, 90), "olive": (100, 110, 50), "grey": (150, 150, 150), "wine": (90, 30, 50)}
 RGB = {**COLOURS, **BACKGROUNDS, **OTHER_COLOURS, **OTHER_BACKGROUNDS}
 HOLE = 0.4
-"""Radius of a ring's hole, as a share of its own."""
+"""Radius of a ring's hole, as a fraction of the ring's radius."""
 ARM = 0.45
-"""Half the width of a bar, as a share of half its length."""
+"""Width of a bar of a cross, ell or tee, as a fraction of its length."""
 AREAS = {
     "disc": np.pi,
     "square": 4.0,
@@ -41,14 +41,14 @@ AREAS = {
     "ring": np.pi * (1 - HOLE**2),
     **dict.fromkeys(("cross", "ell", "tee"), 4 * ARM * (2 - ARM)),
 }
-"""Area of each shape whose bounding box is ``[-1, 1]²``."""
+"""Area of each shape at the bounding box ``[-1, 1]²``."""
 _SHIFT = (1 - ARM) ** 2 / (4 - 2 * ARM)
 CENTROIDS = {"triangle": (0.0, 1 / 3), "ell": (-_SHIFT, _SHIFT), "tee": (0.0, -_SHIFT)}
-"""Centroid (x, y) of each shape whose bounding box is ``[-1, 1]²``, where it is not the box's centre."""
+"""Centroid (x, y) at the bounding box ``[-1, 1]²`` of each shape whose centroid is not the centre of the box."""
 
 
 def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
-    """Distance to the outline of a shape whose bounding box is ``[-radius, radius]²``, negative inside."""
+    """Signed distance to the outline of a shape with the bounding box ``[-radius, radius]²``; negative inside."""
     if shape == "disc":
         return np.sqrt(x * x + y * y) - radius
     if shape == "square":
@@ -58,12 +58,15 @@ def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np
     if shape == "diamond":
         return (abs(x) + abs(y) - radius) * np.sqrt(0.5)
     if shape in OTHER_SHAPES:
-        return _of_bars(shape, x, y, radius)
+        return _distance_to_bars(shape, x, y, radius)
     return np.maximum(y - radius, (2 * abs(x) - y - radius) * np.sqrt(0.2))
 
 
-def _of_bars(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
-    """A horizontal bar and a vertical one. In the inner corners it is the distance along an axis."""
+def _distance_to_bars(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
+    """Signed distance to the union of a horizontal and a vertical bar.
+
+    Near the inner corners it is the distance along one axis, not the Euclidean distance.
+    """
     width = ARM * radius
     edge = radius - width
     left = edge if shape == "ell" else 0.0
@@ -73,7 +76,7 @@ def _of_bars(shape: str, x: np.ndarray, y: np.ndarray, radius: float | np.ndarra
 
 
 def blank(background: str, frames: int, size: int) -> np.ndarray:
-    """Frames of nothing but background, uint8 ``[frames, 3, size, size]``."""
+    """Frames that show only the background, uint8 ``[frames, 3, size, size]``."""
     video = np.empty((frames, 3, size, size), np.uint8)
     video[:] = np.array(RGB[background], np.uint8)[:, None, None]
     return video
@@ -88,16 +91,24 @@ def paint(
     turn: np.ndarray | None = None,
     opacity: float | np.ndarray = 1.0,
 ) -> None:
-    """Draw one object over ``video`` (uint8 ``[T, 3, size, size]``), in place.
+    """Draw one object over ``video``, uint8 ``[T, 3, size, size]``.
 
-    ``centres [T, 2]`` are (x, y); ``radius`` is half the side of the unturned object's bounding box. ``turn [T, 2]``
-    is the cosine and sine of a clockwise turn; ``radius`` and ``opacity`` are one number or one a frame. Only a window
-    around each centre is computed, and what lies outside the frame is left out; the antialiased edge is one pixel wide.
+    Args:
+        video: frames, modified in place.
+        shape: name of the shape.
+        colour: name of the colour.
+        centres: centre (x, y) of the object in each frame, ``[T, 2]``.
+        radius: half the side of the bounding box of the unrotated object; one number, or one for each frame ``[T]``.
+        turn: cosine and sine of a clockwise rotation in each frame, ``[T, 2]``; None for no rotation.
+        opacity: from 0 to 1; one number, or one for each frame ``[T]``.
+
+    Only a window around each centre is computed, and parts outside the frame are clipped. The antialiased edge is one
+    pixel wide.
     """
     frames, _, size, _ = video.shape
     centres, radii = centres * (size / 64), np.broadcast_to(radius, frames)[:, None, None] * (size / 64)
-    reach = radii.max() if turn is None else radii.max() * np.sqrt(2)
-    window = 2 * int(np.ceil(reach)) + 3
+    extent = radii.max() if turn is None else radii.max() * np.sqrt(2)
+    window = 2 * int(np.ceil(extent)) + 3
     corner = np.floor(centres).astype(int) - window // 2
     offset = (corner - centres)[:, :, None] + (np.arange(window) + 0.5)
     across, down = offset[:, 0, None, :], offset[:, 1, :, None]

@@ -1,12 +1,12 @@
-"""Shape-Moving: one object moves towards a border; the class is the side it moves to.
+"""Shape-Moving: one object moves towards a border of the frame; the class is the direction.
 
-The dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1) rebuilt as a procedure: 64,000 videos,
-16,000 a class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's shape; the default
-is the embedded form of 17 frames of 64×64. Lengths below are in units of 1/64 of the frame's side.
+A procedural reimplementation of the dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1): 64,000 videos,
+16,000 for each class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's clip format; the default
+is a small format of 17 frames of 64×64 pixels. Lengths below are in units of 1/64 of the frame's side.
 
-A scene (shape, colour, background, size, speed, start) does not know its label: the same scene is rendered under each
-of the four, and its first frame is the same under all. The object moves at constant speed and stays at the border once
-it touches it.
+A scene (shape, colour, background, size, speed, start) is independent of the label: each scene can be rendered with
+each of the four labels, and its first frame is the same for all of them. The object moves at constant speed and stops
+when it touches the border.
 """
 
 from __future__ import annotations
@@ -41,17 +41,19 @@ CLASSES = ("up", "down", "left", "right")
 DIRECTIONS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
 """Unit step (x, y) of each class."""
 OPPOSITE = (1, 0, 3, 2)
+"""Opposite class of each class."""
 SIZES = (7.0, 8.0, 9.0)
 """Half the side of the object's bounding box."""
 SPEEDS = (20.0, 26.0, 32.0)
-"""Length of the way in one clip, were there no border; over 16 steps 1.25, 1.625 and 2 pixels a frame at 64×64."""
+"""Distance travelled in one clip if no border is reached; in 16 steps, 1.25, 1.625 and 2 pixels per frame at 64×64."""
 MARGIN = 10.0
-"""Free length between the object's start and every border, and so the shortest way any object goes."""
+"""Distance between the initial bounding box and every border, and so the shortest distance that any object travels."""
 COUNT = 64_000
+"""Number of videos."""
 
 
 class Look(NamedTuple):
-    """What scenes are drawn from."""
+    """The options from which scenes are drawn."""
 
     shapes: tuple[str, ...]
     colours: tuple[str, ...]
@@ -66,7 +68,17 @@ LOOKS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """All of a video but its label. ``x`` and ``y`` are the start of the bounding box's centre, in 1/64 of the side."""
+    """Everything that determines a video except its label.
+
+    Attributes:
+        shape: name of the shape.
+        colour: name of the object's colour.
+        background: name of the background's colour.
+        size: half the side of the bounding box, in 1/64 of the frame's side.
+        speed: distance travelled in one clip if no border is reached, in 1/64 of the frame's side.
+        x: initial centre of the bounding box, in 1/64 of the frame's side.
+        y: initial centre of the bounding box, downwards.
+    """
 
     shape: str
     colour: str
@@ -92,12 +104,12 @@ def path(scene: Scene, label: int, frames: int) -> np.ndarray:
     start = np.array([scene.x, scene.y])
     step = DIRECTIONS[label]
     gap = abs((step > 0).any() * 64 - (start * abs(step)).sum()) - scene.size
-    way = np.minimum(scene.speed * np.arange(frames) / (frames - 1), gap)
-    return start + way[:, None] * step
+    distance = np.minimum(scene.speed * np.arange(frames) / (frames - 1), gap)
+    return start + distance[:, None] * step
 
 
 def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
-    """Draw the scene's object at ``centres [T, 2]`` (1/64 of the side): uint8 ``[T, 3, size, size]``."""
+    """Video of the scene's object at ``centres [T, 2]`` (in 1/64 of the side), uint8 ``[T, 3, size, size]``."""
     video = blank(scene.background, len(centres), size)
     paint(video, scene.shape, scene.colour, centres, scene.size)
     return video
@@ -105,16 +117,16 @@ def render(scene: Scene, centres: np.ndarray, size: int = 64) -> np.ndarray:
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ShapeMovingParams(ShapeParams):
-    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives another 64,000 scenes.
+    """``frames`` and ``size`` (pixels) set the clip format; another ``seed`` yields another 64,000 scenes.
 
-    ``look``: ``other`` has other shapes, colours and backgrounds, which the embedded networks never saw.
+    ``look``: ``other`` selects shapes, colours and backgrounds that the embedded networks were not trained on.
     """
 
     look: Literal["plain", "other"] = "plain"
 
 
 class ShapeMoving(ShapeWorld):
-    """One object moves up, down, left or right; pure motion, with a tracker as oracle."""
+    """One object moves up, down, left or right: the class is pure motion, and a tracker serves as oracle."""
 
     Params = ShapeMovingParams
     params: ShapeMovingParams
@@ -128,7 +140,7 @@ class ShapeMoving(ShapeWorld):
     identity = ("shape", "colour", "size")
 
     def pixels(self, scene: Scene, label: int) -> np.ndarray:
-        """The scene under a label, uint8 ``[T, 3, H, W]``."""
+        """The scene rendered with a label, uint8 ``[T, 3, H, W]``."""
         return render(scene, path(scene, label, self.params.frames), self.params.size)
 
     def sample(self, split: Split, index: int) -> Sample:
@@ -139,8 +151,7 @@ class ShapeMoving(ShapeWorld):
         return Sample(f"{number:05d}", video, label, FPS, asdict(content))
 
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
-        """Every second clip runs backwards under the opposite label: where the object is then tells nothing, only
-        motion does."""
+        """Half of the clips are reversed and get the opposite label: motion is then informative and position is not."""
         sample = self.sample("train", index)
         if rng.random() < 0.5:
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
@@ -148,9 +159,10 @@ class ShapeMoving(ShapeWorld):
 
     @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
-        """``reversed_opposite``: share of videos that, played backwards, get the opposite direction.
+        """``reversed_opposite``: share of videos whose reversed version is predicted to move in the opposite direction.
 
-        High only for a target that reads motion; one that reads where the object is would say what it said before.
+        It is high only for a target that relies on motion. The prediction of a target that relies on position would
+        stay the same.
         """
         hits = 0
         for first in range(0, limit, 32):
@@ -163,15 +175,18 @@ class ShapeMoving(ShapeWorld):
         return files("vcfe_datasets").joinpath("shape_moving.md").read_text()
 
     def track(self, sample: Sample, video: Tensor) -> Track | None:
-        found = follow(_pixels(video), *_colours(Scene(**sample.attributes))).track
-        return None if np.isnan(found.area).all() else found
+        seen = follow(_pixels(video), *_colours(Scene(**sample.attributes))).track
+        return None if np.isnan(seen.area).all() else seen
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
-        found = _steady(follow(_pixels(video), *_colours(Scene(**sample.attributes))))
-        return None if found is None else found.direction
+        motion = _steady(follow(_pixels(video), *_colours(Scene(**sample.attributes))))
+        return None if motion is None else motion.direction
 
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
-        """``direction`` and ``colour``, None where there is not one only, and what ``shape_tracker`` measures."""
+        """``direction``, ``colour`` and the attributes that ``shape_tracker.measure`` returns.
+
+        ``direction`` is None if the object does not move in one direction, ``colour`` if it changes.
+        """
         content, pixels = Scene(**sample.attributes), _pixels(video)
         look = LOOKS[self.params.look]
         seen = colours(pixels, content.background, look.colours)
@@ -181,8 +196,8 @@ class ShapeMoving(ShapeWorld):
         measured = measure(pixels, followed, content.background, seen[0], look.shapes)
         if measured is None:
             return None
-        found = _steady(followed)
-        direction = None if found is None else CLASSES[found.direction]
+        motion = _steady(followed)
+        direction = None if motion is None else CLASSES[motion.direction]
         return {"direction": direction, "colour": seen[0] if len(set(seen)) == 1 else None, **measured}
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
@@ -191,8 +206,8 @@ class ShapeMoving(ShapeWorld):
         return torch.from_numpy(self.pixels(Scene(**sample.attributes), goal.index)).float() / 255
 
     def corrupted_edit(self, sample: Sample, goal: Goal, corruption: str) -> Tensor:
-        """In the middle third the object ``teleports`` aside by ``MARGIN`` and back; from first to last frame it
-        ``fades`` to a fifth of its opacity; from the middle on it is ``recoloured``."""
+        """The true edit with a corruption of the object: it ``teleports`` aside by ``MARGIN`` for the middle third of
+        the clip, ``fades`` to a fifth of its opacity over the clip, or is ``recoloured`` in the second half."""
         if not isinstance(goal, ClassGoal):
             raise NotImplementedError(f"Shape-Moving renders directions, not {goal}")
         content, frames = Scene(**sample.attributes), self.params.frames
@@ -214,11 +229,12 @@ class ShapeMoving(ShapeWorld):
 
 
 def _steady(followed: shape_tracker.Followed) -> shape_tracker.Track | None:
-    """The track of an object that moves as objects of this dataset do."""
+    """The track of an object that moves like the objects of this dataset, else None."""
     return track(followed, slowest=min(SPEEDS), fastest=max(SPEEDS))
 
 
 def _pixels(video: Tensor) -> np.ndarray:
+    """A video ``[T, 3, H, W]`` in [0, 1] as an array of values from 0 to 255."""
     return video.clamp(0, 1).numpy() * 255
 
 

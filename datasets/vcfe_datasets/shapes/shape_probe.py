@@ -1,6 +1,6 @@
-"""How much a single frame of Shape-Moving tells of the class: a probe trained on one frame index at a time.
+"""Probe of how much a single frame of Shape-Moving reveals about the class, trained on one frame index at a time.
 
-``python -m vcfe_datasets.shape_probe`` prints the table of the dataset's card.
+``python -m vcfe_datasets.shapes.shape_probe`` prints the table of the dataset's card.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vcfe_bench.interfaces import Split
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 GRID = 16
 
 
-def features(dataset: ShapeMoving, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Where the object is in each frame, as pooled difference from the corner ``[count, T, GRID²]``, and the labels."""
+def features(dataset: ShapeMoving, split: Split, count: int) -> tuple[Tensor, Tensor]:
+    """Location maps of the object (pooled difference from the corner pixel) ``[count, T, GRID²]``, and the labels."""
     maps, labels = [], []
     for index in range(count):
-        sample = dataset.sample(split, index)  # type: ignore[arg-type]
+        sample = dataset.sample(split, index)
         difference = (sample.video - sample.video[:, :, :1, :1]).abs().amax(1, keepdim=True)
         maps.append(F.adaptive_avg_pool2d(difference, GRID).flatten(1))
         labels.append(int(sample.label))
@@ -29,11 +30,11 @@ def features(dataset: ShapeMoving, split: str, count: int) -> tuple[Tensor, Tens
 def probe(
     dataset: ShapeMoving, train: int = 4000, test: int = 1000, frames: list[int] | None = None
 ) -> dict[int, float]:
-    """Test accuracy of a two-layer network that sees one frame, by frame index; chance is 0.25."""
-    known, labels = features(dataset, "train", train)
+    """Test accuracy of a two-layer network that sees one frame, by frame index; chance level is 0.25."""
+    maps, labels = features(dataset, "train", train)
     held_out, expected = features(dataset, "test", test)
     return {
-        frame: _accuracy(known[:, frame], labels, held_out[:, frame], expected)
+        frame: _accuracy(maps[:, frame], labels, held_out[:, frame], expected)
         for frame in (range(dataset.shape[0]) if frames is None else frames)
     }
 
@@ -46,7 +47,7 @@ def _accuracy(x: Tensor, y: Tensor, held_out: Tensor, expected: Tensor) -> float
     for _ in range(600):
         rows = torch.from_numpy(rng.integers(len(x), size=256))
         optimizer.zero_grad()
-        F.cross_entropy(network(x[rows] * 4), y[rows]).backward()
+        torch.autograd.backward(F.cross_entropy(network(x[rows] * 4), y[rows]))
         optimizer.step()
     with torch.no_grad():
         return float((network(held_out * 4).argmax(1) == expected).float().mean())

@@ -1,13 +1,15 @@
-"""Shape-Shortcut: Shape-Moving with a second object whose motion gives the class away in training.
+"""Shape-Shortcut: Shape-Moving with a second object whose motion is correlated with the class in training.
 
-The application of the BTTF paper (arXiv 2511.20295, section 4.5) as a procedure with known truth. There a classifier
-calls a person who steps back "kicking", because in training one person steps back while another kicks. Here the
-class is the direction of the *object*: small, slow, and red, green or blue. A *distractor*, large, fast, and yellow,
-magenta or cyan, moves a quarter turn clockwise of it in a share ``link`` of the videos. Where the object itself bears
-the class out in a share ``shown`` of the videos only, the distractor is the better guide, and a target learns to go by
-it. All lengths are in units of 1/64 of the frame's side.
+A procedural version, with known ground truth, of the application in the BTTF paper (arXiv 2511.20295, section 4.5),
+where a classifier labels a person stepping back as "kicking" because in training one person steps back while another
+kicks. Here the class is the direction of the *object*, which is small, slow, and red, green or blue. A *distractor*,
+which is large, fast, and yellow, magenta or cyan, moves in the direction a quarter turn clockwise from the class in a
+share ``link`` of the videos. If the object moves in the direction of the class in a share ``shown`` of the videos only,
+the distractor predicts the label better, and a target learns to rely on it. All lengths are in units of 1/64 of the
+frame's side.
 
-A scene knows neither its label nor the distractor's direction: its first frame is the same under all sixteen pairs.
+A scene is independent of the label and of the distractor's direction: its first frame is the same for all sixteen
+pairs.
 """
 
 from __future__ import annotations
@@ -35,20 +37,21 @@ OBJECT_SIZES = (4.5, 5.0)
 OBJECT_SPEEDS = (10.0, 11.0, 12.0)
 DISTRACTOR_COLOURS = ("yellow", "magenta", "cyan")
 DISTRACTOR_SIZES = (7.5, 8.0)
-"""Half the side of the bounding box; of any two shapes, the distractor's has the larger area too."""
+"""Half the side of the bounding box. For any two shapes, the area of the distractor is larger too."""
 DISTRACTOR_SPEEDS = (20.0, 26.0, 32.0)
 PARTNER = (3, 2, 0, 1)
-"""Direction of the distractor that goes with each class: a quarter turn clockwise."""
+"""Direction of the distractor that is linked to each class: a quarter turn clockwise."""
 INDEPENDENT = 0.25
-"""The ``link`` at which the distractor's direction tells nothing of the class."""
+"""The ``link`` at which the distractor's direction is independent of the class."""
 CLEARANCE = 2.0
-"""Least distance between the bounding boxes of object and distractor, whatever their directions."""
+"""Smallest distance between the bounding boxes of object and distractor, for any pair of directions."""
 COUNT = 64_000
+"""Number of videos."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Object and distractor before the same background, each with its start and speed: a video but for the motion."""
+    """Object and distractor, each with background, start and speed: everything in a video except the directions."""
 
     object: shape_moving.Scene
     distractor: shape_moving.Scene
@@ -76,17 +79,18 @@ def scene(index: int, seed: int = 0) -> Scene:
 
 
 def distractor_direction(index: int, label: int, link: float, seed: int = 0) -> int:
-    """Where the distractor of video ``index`` goes: to the partner of ``label`` with probability ``link``, else to one
-    of the other three sides, all equally likely."""
+    """Direction of the distractor of video ``index``: with probability ``link`` the partner of ``label``, else one of
+    the other three, with equal probability."""
     return _mostly(PARTNER[label], link, Draws(seed, COUNT + index))
 
 
 def object_direction(index: int, label: int, shown: float, seed: int = 0) -> int:
-    """Where the object of video ``index`` goes: ``label`` with probability ``shown``, else one of the other three."""
+    """Direction of the object of video ``index``: ``label`` with probability ``shown``, else one of the other three."""
     return _mostly(label, shown, Draws(seed, 2 * COUNT + index))
 
 
 def _mostly(direction: int, share: float, draws: Draws) -> int:
+    """``direction`` with probability ``share``, else one of the other three, with equal probability."""
     follows = draws.uniform() < share
     other = draws.pick([other for other in range(4) if other != direction])
     return direction if follows else other
@@ -95,8 +99,8 @@ def _mostly(direction: int, share: float, draws: Draws) -> int:
 def _starts(size: float, large: float, speed: float, draws: Draws) -> tuple[float, float]:
     """Starts of object and distractor along one axis, at least ``size + large + CLEARANCE + speed`` apart.
 
-    With that on both axes they cannot meet: where the object comes nearer on one axis, it does so by ``speed`` at
-    most; where the distractor does, the other axis still keeps them apart.
+    If this holds for both axes, they cannot meet: the object approaches along one axis by at most ``speed``, and if the
+    distractor approaches along one axis, the distance along the other axis is sufficient.
     """
     low, high = MARGIN + size, 64 - MARGIN - large
     slack = high - low - (size + large + CLEARANCE + speed)
@@ -109,8 +113,9 @@ def _starts(size: float, large: float, speed: float, draws: Draws) -> tuple[floa
 class ShapeShortcutParams(ShapeParams):
     """``frames``, ``size`` and ``seed`` as for Shape-Moving.
 
-    ``link`` is the share of videos whose distractor goes with the class: 1 always, 0.25 independent, 0 never. ``shown``
-    is the share whose object does: 1 always, else labels that its motion does not bear out.
+    ``link`` is the share of videos in which the distractor moves in the direction linked to the class: 1 for always,
+    0.25 for independence, 0 for never. ``shown`` is the share of videos in which the object moves in the direction of
+    the label; below 1, some labels contradict the object's motion.
     """
 
     link: float = Field(default=1.0, ge=0, le=1)
@@ -118,7 +123,7 @@ class ShapeShortcutParams(ShapeParams):
 
 
 class ShapeShortcut(ShapeWorld):
-    """One object moves, and a larger one gives its direction away: a shortcut, with trackers that tell who moved."""
+    """The class is the direction of an object; the motion of a larger distractor is a shortcut. Both are tracked."""
 
     Params = ShapeShortcutParams
     params: ShapeShortcutParams
@@ -131,7 +136,7 @@ class ShapeShortcut(ShapeWorld):
     identity = ("object_shape", "object_size", "distractor_shape", "distractor_size")
 
     def pixels(self, scene: Scene, label: int, distractor: int) -> np.ndarray:
-        """The scene with the object moving towards ``label`` and the distractor towards ``distractor``, uint8
+        """The scene with the object moving in direction ``label`` and the distractor in direction ``distractor``, uint8
         ``[T, 3, H, W]``."""
         video = blank(scene.object.background, self.params.frames, self.params.size)
         for thing, direction in ((scene.object, label), (scene.distractor, distractor)):
@@ -141,14 +146,16 @@ class ShapeShortcut(ShapeWorld):
     def sample(self, split: Split, index: int) -> Sample:
         number = self.number(split, index)
         content, label = scene(number, self.params.seed), number % 4
-        goes = object_direction(number, label, self.params.shown, self.params.seed)
+        direction = object_direction(number, label, self.params.shown, self.params.seed)
         distractor = distractor_direction(number, label, self.params.link, self.params.seed)
-        attributes = {**asdict(content), "object_direction": goes, "distractor_direction": distractor}
-        return Sample(f"{number:05d}", self._video(content, goes, distractor), label, FPS, attributes)
+        attributes = {**asdict(content), "object_direction": direction, "distractor_direction": distractor}
+        return Sample(f"{number:05d}", self._video(content, direction, distractor), label, FPS, attributes)
 
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
-        """Every second clip runs backwards under the opposite label: where things are then tells nothing, only motion
-        does. The partner of the opposite is the opposite of the partner, so the link stays as it is."""
+        """Half of the clips are reversed and get the opposite label, so that motion is informative and position is not.
+
+        The link stays the same, because the partner of the opposite direction is the opposite of the partner.
+        """
         sample = self.sample("train", index)
         if rng.random() < 0.5:
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
@@ -156,11 +163,11 @@ class ShapeShortcut(ShapeWorld):
 
     @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
-        """What the target goes by, on the same scenes with a distractor that tells nothing of the class.
+        """Which of the two objects the target relies on, for scenes whose distractor is independent of the class.
 
-        ``accuracy_unlinked`` is the share of videos that get the object's direction, ``follows_distractor`` the share
-        that get the class whose partner is the distractor's direction. One that reads the object alone has 1 and 0.25,
-        one that reads the distractor alone 0.25 and 1.
+        ``accuracy_unlinked`` is the share of videos for which the target predicts the object's direction,
+        ``follows_distractor`` the share for which it predicts the class whose partner is the distractor's direction.
+        A target that relies on the object alone has 1 and 0.25, one that relies on the distractor alone 0.25 and 1.
         """
         unlinked = ShapeShortcut(replace(self.params, link=INDEPENDENT, shown=1.0))
         right = followed = 0
@@ -177,28 +184,28 @@ class ShapeShortcut(ShapeWorld):
         return files("vcfe_datasets").joinpath("shape_shortcut.md").read_text()
 
     def directions(self, sample: Sample, video: Tensor) -> tuple[int | None, int | None]:
-        """Directions of object and distractor in an edit of ``sample``'s video, each tracked by itself.
+        """Directions of object and distractor in ``video``, an edit of ``sample``; each is tracked separately.
 
-        None where a thing is gone or does not move as one object would (see ``shape_tracker``).
+        None if the object has disappeared or does not move steadily in one direction (see ``shape_tracker``).
         """
-        first, second = (followed for _, _, followed in _apart(sample, video))
+        first, second = (followed for _, _, followed in _follow_both(sample, video))
         return _direction(first, OBJECT_SPEEDS), _direction(second, DISTRACTOR_SPEEDS)
 
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
-        """``<thing>_direction`` and what ``shape_tracker`` measures of ``object`` and ``distractor``, each followed by
-        its own colour; None for all of a thing that is gone."""
-        found: dict[str, AttributeValue] = {}
+        """``<name>_direction`` and the attributes that ``shape_tracker.measure`` returns, for ``object`` and
+        ``distractor``, each followed by its own colour. All attributes of one that has disappeared are None."""
+        attributes: dict[str, AttributeValue] = {}
         kinds = (("object", OBJECT_SPEEDS), ("distractor", DISTRACTOR_SPEEDS))
-        for (name, speeds), (thing, alone, followed) in zip(kinds, _apart(sample, video), strict=True):
+        for (name, speeds), (thing, alone, followed) in zip(kinds, _follow_both(sample, video), strict=True):
             direction = _direction(followed, speeds)
             measured = measure(alone, followed, thing.background, thing.colour, SHAPES)
             measured = measured or dict.fromkeys(("shape", *LEAST))
-            found[f"{name}_direction"] = None if direction is None else CLASSES[direction]
-            found.update({f"{name}_{part}": value for part, value in measured.items()})
-        return None if all(value is None for value in found.values()) else found
+            attributes[f"{name}_direction"] = None if direction is None else CLASSES[direction]
+            attributes.update({f"{name}_{part}": value for part, value in measured.items()})
+        return None if all(value is None for value in attributes.values()) else attributes
 
     def moved(self, sample: Sample, video: Tensor) -> Literal["object", "distractor", "both", "neither"]:
-        """Which of the two goes another way in ``video`` than in ``sample.video``; one that is lost does not count."""
+        """Which of the two changes its direction in ``video``, an edit of ``sample``; if lost, it does not count."""
         before = (sample.attributes["object_direction"], sample.attributes["distractor_direction"])
         after = self.directions(sample, video)
         first, second = (new not in (None, old) for old, new in zip(before, after, strict=True))
@@ -210,16 +217,16 @@ class ShapeShortcut(ShapeWorld):
         return self.directions(sample, video)[0]
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
-        """The object goes the goal's way, the distractor as before."""
+        """The object moves in the direction of the goal, the distractor as before."""
         return self._video(Scene.of(sample), _class(goal), sample.attributes["distractor_direction"])
 
     def shortcut_edit(self, sample: Sample, goal: Goal) -> Tensor:
-        """The distractor goes the way that predicts the goal in training, the object as before, ``[T, 3, H, W]``.
+        """The distractor moves in the direction that predicts the goal in training, the object as before.
 
-        What a method should find for a target that reads the distractor.
+        This is the edit that a method should find for a target that relies on the distractor.
 
         Raises:
-            NotImplementedError: the goal is not one class.
+            NotImplementedError: the goal is not a class.
         """
         return self._video(Scene.of(sample), sample.attributes["object_direction"], PARTNER[_class(goal)])
 
@@ -228,34 +235,39 @@ class ShapeShortcut(ShapeWorld):
 
 
 def _class(goal: Goal) -> int:
+    """Class index of a goal.
+
+    Raises:
+        NotImplementedError: the goal is not a class.
+    """
     if not isinstance(goal, ClassGoal):
         raise NotImplementedError(f"Shape-Shortcut renders directions, not {goal}")
     return goal.index
 
 
-def _apart(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene, np.ndarray, Followed]]:
-    """Object and distractor, each followed in the video ``[T, 3, H, W]`` (0–255) in which what looks more like the
-    other is wiped out."""
+def _follow_both(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene, np.ndarray, Followed]]:
+    """Object and distractor; each with the video ``[T, 3, H, W]`` (0–255) in which pixels that resemble the other one
+    more are replaced by background, and its location in that video."""
     content, pixels = Scene.of(sample), video.clamp(0, 1).numpy() * 255
     background = np.array(BACKGROUNDS[content.object.background], float)
     things = (content.object, content.distractor)
     colours = [np.array(COLOURS[thing.colour], float) for thing in things]
     first, second = (_distance(pixels, background, colour) for colour in colours)
-    found = []
+    followed = []
     for thing, colour, foreign in zip(things, colours, (second < first, first < second), strict=True):
         alone = np.where(foreign[:, None], background[:, None, None], pixels)
-        found.append((thing, alone, follow(alone, background, colour)))
-    return found
+        followed.append((thing, alone, follow(alone, background, colour)))
+    return followed
 
 
 def _direction(followed: Followed, speeds: tuple[float, ...]) -> int | None:
-    """Direction of a thing of those speeds."""
-    found = track(followed, slowest=min(speeds), fastest=max(speeds))
-    return None if found is None else found.direction
+    """Direction of an object that moves at one of ``speeds``, or None."""
+    motion = track(followed, slowest=min(speeds), fastest=max(speeds))
+    return None if motion is None else motion.direction
 
 
 def _distance(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """How far the colour of each pixel is from all blends of background and colour, ``[T, H, W]``."""
+    """Distance of the colour of each pixel from the nearest blend of ``background`` and ``colour``, ``[T, H, W]``."""
     contrast, offset = colour - background, pixels - background[:, None, None]
     share = (np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)).clip(0, 1)
     return np.sqrt(((offset - share[:, None] * contrast[:, None, None]) ** 2).sum(1))

@@ -1,8 +1,9 @@
-"""The oracle of Shape-Moving: follow one object of known colour over a plain background, frame by frame.
+"""Tracking of an object of known colour over a plain background: the tracker and the oracle of Shape-Moving.
 
-``follow`` says where the object is, ``track`` only when a person would call the video one object moving one way: a
-single connected object, from first to last frame, of lasting colour and area, that moves steadily along one axis until
-it touches the border or the clip ends. Lengths are in pixels of a 64-pixel frame and are scaled to the real size.
+``follow`` locates the object in every frame. ``track`` returns a track only if the video shows one object moving in one
+direction: a single connected object that is present from the first to the last frame, keeps its colour and area, and
+moves steadily along one axis until it touches the border or the clip ends. Lengths are in pixels of a 64-pixel frame
+and are scaled to the actual size.
 """
 
 from __future__ import annotations
@@ -17,48 +18,50 @@ from vcfe_bench import interfaces
 from vcfe_datasets.shapes.shape_drawing import AREAS, CENTROIDS, RGB, blank, paint
 
 SOLID = 0.5
-"""Opacity from which a pixel belongs to an object."""
+"""Smallest opacity of a pixel of an object."""
 FAINT = 0.2
-"""Opacity from which a pixel belongs to a ghost."""
+"""Smallest opacity of a pixel that counts at all, for instance as part of a ghost of the object."""
 STRAY = 0.10
-"""Greatest opacity-weighted area away from the object, as a share of the object's own in the first frame."""
+"""Largest opacity-weighted area away from the object, as a fraction of the object's area in the first frame."""
 AREA = (0.6, 1.5)
-"""Allowed area, as a share of that in the first frame."""
+"""Allowed range of the area, as a fraction of the area in the first frame."""
 OPACITY = 0.8
-"""Least mean opacity of the object's core."""
+"""Smallest mean opacity of the object's core."""
 TINT = 40.0
-"""Greatest mean distance (of 255) of the core's colour from the line between background and object colour."""
+"""Largest mean distance (of 255) of the core's colours from the line between background and object colour."""
 DRIFT = 3.0
-"""Greatest deviation across the axis of motion, and greatest step against it."""
+"""Largest deviation perpendicular to the motion, and largest step backwards."""
 PAUSE = 4
-"""Number of steps (of 16) within which the object must get on."""
+"""Number of steps (of 16) within which the object has to make progress."""
 TOUCH = 1.75
-"""Distance from the border at which the object counts as arrived."""
+"""Distance from the border below which the object counts as having reached it."""
 TRAVEL = 8.0
-"""Shortest way that counts as motion."""
+"""Shortest displacement that counts as motion."""
 CONTRAST = 40.0
-"""Difference (of 255) from the background above which a pixel belongs to an object of whatever colour."""
+"""Difference (of 255) from the background above which a pixel belongs to an object of any colour."""
 LEAST = {"size": 0.5, "speed": 3.0, "x": 2.0, "y": 2.0}
-"""Least difference that counts as a change of what is measured, about half of that between two values of a scene."""
+"""Smallest difference that counts as a change of a measured attribute: about half the difference between two of the
+values from which scenes are drawn."""
 FASTER = 0.8
-"""Quantile of the steps that the object surely takes while it moves: it may stand at the border for two thirds of a
-clip, and a jump takes few steps."""
+"""Quantile of the step lengths that certainly belongs to a moving object: it may rest at the border for two thirds of a
+clip, and a jump affects few steps."""
 
 
 @dataclass(frozen=True)
 class Track(interfaces.Track):
-    """A track without gaps, and the ``direction`` of its motion: 0 up, 1 down, 2 left or 3 right."""
+    """A track without gaps and the ``direction`` of its motion: 0 up, 1 down, 2 left, 3 right."""
 
     direction: int
 
 
 @dataclass(frozen=True)
 class Followed:
-    """Where an object is in each frame; rows of frames without a solid object of its colour are NaN.
+    """Location of an object in each frame; rows of frames without a solid object of its colour are NaN.
 
     Attributes:
-        stray: area of what looks like the object away from it, ``[T]`` in pixels.
-        side: of the frame, in pixels.
+        track: centroids, areas and boxes.
+        stray: area of pixels of the object's colour away from the object, ``[T]``, in pixels.
+        side: side of the frame, in pixels.
     """
 
     track: interfaces.Track
@@ -77,38 +80,38 @@ def follow(video: np.ndarray, background: np.ndarray, colour: np.ndarray) -> Fol
     return Followed(interfaces.Track(rows[:, :2], rows[:, 2], rows[:, 3:7]), rows[:, 7], video.shape[-1])
 
 
-def track(found: Followed, slowest: float, fastest: float) -> Track | None:
-    """The track of an object that is there in every frame and moves as one object would, else None.
+def track(followed: Followed, slowest: float, fastest: float) -> Track | None:
+    """The track of an object that is present in every frame and moves steadily in one direction, else None.
 
-    ``slowest`` and ``fastest`` are the ways (in 1/64 of the side) that the slowest and the fastest object go in one
-    clip.
+    ``slowest`` and ``fastest`` are the distances (in 1/64 of the side) that the slowest and the fastest object travel
+    in one clip.
     """
-    path, area, boxes = found.track.path, found.track.area, found.track.boxes
-    frames, pixel = len(path), found.side / 64
+    path, area, boxes = followed.track.path, followed.track.area, followed.track.boxes
+    frames, pixel = len(path), followed.side / 64
     if np.isnan(area).any():
         return None
-    if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (found.stray > STRAY * area[0]).any():
+    if (area < AREA[0] * area[0]).any() or (area > AREA[1] * area[0]).any() or (followed.stray > STRAY * area[0]).any():
         return None
 
     steps = np.diff(path, axis=0)
     if (np.hypot(*steps.T) > 2 * fastest * pixel / (frames - 1)).any():
         return None
-    direction = _direction(path, boxes, found.side, slowest * pixel / (frames - 1), pixel)
+    direction = _direction(path, boxes, followed.side, slowest * pixel / (frames - 1), pixel)
     return None if direction is None else Track(path, area, boxes, direction)
 
 
 def colours(video: np.ndarray, background: str, names: Sequence[str]) -> list[str]:
-    """Nearest of the colours ``names`` to the largest object of each frame ``[T, 3, H, W]`` (0–255) that shows one."""
+    """The colour among ``names`` nearest to the largest object, for each frame ``[3, H, W]`` (0–255) that shows one."""
     back = np.array(RGB[background], float)
     palette = np.array([RGB[name] for name in names], float)
-    found = []
+    nearest = []
     for frame in video:
         body = _largest((abs(frame - back[:, None, None]) > CONTRAST).any(axis=0))
         core = ndimage.binary_erosion(body, border_value=1)
         if core.any():
             distances = np.linalg.norm(palette - frame[:, core].mean(axis=1), axis=1)
-            found.append(names[int(distances.argmin())])
-    return found
+            nearest.append(names[int(distances.argmin())])
+    return nearest
 
 
 def measure(
@@ -116,26 +119,26 @@ def measure(
 ) -> dict[str, str | float | None] | None:
     """``shape``, ``size``, ``speed`` and start (``x``, ``y``) of the object ``followed`` in ``video`` (0–255).
 
-    Numbers are in units of ``LEAST``. The shape is the nearest of ``shapes``, None where it changes; the speed is None
-    where the object is gone for a while, and the size is that of the shape that is seen first. Returns None where no
-    frame shows the object.
+    Numbers are in units of ``LEAST``. ``shape`` is the best match among ``shapes``, None if it changes. ``size``
+    assumes the shape of the first frame that shows the object. ``speed`` is None if the object disappears temporarily.
+    Returns None if no frame shows the object.
     """
-    found = followed.track
-    seen = np.flatnonzero(~np.isnan(found.area))
+    path, areas = followed.track.path, followed.track.area
+    seen = np.flatnonzero(~np.isnan(areas))
     if not len(seen):
         return None
     unit = 64 / video.shape[-1]
     shape, *later = (
-        _shape(video[i], background, colour, found.path[i] * unit, found.area[i] * unit**2, shapes)
+        _shape(video[i], background, colour, path[i] * unit, areas[i] * unit**2, shapes)
         for i in (seen[0], seen[len(seen) // 2], seen[-1])
     )
-    steps = np.linalg.norm(np.diff(found.path, axis=0), axis=1)
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     moving = steps[~(steps < np.quantile(steps, FASTER) / 2)]
     measured = {
-        "size": np.sqrt(np.nanmedian(found.area) / AREAS[shape]) * unit,
+        "size": np.sqrt(np.nanmedian(areas) / AREAS[shape]) * unit,
         "speed": np.median(moving) * (len(video) - 1) * unit,
-        "x": found.path[seen[0], 0] * unit,
-        "y": found.path[seen[0], 1] * unit,
+        "x": path[seen[0], 0] * unit,
+        "y": path[seen[0], 1] * unit,
     }
     return {
         "shape": shape if later == [shape] * 2 else None,
@@ -146,7 +149,7 @@ def measure(
 def _shape(
     frame: np.ndarray, background: str, colour: str, centre: np.ndarray, area: float, shapes: Sequence[str]
 ) -> str:
-    """The shape with that centroid and area which, drawn, is nearest to ``frame [3, H, W]``. Lengths in 1/64."""
+    """The shape whose rendering with that centroid and area is nearest to ``frame [3, H, W]``; lengths in 1/64."""
 
     def mismatch(shape: str) -> float:
         size = np.sqrt(area / AREAS[shape])
@@ -159,13 +162,13 @@ def _shape(
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of a mask; all False where there is none."""
+    """The largest connected component of a mask; all False if there is none."""
     labels, count = ndimage.label(mask)
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count else mask
 
 
 def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> list[float]:
-    """The largest object of a frame: centroid (x, y), area, box (left, top, right, bottom), stray area; else NaN."""
+    """Centroid (x, y), area, box (left, top, right, bottom) and stray area of the largest object of a frame, or NaN."""
     body = _largest(alpha > SOLID)
     if not body.any():
         return [np.nan] * 8
@@ -184,7 +187,7 @@ def _object(alpha: np.ndarray, tint: np.ndarray, halo: int) -> list[float]:
 
 
 def _direction(path: np.ndarray, boxes: np.ndarray, side: int, slowest: float, pixel: float) -> int | None:
-    """The direction of a steady motion along one axis, or None. ``slowest`` is in pixels a frame."""
+    """The direction of a steady motion along one axis, or None. ``slowest`` is in pixels per frame."""
     shift = path[-1] - path[0]
     axis = int(abs(shift[1]) > abs(shift[0]))
     sign = 1 if shift[axis] > 0 else -1

@@ -1,4 +1,4 @@
-"""What the shape datasets have in common: form, number of videos, splits, and draws that never change."""
+"""Common base of the shape datasets: clip format, number of videos, splits, and reproducible random draws."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ T = TypeVar("T")
 
 
 class Draws:
-    """Random draws for scene ``index`` of a seed, from Philox's raw stream, which NumPy guarantees not to change."""
+    """Random draws for scene ``index`` of a seed, from the raw Philox stream, which NumPy guarantees to keep stable."""
 
     def __init__(self, seed: int, index: int) -> None:
         self.stream = np.random.Philox(key=[seed, index])
 
     def uniform(self) -> float:
-        """A number in [0, 1)."""
+        """A uniform number in [0, 1)."""
         return (int(self.stream.random_raw()) >> 11) * 2.0**-53
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of ``options``, all equally likely."""
+        """One of ``options``, with equal probability."""
         return options[int(self.uniform() * len(options))]
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ShapeParams:
-    """``frames`` and ``size`` (pixels) give the form; ``seed`` gives other scenes."""
+    """``frames`` and ``size`` (pixels) set the clip format; another ``seed`` yields other scenes."""
 
     frames: int = Field(default=17, ge=9)
     size: int = Field(default=64, ge=32)
@@ -40,15 +40,15 @@ class ShapeParams:
 
 
 class ShapeWorld(Dataset):
-    """``count`` videos rendered from scenes, in two splits that are both balanced.
+    """``count`` videos rendered from scenes, in two class-balanced splits.
 
-    With K classes, video k has label ``k % K`` and belongs to the test split when ``k // K % 5 == 4``.
+    With K classes, video k has label ``k % K`` and belongs to the test split if ``k // K % 5 == 4``.
     """
 
     Params: ClassVar[type] = ShapeParams
     params: ShapeParams
     count: int
-    """Number of videos in both splits, a multiple of 5 K."""
+    """Number of videos in both splits together, a multiple of 5 K."""
 
     def __init__(self, params: ShapeParams | None = None) -> None:
         super().__init__(params)
@@ -58,7 +58,11 @@ class ShapeWorld(Dataset):
         return self.count // 5 if split == "test" else self.count * 4 // 5
 
     def number(self, split: Split, index: int) -> int:
-        """Which of all videos stands at ``index`` of the split."""
+        """Number of the video at ``index`` of the split, among all videos.
+
+        Raises:
+            IndexError: the split has no such index.
+        """
         if not 0 <= index < self.size(split):
             raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
         group, label = divmod(index, len(self.classes))

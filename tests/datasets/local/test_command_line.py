@@ -61,10 +61,10 @@ def test_check_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mead"], "mead: no root is given; a copy comes from https://wywu.github.io/projects/MEAD/MEAD.html and"),
-        (["mead", "--root", "gone"], "mead: there is no gone;"),
+        (["mead"], "mead: no root is given; copies are available from https://wywu.github.io/projects/MEAD/MEAD.html;"),
+        (["mead", "--root", "gone"], "mead: gone does not exist;"),
         (["shape_moving"], "dataset 'shape_moving' is not read from a local copy, so there is nothing to check"),
-        (["video_folder"], "video_folder: no root is given; it looks like <class>/<video>.mp4, or"),
+        (["video_folder"], "video_folder: no root is given; expected files: <class>/<video>.mp4, or"),
     ],
 )
 def test_check_without_a_copy(

@@ -101,7 +101,7 @@ def test_another_look_is_the_same(tmp_path: Path, dataset: type[LocalVideos], pa
 def test_what_is_missing_is_told(tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "notes.txt").touch()
-    for root, found in (("", "set VCFE_DATA"), ("gone", "holds: notes.txt, other/"), ("other", "found: nothing")):
+    for root, found in (("", "set VCFE_DATA"), ("gone", "contains: notes.txt, other/"), ("other", "found: nothing")):
         built = dataset(params(root=str(tmp_path / root) if root else ""))
         with pytest.raises(UsageError) as told:
             built.size("test")
@@ -204,7 +204,7 @@ def test_splits_and_classes_of_ntu(tmp_path: Path) -> None:
     assert {id[4:8] for id in ids(by_camera, "test")} == {"C001"}
     assert labels(by_person)["S001C001P001R001A051"] == "kicking other person"
     assert (ACTIONS[0], ACTIONS[59], len(set(ACTIONS))) == ("drink water", "walking apart from each other", 60)
-    assert list(by_person.listing.strays.values()) == ["action 61 is none of the sixty"]
+    assert list(by_person.listing.strays.values()) == ["action 61 is not one of the sixty"]
     assert NTURGBD().shape == (33, 448, 448)
 
 
@@ -235,7 +235,7 @@ def test_rows_of_echonet_that_are_no_use(tmp_path: Path) -> None:
     problems = EchoNetDynamic(EchoNetDynamicParams(root=str(root), frames=4)).inventory().set_index("id")["problem"]
     assert problems[["0X7", "0X8", "0X9"]].tolist() == [
         "no ejection fraction in FileList.csv",
-        "split 'HOLDOUT' in FileList.csv is none of TRAIN, VAL, TEST",
+        "split 'HOLDOUT' in FileList.csv is not one of TRAIN, VAL, TEST",
         "cannot be read: No such file or directory",
     ]
     (root / "FileList.csv").write_text("FileName,EF\n0X1,50\n")
@@ -316,7 +316,7 @@ def test_olympic_sports_reads_sequences_and_lists(tmp_path: Path) -> None:
         "diving_platform_10m/1aBcmzXVAXo_00000_00100": "diving_platform_10m",
     }
     assert ids(built, "train") == {"bowling/6fHdmzXVAXo_00050_00120"}
-    assert built.listing.strays == {"bowling/unlisted": "in no list of training or test videos"}
+    assert built.listing.strays == {"bowling/unlisted": "not in a list of training or test videos"}
     for sample in samples(built).values():
         assert sample.fps == 25.0
         assert np.abs(grey(sample) - [level(frame) for frame in range(20)]).max() < 2
@@ -401,15 +401,18 @@ def test_a_table_of_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("path\na.mp4\n", "needs a column path, and either label or value"),
-        ("path,label,value\na.mp4,x,1\n", "needs a column path, and either label or value"),
-        ("path,label,colour\na.mp4,x,red\n", "has a column colour; there may be: path, label, value, split, fps"),
-        ("path,value\na.mp4,much\n", "line 2: value is a number, not 'much'"),
-        ("path,label,split\na.mp4,x,validation\n", "line 2: split is train or test, not 'validation'"),
-        ("path,label\na.mp4,x\na.mp4,y\n", "has a.mp4 twice"),
-        ("path,label,fps\na.mp4,x,0\n", "line 2: fps is more than 0, not 0"),
+        ("path\na.mp4\n", "needs the column path and either label or value"),
+        ("path,label,value\na.mp4,x,1\n", "needs the column path and either label or value"),
+        (
+            "path,label,colour\na.mp4,x,red\n",
+            "has an unknown column colour; columns are: path, label, value, split, fps",
+        ),
+        ("path,value\na.mp4,much\n", "line 2: value must be a number, not 'much'"),
+        ("path,label,split\na.mp4,x,validation\n", "line 2: split must be train or test, not 'validation'"),
+        ("path,label\na.mp4,x\na.mp4,y\n", "lists a.mp4 more than once"),
+        ("path,label,fps\na.mp4,x,0\n", "line 2: fps must be greater than 0, not 0"),
         ("path,label\na.mp4,\n", "line 2: the label is empty"),
-        ("", "is not a readable csv file"),
+        ("", "is not a readable CSV file"),
     ],
 )
 def test_a_table_that_is_wrong(tmp_path: Path, table: str, message: str) -> None:
