@@ -1,9 +1,11 @@
-"""What the site takes from the code while it is built: parameters, cards, commands.
+"""MkDocs hooks that insert content generated from the code: parameters, cards, commands and tables.
 
-In a page, a line ``<!-- parameters: bttf -->`` becomes the table of a method's parameters; ``<!-- methods -->``,
-``<!-- datasets -->`` and ``<!-- metrics -->`` become tables of what this distribution registers, and
-``<!-- validation: shape_moving -->`` the table of the study of the metrics on a dataset, and
-``<!-- board: shape_moving -->`` that of a committed leaderboard.
+The following lines of a page are replaced:
+
+- ``<!-- parameters: bttf -->`` with the table of a method's parameters,
+- ``<!-- methods -->``, ``<!-- datasets -->`` and ``<!-- metrics -->`` with tables of the plug-ins of this distribution,
+- ``<!-- validation: shape_moving -->`` with the validation of the metrics on a dataset,
+- ``<!-- board: shape_moving -->`` with a committed leaderboard.
 """
 
 from __future__ import annotations
@@ -32,26 +34,26 @@ from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.registry import DATASETS, METHODS, METRICS, Listing, Registry
 
 OURS = "vcfe-bench"
-"""The distribution whose plug-ins the site describes."""
+"""The distribution whose plug-ins are documented."""
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 STUDIES = BOARDS / "validation"
-SURE = 0.95
-"""AUROC from which a metric tells a fake."""
+DETECTED = 0.95
+"""AUROC from which a metric is taken to detect a fake."""
 INTERVALS = (
     *("FR", "semantic_FR", "cause_changed", "shortcut_changed"),
     *("MAE", "RMSE", "R2"),
     *("negative_class@3(n=3)", "positive_drop", "concept@3"),
 )
 DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
-"""Metrics of a committed leaderboard that pages show where it has them, all but the distances with their interval."""
+"""Columns of a leaderboard that are shown if present: ``INTERVALS`` with their interval, then ``DISTANCES``."""
 MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
-"""Bounds of a number in a JSON schema."""
+"""How the bounds of a number in a JSON schema are shown."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages whose text stands elsewhere, and put all pages of a folder where the navigation says ``/*``."""
-    for path, text in _elsewhere(Path(config.config_file_path).parent):
+    """Add the generated pages, and expand ``/*`` in the navigation to all pages of a folder."""
+    for path, text in _generated_pages(Path(config.config_file_path).parent):
         if files.get_file_from_path(path) is None:
             files.append(File.generated(config, path, content=text))
     config.nav = _expanded(config.nav or [], sorted(file.src_uri for file in files.documentation_pages()))
@@ -59,12 +61,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put tables where their markers are."""
-    described = functools.partial(datasets, [file.src_uri for file in files])
+    """Replace markers with their tables."""
+    datasets_of_pages = functools.partial(datasets, [file.src_uri for file in files])
     tables: dict[str, Callable[..., str]] = {
         "parameters": parameters,
         "methods": methods,
-        "datasets": described,
+        "datasets": datasets_of_pages,
         "metrics": metrics,
         "validation": validation,
         "board": board,
@@ -73,7 +75,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def parameters(method: str) -> str:
-    """The parameters of a method: default, values, and what its presets set instead."""
+    """The parameters of a method: default, accepted values, and values in its presets."""
     cls = METHODS.load(method)
     properties: Mapping[str, Any] = TypeAdapter(cls.Params).json_schema()["properties"]
     presets = {name: values for name, values in cls.presets.items() if values}
@@ -92,12 +94,12 @@ def parameters(method: str) -> str:
 
 
 def methods() -> str:
-    """All methods with their first lines."""
+    """All methods with the first line of their description."""
     return _table(["method", ""], ([f"`{each.name}`", _plain(each.summary)] for each in ours(METHODS)))
 
 
 def datasets(pages: Container[str]) -> str:
-    """All datasets with their first lines and parameters, linked to their pages."""
+    """All datasets with the first line of their description and their parameters, linked to their pages."""
     rows = (
         [
             f"[`{each.name}`]({page})" if (page := f"datasets/{each.name}.md") in pages else f"`{each.name}`",
@@ -110,18 +112,18 @@ def datasets(pages: Container[str]) -> str:
 
 
 def metrics() -> str:
-    """The cards of all metrics, by criterion."""
-    found: list[tuple[str, Metric]] = [(each.name, METRICS.build(each.name)) for each in ours(METRICS)]
-    found.sort(key=lambda pair: pair[1].card.criterion)
+    """The cards of all metrics, grouped by criterion."""
+    named: list[tuple[str, Metric]] = [(each.name, METRICS.build(each.name)) for each in ours(METRICS)]
+    named.sort(key=lambda pair: pair[1].card.criterion)
     sections = []
-    for criterion, group in itertools.groupby(found, key=lambda pair: pair[1].card.criterion):
+    for criterion, group in itertools.groupby(named, key=lambda pair: pair[1].card.criterion):
         sections.append(f"## {criterion.capitalize()}")
         sections += [_card(name, metric) for name, metric in group]
     return "\n\n".join(sections)
 
 
 def validation(dataset: str) -> str:
-    """AUROC of each metric against each kind of fake, the least over the sizes of a kind; 0.95 and more in bold."""
+    """AUROC of each metric for each kind of fake, the lowest over the sizes of a kind; 0.95 and above in bold."""
     study = pd.read_csv(STUDIES / f"{dataset}.csv")
     study["kind"] = study["fake"].str.replace(r"\[.*", "", regex=True)
     table = study.pivot_table("auroc", "metric", "kind", "min", sort=False)
@@ -130,7 +132,7 @@ def validation(dataset: str) -> str:
         [
             f"`{metric}`",
             criteria[metric],
-            *("" if pd.isna(v) else f"**{v:.2f}**" if v >= SURE else f"{v:.2f}" for v in row),
+            *("" if pd.isna(v) else f"**{v:.2f}**" if v >= DETECTED else f"{v:.2f}" for v in row),
         ]
         for metric, row in zip(table.index, table.to_numpy(), strict=True)
     ]
@@ -140,7 +142,7 @@ def validation(dataset: str) -> str:
 
 
 def board(name: str) -> str:
-    """The rows of a committed leaderboard that are not empty, with the metrics that pages show."""
+    """The rows of a committed leaderboard that have results, with the columns of ``INTERVALS`` and ``DISTANCES``."""
     table = pd.read_csv(BOARDS / f"{name}.csv").query("n > 0").dropna(axis="columns", how="all")
     rates, distances = ([metric for metric in chosen if metric in table] for chosen in (INTERVALS, DISTANCES))
 
@@ -159,24 +161,24 @@ def board(name: str) -> str:
 
 
 def commands() -> str:
-    """What ``--help`` says of every command."""
+    """The ``--help`` of every command."""
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name=OURS, title="Commands")
     return re.sub(r"^(Example|Or): (.*)$", r"**\1**: `\2`", text, flags=re.MULTILINE)
 
 
 def ours(registry: Registry[Any]) -> list[Listing]:
-    """What this distribution registers of a kind."""
+    """The plug-ins of one kind that this distribution registers."""
     return [listing for listing in registry.listings() if listing.distribution == OURS]
 
 
-def _elsewhere(root: Path) -> Iterator[tuple[str, str]]:
-    """Path and text of pages that are written elsewhere: cards, commands, files of the project's root."""
+def _generated_pages(root: Path) -> Iterator[tuple[str, str]]:
+    """Path and text of generated pages: cards, commands and files of the project's root."""
     for listing in ours(DATASETS):
         try:
             yield f"datasets/{listing.name}.md", DATASETS.build(listing.name).card()
         except UsageError:
-            continue  # it needs files of the user's; its page is written by hand
+            continue  # needs files of the user; its page is hand-written
     for card in (*ZOO.glob("*.md"), *ZOO.glob("*/README.md")):
         yield f"models/{card.stem if card.parent == ZOO else card.parent.name}.md", card.read_text(encoding="utf-8")
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
@@ -211,7 +213,7 @@ def _card(name: str, metric: Metric) -> str:
     facts = {
         "better": {"higher": "higher ↑", "lower": "lower ↓", None: "neither"}[card.direction],
         "values": f"{low} to {high}{f', {card.unit}' if card.unit else ''}",
-        "fewest videos": str(card.min_samples) if card.min_samples > 1 else "",
+        "minimum videos": str(card.min_samples) if card.min_samples > 1 else "",
         "fails": card.failure_modes,
         "source": card.source,
     }
@@ -221,7 +223,7 @@ def _card(name: str, metric: Metric) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of a docstring as Markdown."""
+    """Text of a docstring as Markdown on one line."""
     return re.sub(r"\s+", " ", text.replace("``", "`")).strip()
 
 

