@@ -21,13 +21,13 @@ from vcfe_bench.plugins.abilities import (
     TransferTargets,
 )
 from vcfe_bench.plugins.base import Memo, NoParams, Plugin
+from vcfe_bench.plugins.criteria import Criterion
 from vcfe_bench.plugins.dataset import Dataset, Sample, Split, Values
 from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.metric import (
     Card,
     Case,
-    Criterion,
     Footage,
     Metric,
     PairMetric,

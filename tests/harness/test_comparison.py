@@ -8,8 +8,8 @@ import pytest
 
 from vcfe_bench.stats.significance import Rank, answers, paired, ranks
 
-HIGHER = {"name": "score", "direction": "higher"}
-LOWER = {"name": "score", "direction": "lower"}
+HIGHER = ("score", "higher")
+LOWER = ("score", "lower")
 VIDEOS = np.random.default_rng(0).normal(0, 10, size=20)
 """What a video adds to every method's score: far more than the methods differ."""
 
@@ -22,17 +22,17 @@ def records(shift: float, seed: int, videos: slice = slice(None), noise: float =
 
 
 def test_pairing_tells_apart_what_differs_less_than_the_videos_do() -> None:
-    found = ranks(["worst", "best", "middle"], [records(0, 1), records(2, 2), records(1, 3)], HIGHER)
+    found = ranks(["worst", "best", "middle"], [records(0, 1), records(2, 2), records(1, 3)], *HIGHER)
     assert found == [Rank("c"), Rank("a", best=True), Rank("b")]
 
 
 def test_the_better_end_is_the_cards() -> None:
-    found = ranks(["low", "high"], [records(0, 1), records(2, 2)], LOWER)
+    found = ranks(["low", "high"], [records(0, 1), records(2, 2)], *LOWER)
     assert found == [Rank("a", best=True), Rank("b")]
 
 
 def test_methods_that_cannot_be_told_apart_share_a_letter_and_none_is_best() -> None:
-    first, second, third = ranks(["a", "b", "c"], [records(0, 1), records(0, 2), records(-3, 3)], HIGHER)
+    first, second, third = ranks(["a", "b", "c"], [records(0, 1), records(0, 2), records(-3, 3)], *HIGHER)
     assert {first.group, second.group, third.group} == {"a", "b"}
     assert first.group == second.group == "a"
     assert not any(rank.best for rank in (first, second, third))
@@ -42,30 +42,30 @@ def test_holm_counts_the_tests() -> None:
     """Five videos, all better: p = 2/32 is never enough; six are (2/64), until there are other methods."""
     six = slice(0, 6)
     pair = [records(2, 1, six), records(0, 2, six)]
-    assert ranks(["a", "b"], pair, HIGHER)[0].best
+    assert ranks(["a", "b"], pair, *HIGHER)[0].best
     others = [records(0, seed, six) for seed in (3, 4)]
-    assert not ranks(["a", "b", "c", "d"], pair + others, HIGHER)[0].best
-    assert not ranks(["a", "b"], [part[:5] for part in pair], HIGHER)[0].best
+    assert not ranks(["a", "b", "c", "d"], pair + others, *HIGHER)[0].best
+    assert not ranks(["a", "b"], [part[:5] for part in pair], *HIGHER)[0].best
 
 
 def test_only_shared_videos_count() -> None:
-    found = ranks(["a", "b"], [records(5, 1, slice(0, 10)), records(0, 2, slice(10, 20))], HIGHER)
+    found = ranks(["a", "b"], [records(5, 1, slice(0, 10)), records(0, 2, slice(10, 20))], *HIGHER)
     assert found == [Rank("a"), Rank("a")]
     assert paired(*(answers(records(0, 1, part), "score") for part in (slice(0, 12), slice(8, 20)))).n == 4
 
 
 def test_rows_of_one_method_do_not_compete() -> None:
-    found = ranks(["a", "a", "b"], [records(2, 1), records(2, 2, slice(0, 15)), records(0, 3)], HIGHER)
+    found = ranks(["a", "a", "b"], [records(2, 1), records(2, 2, slice(0, 15)), records(0, 3)], *HIGHER)
     assert sum(rank.best for rank in found) == 1
     assert [rank.group for rank in found] == ["a", "a", "b"]
-    assert ranks(["a", "a"], [records(2, 1), records(0, 2)], HIGHER) == [Rank(), Rank()]
+    assert ranks(["a", "a"], [records(2, 1), records(0, 2)], *HIGHER) == [Rank(), Rank()]
 
 
 def test_rows_without_values_have_no_rank() -> None:
     empty, unscored = records(0, 1).assign(score=np.nan), records(0, 1).drop(columns="score")
-    found = ranks(["a", "b", "c", "d"], [records(2, 1), empty, records(0, 2), unscored], HIGHER)
+    found = ranks(["a", "b", "c", "d"], [records(2, 1), empty, records(0, 2), unscored], *HIGHER)
     assert found == [Rank("a", best=True), Rank(), Rank("b"), Rank()]
-    assert ranks(["a", "b"], [records(2, 1), empty], HIGHER) == [Rank(), Rank()]
+    assert ranks(["a", "b"], [records(2, 1), empty], *HIGHER) == [Rank(), Rank()]
 
 
 def test_seeds_of_one_question_are_averaged() -> None:

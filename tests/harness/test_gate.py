@@ -1,4 +1,4 @@
-"""A run held to a baseline."""
+"""A run compared with a baseline."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from vcfe_bench.results.gate import baseline, gate
 from vcfe_bench.results.gate import report as gate_report
 from vcfe_bench.results.gate.baseline import Result
 from vcfe_bench.results.gate.gate import Finding
+from vcfe_bench.runs.configuration import NetworkIdentity
 from vcfe_bench.workflows import run as runner
 
 METHODS = ("toy_push", "toy_half", "toy_picky")
@@ -61,7 +62,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 
 
 def moved(result: Result, method: str, values: dict[str, Any]) -> Result:
-    """The result as a committed table in which some values of a method are others."""
+    """The result as a committed table with other values for a method."""
     frame = result.frame.copy()
     for column, value in values.items():
         frame.loc[frame["method"] == method, column] = value
@@ -141,7 +142,7 @@ def test_one_video_is_noise_and_is_named(result: Result, changed: Callable[..., 
     change = named(findings, "toy_half", "change")
     assert change.verdict == "noise"
     assert "over 7 shared videos" in change.text
-    assert "most in light-4 (+" in change.text
+    assert "largest in light-4 (+" in change.text
     assert change.text.count("light-") == 1, "the other videos did not change"
 
 
@@ -161,8 +162,8 @@ def test_missing_and_new_rows(result: Result, before: Path) -> None:
 
 
 def with_card(result: Result, metric: str, fields: dict[str, Any]) -> Result:
-    cards = [{**card, **fields} if card["name"] == metric else card for card in result.about["metrics"]]
-    return dataclasses.replace(result, about={**result.about, "metrics": cards})
+    cards = [dataclasses.replace(card, **fields) if card.name == metric else card for card in result.about.metrics]
+    return dataclasses.replace(result, about=dataclasses.replace(result.about, metrics=tuple(cards)))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def with_card(result: Result, metric: str, fields: dict[str, Any]) -> Result:
     [
         ("change", {"version": 2}, "change: has version 2, in the baseline 1"),
         ("spread(mean)", {"network": "x"}, "spread(mean): has feature network x, in the baseline mean/colour"),
-        ("change", {"unavailable": "no"}, "change: is in the baseline, but is empty now: no"),
+        ("change", {"unavailable": "no"}, "change: is in the baseline, but is not available now: no"),
         ("change", {"name": "changed"}, "change: is in the baseline, but was not computed"),
     ],
 )
@@ -199,15 +200,16 @@ def test_failures_skips_and_lost_values_are_worse(result: Result) -> None:
     assert better.verdict == "better"
     findings = gate.check(result, moved(result, "toy_half", {"change_n": 8}), {})
     assert [str(found) for found in findings if found.failing] == [
-        "toy_half change: has no value for 1 videos, before for 0"
+        "toy_half change: has no value for 1 videos, in the baseline for 0"
     ]
     gone = gate.check(moved(result, "toy_half", {"change": float("nan")}), result, {})
     assert named(gone, "toy_half", "change").verdict == "lost"
 
 
 def test_other_weights_are_named(result: Result) -> None:
-    configuration = {**result.about["configuration"], "target": {"spec": "toy_conv", "fingerprint": "conv-2"}}
-    other = dataclasses.replace(result, about={**result.about, "configuration": configuration})
+    target = NetworkIdentity("toy_conv", "conv-2")
+    configuration = dataclasses.replace(result.about.configuration, target=target)
+    other = dataclasses.replace(result, about=dataclasses.replace(result.about, configuration=configuration))
     (note,) = [found for found in gate.check(other, result, {}) if found.verdict != "same"]
     assert str(note) == "the weights of target toy_conv are not those of the baseline"
     assert not note.failing
@@ -216,9 +218,9 @@ def test_other_weights_are_named(result: Result) -> None:
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
-        ({"seed": 1}, "of seed 0, the run of 1"),
-        ({"limit": 2}, "of limit 8, the run of 2"),
-        ({"goals": "all"}, "of goals"),
+        ({"seed": 1}, "has seed 0, the run 1"),
+        ({"limit": 2}, "has limit 8, the run 2"),
+        ({"goals": "all"}, "has goals"),
     ],
 )
 def test_other_questions_are_misuse(result: Result, tmp_path: Path, rest: dict, message: str) -> None:
@@ -254,7 +256,7 @@ def test_people_read_the_failing_first(result: Result) -> None:
     lines = list(gate_report.lines(FINDINGS))
     assert [line.split()[0] for line in lines] == ["worse", "lost", "noise", "new", "FAILED:"]
     assert lines[-1] == "FAILED: 1 same, 1 worse, 1 noise, 1 lost, 1 new"
-    assert list(gate_report.lines(FINDINGS[:1])) == ["holds: 1 same"]
+    assert list(gate_report.lines(FINDINGS[:1])) == ["passed: 1 same"]
 
 
 def test_junit_counts_and_names() -> None:
@@ -281,7 +283,7 @@ def test_the_command(
     assert error.count("\n") == 1
     assert call(monkeypatch, *check, "--update") == 0
     assert call(monkeypatch, *check) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("holds: ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("passed: ")
     old = pd.read_csv(table)
     old.loc[old["method"] == "toy_half", ["change", "change_high"]] = 0.01
     old.to_csv(table, index=False)
@@ -294,7 +296,7 @@ def test_the_command(
     (tmp_path / "toys.json").unlink()
     capsys.readouterr()
     assert call(monkeypatch, *check) == 2
-    assert "toys.json is missing: make" in capsys.readouterr().err
+    assert "toys.json is missing: write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

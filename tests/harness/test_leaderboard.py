@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from rich.console import Console
 
 from tests.harness.toys import run
 from vcfe_bench.core.text import number
-from vcfe_bench.results import formats, leaderboard
+from vcfe_bench.results import leaderboard
+from vcfe_bench.results.notes import notes
+from vcfe_bench.results.writers import terminal
+from vcfe_bench.runs.records import ScoredCard
+from vcfe_bench.runs.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def test_records_keep_labels_whole(finished: Path) -> None:
 
 def test_it_reads_well_in_120_columns(finished: Path) -> None:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(formats.render_run(leaderboard.load(finished)))
+    console.print(terminal.render(leaderboard.load(finished)))
     text = console.export_text()
     assert all(len(line.rstrip()) <= 120 for line in text.splitlines())
     for expected in (
@@ -64,7 +69,7 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
         "floor 0.0",
         "n=",
         "target 5",
-        "missing(net) is empty: net.safetensors is missing",
+        "missing(net) is not available: net.safetensors is missing",
         "toy_picky: 0 failed, 8 skipped: wants to go right (",
         "change failed on",
         "biased at this n",
@@ -74,18 +79,31 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
     assert "missing(net) ↓" not in text, "empty columns are a note, not a column"
 
 
+def test_parameters_of_methods_are_shown(finished: Path) -> None:
+    """Rich takes text in brackets for markup."""
+    text = terminal.write(leaderboard.load(finished))
+    assert "toy_push[rate=5.0]" in text
+    assert "toy_push[label=a-rather-long-lab" in text
+
+
+def test_a_table_of_one_run_compares_no_methods(finished: Path) -> None:
+    text = terminal.write(leaderboard.load(finished))
+    assert "not distinguishable" not in text
+    assert "not distinguishable" in terminal.write(leaderboard.join([finished]))
+
+
 def test_the_same_records_give_the_same_table(finished: Path) -> None:
     before = (finished / "leaderboard.csv").read_bytes()
-    leaderboard.write(leaderboard.RunDirectory(finished))
+    leaderboard.write(RunDirectory(finished))
     assert (finished / "leaderboard.csv").read_bytes() == before
 
 
 def test_the_warning_of_few_videos_names_the_fewest_and_the_rank(finished: Path) -> None:
     board = leaderboard.load(finished)
-    (warning,) = (note for note in leaderboard.notes(board) if "biased at this n" in note)
+    (warning,) = (note for note in notes(board) if "biased at this n" in note)
     assert warning.startswith("spread(mean) is biased at this n: 7 videos are fewer than the 50 ")
-    enough = leaderboard.Leaderboard(board.frame, [{**card, "min_samples": 7} for card in board.metrics])
-    assert not any("biased" in note for note in leaderboard.notes(enough))
+    enough = replace(board, metrics=tuple(replace(card, min_samples=7) for card in board.metrics))
+    assert not any("biased" in note for note in notes(enough))
 
 
 def test_numbers_have_few_digits() -> None:
@@ -94,12 +112,12 @@ def test_numbers_have_few_digits() -> None:
 
 def test_many_metrics_of_one_criterion_stay_readable_in_80_columns() -> None:
     names = [f"metric{letter}" for letter in "abcdefghi"]
-    card = {"criterion": "realism", "direction": "higher", "level": "sample", "unavailable": None, "problems": None}
+    cards = tuple(ScoredCard(name, name, "sample", criterion="realism", direction="higher") for name in names)
     row: dict = {"method": "a-method", "n": 8, "failed": 0, "skipped": 0, "seconds": 1.0, "peak_memory_mb": 1.0}
     for name in names:
         row |= {name: 0.5, f"{name}_low": 0.25, f"{name}_high": 0.75, f"{name}_n": 8}
     frame = pd.DataFrame([{**row, "reasons": ""}])
     console = Console(width=80, record=True, file=StringIO())
-    console.print(formats.render_run(leaderboard.Leaderboard(frame, [{"name": name, **card} for name in names])))
+    console.print(terminal.render(leaderboard.Leaderboard(frame, cards)))
     text = console.export_text()
     assert all(f"{name} ↑" in text for name in names)

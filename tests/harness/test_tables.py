@@ -13,8 +13,11 @@ from rich.console import Console
 
 from tests.harness.test_cli import call
 from tests.harness.toys import run
-from vcfe_bench.results import formats, leaderboard
+from vcfe_bench.results import leaderboard
+from vcfe_bench.results.grid import grids
 from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.results.notes import notes
+from vcfe_bench.results.writers import html, latex, markdown, terminal
 
 
 @pytest.fixture(scope="module")
@@ -31,40 +34,38 @@ def board(runs: list[Path]) -> Leaderboard:
 
 
 def test_there_is_a_table_per_division_and_criterion(board: Leaderboard) -> None:
-    titles = [grid.title for grid in formats.grids(board)]
+    titles = [grid.title for grid in grids(board)]
     first, second = "dataset toy_lights, target toy_conv: ", "dataset toy_lights[videos=20], target toy_conv: "
     criteria = ["validity", "proximity", "realism", "cost"]
     assert titles == [where + criterion for where in (first, second) for criterion in criteria]
 
 
 def test_bold_is_the_significantly_best_alone(board: Leaderboard) -> None:
-    (validity,) = [
-        grid for grid in formats.grids(board) if grid.title == "dataset toy_lights, target toy_conv: validity"
-    ]
-    bold = [row[0].text for row in validity.rows if any(cell.bold for cell in row)]
+    (validity,) = [grid for grid in grids(board) if grid.title == "dataset toy_lights, target toy_conv: validity"]
+    bold = [row[0].text for row in validity.rows if any(cell.best for cell in row)]
     assert bold == ["toy_push[label=a|b_c]"], "true_edit is as good, but a reference"
     value = next(row[-1].text for row in validity.rows if row[0].text == "toy_half")
     assert re.fullmatch(r"0\.000 \[0\.000, 0\.\d{3}\] b", value)
 
 
 def test_only_telling_columns_are_shown(board: Leaderboard, runs: list[Path]) -> None:
-    assert all(grid.header[:2] == ("method", "n") for grid in formats.grids(board))
+    assert all([c.title for c in grid.columns[:2]] == ["method", "n"] for grid in grids(board))
     undivided = leaderboard.join(runs, by=[])
-    assert all(grid.header[:3] == ("method", "dataset", "n") for grid in formats.grids(undivided))
+    assert all([c.title for c in grid.columns[:3]] == ["method", "dataset", "n"] for grid in grids(undivided))
 
 
 def test_notes_name_what_is_skipped_failed_and_empty(board: Leaderboard) -> None:
-    text = "\n".join(formats.remarks(board))
+    text = "\n".join(notes(board))
     assert "toy_picky: 0 failed, 8 skipped: wants to go right (" in text
     assert "toy_fragile: 1 failed, 0 skipped: ValueError: the light went out" in text
-    assert "missing(net) is empty: net.safetensors is missing" in text
-    assert "share a letter" in text
+    assert "missing(net) is not available: net.safetensors is missing" in text
+    assert "Methods that share a letter are not distinguishable (" in text
 
 
 def test_markdown_has_whole_rows(board: Leaderboard) -> None:
-    blocks = [block.splitlines() for block in formats.markdown(board).split("\n\n")]
+    blocks = [block.splitlines() for block in markdown.write(board).split("\n\n")]
     rows = [line for block in blocks for line in block if line.startswith("|")]
-    assert len(rows) == sum(len(grid.rows) + 2 for grid in formats.grids(board))
+    assert len(rows) == sum(len(grid.rows) + 2 for grid in grids(board))
     pushes = [line for line in rows if "toy_push" in line]
     assert all(r"toy_push[label=a\|b_c]" in line for line in pushes)
     assert re.search(r"\| \*\*1\.000 \[0\.\d{3}, 1\.000\] a\*\* \|", pushes[0])
@@ -74,7 +75,7 @@ def test_markdown_has_whole_rows(board: Leaderboard) -> None:
 
 
 def test_latex_escapes_and_closes_what_it_opens(board: Leaderboard) -> None:
-    text = formats.latex(board)
+    text = latex.write(board)
     assert r"toy\_push[label=a|b\_c]" in text
     assert r"\textbf{1.000 [0." in text
     assert r"toy\_FR $\uparrow$" in text
@@ -105,16 +106,16 @@ def test_html_holds_every_cell(board: Leaderboard) -> None:
                 assert self.open.pop() == tag
 
     reader = Reader()
-    reader.feed(formats.html(board))
-    grids = list(formats.grids(board))
-    cells = [cell for grid in grids for row in grid.rows for cell in row]
-    assert reader.counts == {"table": len(grids), "td": len(cells), "b": sum(cell.bold for cell in cells)}
+    reader.feed(html.write(board))
+    tables = list(grids(board))
+    cells = [cell for grid in tables for row in grid.rows for cell in row]
+    assert reader.counts == {"table": len(tables), "td": len(cells), "b": sum(cell.best for cell in cells)}
     assert reader.open == []
 
 
 def test_a_terminal_of_120_columns_holds_it(board: Leaderboard) -> None:
     console = Console(width=120, file=StringIO(), record=True)
-    console.print(formats.render(board))
+    console.print(terminal.render(board))
     text = console.export_text()
     assert all(len(line.rstrip()) <= 120 for line in text.splitlines())
     assert "toy_FR ↑" in text
@@ -149,7 +150,7 @@ def test_a_table_of_some_counterfactuals_says_which(
 ) -> None:
     assert call(monkeypatch, "leaderboard", str(runs[0]), "--among", "flipped_by_all", "--format", "md") == 0
     text = capsys.readouterr().out
-    assert text == formats.markdown(leaderboard.join(runs[:1], among="flipped_by_all"))
+    assert text == markdown.write(leaderboard.join(runs[:1], among="flipped_by_all"))
     assert "questions whose goal was met by all of" in text
     assert call(monkeypatch, "leaderboard", str(runs[0]), "--by", "target_right") == 0
     assert "target_right yes" in capsys.readouterr().out
@@ -159,14 +160,14 @@ def test_formats_are_printed(
     runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "leaderboard", str(runs[0]), "--format", "md") == 0
-    assert capsys.readouterr().out == formats.markdown(leaderboard.join(runs[:1]))
+    assert capsys.readouterr().out == markdown.write(leaderboard.join(runs[:1]))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "table.doc"], "table.doc does not tell its format: end it in .txt, .md,"),
-        (["--format", "parquet"], "parquet is no text: name a file with --out"),
+        (["--out", "table.doc"], "the format of table.doc is not known: end its name in .txt, .md,"),
+        (["--format", "parquet"], "parquet cannot be printed: name a file with --out"),
         (["--out", "nowhere/table.md"], "cannot write nowhere/table.md: No such file or directory"),
         (["--by", "colour"], "tables cannot be divided by 'colour'"),
     ],

@@ -117,11 +117,11 @@ def test_canvases_hold_the_stored_pixels_and_their_difference(page: Page, finish
 def test_it_plays_pauses_and_steps(opened: Page) -> None:
     opened.locator(".record").first.scroll_into_view_if_needed()
     painted(opened, 0)
-    opened.click("#on")
-    opened.click("#on")
+    opened.click("#next")
+    opened.click("#next")
     painted(opened, 2)
     assert opened.locator("#at").inner_text() == "3 of 5"
-    opened.click("#back")
+    opened.click("#previous")
     painted(opened, 1)
     opened.select_option("#speed", "4")
     opened.click("#play")
@@ -181,7 +181,7 @@ def test_filters_and_order(opened: Page, finished: Path) -> None:
     assert shown(opened, "method") == ["true_edit"] * 6
     opened.select_option("[name=method]", "")
     opened.select_option("[name=met]", "true")
-    opened.select_option("[name=meant]", "false")
+    opened.select_option("[name=semantic]", "false")
     wanted = records[records["met"] & (records["semantic_FR"] == 0)]
     assert shown(opened, "id") == wanted["id"].tolist()
     opened.click("button[type=reset]")

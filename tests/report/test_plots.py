@@ -133,7 +133,7 @@ def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
     (plot,) = groups["From source to goal"].plots
     dots = [e for e in elements(plot.svg, "use") if "stroke: currentColor" not in e.get("style", "")]
     assert len(dots) == (RunDirectory(path).table("records.parquet")["status"] == "ok").sum()
-    assert {"asked", "reached"} <= set(texts(plot.svg))
+    assert {"requested", "reached"} <= set(texts(plot.svg))
 
 
 def test_plots_follow_the_page_and_name_themselves(groups: dict[str, Group]) -> None:

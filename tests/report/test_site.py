@@ -16,7 +16,9 @@ from vcfe_bench.cli import main
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.text import number
 from vcfe_bench.report import site
-from vcfe_bench.results import formats, leaderboard
+from vcfe_bench.results import leaderboard
+from vcfe_bench.results.grid import grids
+from vcfe_bench.results.notes import notes
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +43,17 @@ def data(page: Element) -> dict:
 
 
 def test_tables_are_those_of_the_terminal(finished: Path, page: Element) -> None:
-    grids = list(formats.grids(leaderboard.join([finished])))
+    board = leaderboard.join([finished])
+    expected = list(grids(board))
     shown = list(page.all("table", class_="sortable"))
-    assert len(shown) == len(grids) > 3
-    for table, grid in zip(shown, grids, strict=True):
+    assert len(shown) == len(expected) > 3
+    for table, grid in zip(shown, expected, strict=True):
         (caption,) = (e for e in page.all("h3") if e.attributes.get("id") == table.attributes["aria-labelledby"])
         assert caption.text == grid.title
         head, *rows = ([cell.text for cell in row.parts if isinstance(cell, Element)] for row in table.all("tr"))
-        assert head == list(grid.header)
+        assert head == [column.title for column in grid.columns]
         assert rows == [[cell.text for cell in row] for row in grid.rows]
-    assert [e.text for e in page.one("ul", class_="remarks").all("li")] == formats.remarks(leaderboard.join([finished]))
+    assert [e.text for e in page.one("ul", class_="notes").all("li")] == notes(board)
 
 
 def test_every_record_has_its_place(finished: Path, page: Element, records: pd.DataFrame) -> None:
@@ -63,11 +66,11 @@ def test_every_record_has_its_place(finished: Path, page: Element, records: pd.D
         article, item = articles[record["id"]], items[record["id"]]
         link = article.one("a")
         assert (link.text, link.attributes["href"]) == (record["method"], f"#{record['id']}")
-        asked = classes[int(record["goal"][-1])]
-        assert f"seen as {classes[record['prediction']]}, asked for {asked}" in article.text
+        goal = classes[int(record["goal"][-1])]
+        assert f"predicted {classes[record['prediction']]}, goal {goal}" in article.text
         badges = [badge.text for badge in article.all(class_="badge")]
-        means = {1: "means it", 0: "does not mean it"}[record["semantic_FR"]]
-        assert badges == ["flipped" if record["met"] else "not flipped", means]
+        semantic = {1: "semantic flip", 0: "no semantic flip"}[record["semantic_FR"]]
+        assert badges == ["flipped" if record["met"] else "not flipped", semantic]
         assert len(list(article.all("canvas"))) == 3
         scores = dict(zip((e.text for e in article.all("dt")), (e.text for e in article.all("dd")), strict=True))
         known = {name: record[name] for name in ("toy_FR", "change", "semantic_FR") if pd.notna(record[name])}
@@ -98,7 +101,7 @@ def test_text_of_users_stays_text(page: Element) -> None:
     assert name in [cell.text for cell in page.all("th", scope="row")]
     assert name in {option.text for option in page.all("option")}
     assert name in {item["method"] for item in data(page)["items"].values()}
-    assert "because of bright <i>" in {paragraph.text for paragraph in page.all("p")}
+    assert "explained by bright <i>" in {paragraph.text for paragraph in page.all("p")}
 
 
 def test_nothing_comes_from_elsewhere(finished: Path, page: Element) -> None:
@@ -159,7 +162,7 @@ def test_a_report_is_replaced_but_nothing_else_is(finished: Path, page: Element,
     assert site.write([finished], finished / "report").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")
-    with pytest.raises(UsageError, match="mine is not empty and not a report; choose another --out"):
+    with pytest.raises(UsageError, match="mine is not empty and not a report: choose another --out"):
         site.write([finished], tmp_path / "mine")
     assert (tmp_path / "mine" / "index.html").read_text() == "mine"
 

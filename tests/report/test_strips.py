@@ -49,14 +49,14 @@ def test_strips_show_the_frames_and_their_differences(finished: Path, records: p
     assert drawn.axes[2].get_title(loc="left").endswith(f"{changed.max() / 765:.3f}")
 
 
-def test_titles_say_what_was_asked_and_what_came_of_it(finished: Path, records: pd.DataFrame) -> None:
+def test_titles_name_predictions_and_goals(finished: Path, records: pd.DataFrame) -> None:
     record = _of(records, "light-1").iloc[0]
     classes = ("left", "middle", "right")
     first, second = (
         axes.get_title(loc="left") for axes in figure(RunDirectory(finished), [record["id"]], 2, False).axes
     )
-    assert first == f"original light-1, seen as {classes[record['prediction']]}"
-    assert second.startswith(f"{record['method']}, asked for {classes[int(record['goal'][-1])]}")
+    assert first == f"original light-1, predicted {classes[record['prediction']]}"
+    assert second.startswith(f"{record['method']}, goal {classes[int(record['goal'][-1])]}")
 
 
 def test_what_cannot_be_drawn(finished: Path, records: pd.DataFrame) -> None:
@@ -64,7 +64,7 @@ def test_what_cannot_be_drawn(finished: Path, records: pd.DataFrame) -> None:
     ids = [_of(records, sample)["id"].iloc[0] for sample in ("light-0", "light-1")]
     with pytest.raises(UsageError, match="no record 'nothing' in this run"):
         figure(store, ["nothing"])
-    with pytest.raises(UsageError, match="the records are of 2 originals; a figure shows one"):
+    with pytest.raises(UsageError, match="the records are of 2 different originals"):
         figure(store, ids)
     failed = records[records["status"] == "failed"].iloc[0]
     with pytest.raises(UsageError, match=f"record '{failed['id']}' has no video: failed, "):

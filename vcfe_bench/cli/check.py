@@ -9,19 +9,21 @@ from typer import Argument, Exit, Option, echo
 
 
 def check(
-    directory: Annotated[Path, Argument(metavar="RUN", help="The directory of a run.")],
-    against: Annotated[Path, Option(help="The baseline: a committed .csv with its .json, or the directory of a run.")],
+    directory: Annotated[Path, Argument(metavar="RUN", help="Directory of a run.")],
+    against: Annotated[
+        Path, Option(help="The baseline: a committed .csv with its .json, or the directory of another run.")
+    ],
     tolerance: Annotated[
         str,
-        Option(help="How far metrics may move, e.g. FR=0.02,SSIM=0.005; by default as far as the baseline's interval."),
+        Option(help="How far metrics may move, e.g. FR=0.02,SSIM=0.005; by default within the baseline's interval."),
     ] = "",
     junit: Annotated[Path | None, Option(help="Write a JUnit report to this file.")] = None,
     github: Annotated[bool, Option("--github", help="Print annotations for GitHub Actions.")] = False,
     update: Annotated[
-        bool, Option("--update", help="Make this run the baseline: write the .csv and its .json.")
+        bool, Option("--update", help="Make the run the new baseline: write the .csv and its .json.")
     ] = False,
 ) -> None:
-    """Hold a run to a baseline: exit code 0 when every metric holds, 1 when one got worse, 2 on misuse."""
+    """Compare a run with a baseline: exit code 0 if no metric got worse, 1 if one did, 2 on misuse."""
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.results.gate import baseline, gate
     from vcfe_bench.results.gate import report as gate_report
@@ -50,13 +52,14 @@ def _tolerance(text: str) -> dict[str, float]:
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
 
-    found = {}
+    tolerance = {}
     for piece in specs.split(text):
         name, _, value = piece.partition("=")
         try:
-            found[name.strip()] = float(value)
+            allowed = float(value)
         except ValueError:
-            found[name.strip()] = -1.0
-        if not found[name.strip()] >= 0:
+            allowed = -1.0
+        if not allowed >= 0:
             raise UsageError(f"'{piece}' in --tolerance is not of the form METRIC=NUMBER, e.g. FR=0.02")
-    return found
+        tolerance[name.strip()] = allowed
+    return tolerance

@@ -10,19 +10,22 @@ from typer import Argument, Option
 
 def figure(
     directory: Annotated[Path, Argument(metavar="DIR", help="The directory of a run.")],
-    record: Annotated[list[str], Option(help="Id of a record, from records.parquet; repeat for several of one video.")],
+    record: Annotated[
+        list[str],
+        Option(help="Id of a record, from records.parquet; repeat the option for several records of one original."),
+    ],
     out: Annotated[Path, Option(help="File to write: .png, .pdf or .svg.")] = Path("figure.png"),
-    frames: Annotated[int, Option(help="Number of frames, evenly spaced.", min=2)] = 9,
-    differences: Annotated[bool, Option(help="With maps of the differences.")] = True,
+    frames: Annotated[int, Option(help="Number of evenly spaced frames.", min=2)] = 9,
+    differences: Annotated[bool, Option(help="Show difference maps.")] = True,
 ) -> None:
-    """Draw a strip of frames of an original, its counterfactuals and the differences."""
+    """Draw strips of frames: an original, its counterfactuals and their differences."""
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.figures import strips
     from vcfe_bench.runs.run_directory import RunDirectory
 
-    drawn = strips.figure(RunDirectory(directory), record, frames, differences)
+    image = strips.figure(RunDirectory(directory), record, frames, differences)
     try:
-        drawn.savefig(out, dpi=150)
+        image.savefig(out, dpi=150)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {out}: {error}") from None
     print(f"wrote {out}")

@@ -10,7 +10,7 @@ from typer import Argument, Option, echo
 
 
 class Format(StrEnum):
-    """How a table is written."""
+    """Formats of a leaderboard."""
 
     rich = "rich"
     md = "md"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 class Among(StrEnum):
-    """Which counterfactuals a table rests on."""
+    """Which counterfactuals a leaderboard is restricted to."""
 
     all = "all"
     flipped = "flipped"
@@ -31,8 +31,6 @@ class Among(StrEnum):
 SUFFIXES = {".txt": Format.rich, ".md": Format.md, ".csv": Format.csv, ".parquet": Format.parquet}
 SUFFIXES |= {".tex": Format.latex, ".html": Format.html}
 BY = "dataset,target"
-WIDTH = 160
-"""Columns of a table drawn into a file."""
 
 
 def leaderboard(
@@ -40,61 +38,62 @@ def leaderboard(
     by: Annotated[
         str,
         Option(
-            help="One table per value of these: dataset, split, target, generator, goals, videos, seed, target_right "
-            "(whether the target was right on the original). Methods are compared within a table."
+            help="Make one table per value of these: dataset, split, target, generator, goals, videos, seed, "
+            "target_right (whether the target predicts the true label of the original). Methods are compared within a "
+            "table."
         ),
     ] = BY,
     among: Annotated[
         Among,
         Option(
-            help="Which counterfactuals count: all, those that meet their goal, or questions that every method flipped."
+            help="Which counterfactuals count: all, those that meet their goal, or those for questions (video and "
+            "goal) whose goal every method met."
         ),
     ] = Among.all,
     format: Annotated[
-        Format | None, Option(help="By default that of the suffix of --out, or rich. csv and parquet hold all columns.")
+        Format | None,
+        Option(
+            help="Format; by default the one that the suffix of --out implies, or rich. csv and parquet have all "
+            "columns."
+        ),
     ] = None,
     sort: Annotated[
-        str | None, Option(help="Column to sort by, a metric's better end first; by default as in the runs.")
+        str | None,
+        Option(
+            help="Column to sort by, the better end of a metric first; by default rows are in the order of the runs."
+        ),
     ] = None,
-    out: Annotated[Path | None, Option(help="File to write instead of printing.")] = None,
+    out: Annotated[Path | None, Option(help="Write to this file instead of printing.")] = None,
 ) -> None:
-    """Print the leaderboard of a run, or join several: other methods, seeds, datasets, machines.
+    """Print the leaderboard of a run, or of several joined: other methods, seeds, datasets, machines.
 
-    Runs that were scored with other versions of a metric or other feature networks are refused.
+    Runs that were scored with different versions of a metric or different feature networks are refused.
     """
-    from io import StringIO
-
     from rich.console import Console
 
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
-    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.writers import WRITERS, terminal
 
     chosen = format or _by_suffix(out)
     if chosen is Format.parquet and out is None:
-        raise UsageError("parquet is no text: name a file with --out")
+        raise UsageError("parquet cannot be printed: name a file with --out")
     if len(directories) == 1 and (by, among, sort, chosen) == (BY, Among.all, None, Format.rich):
         board = leaderboard.load(directories[0])
-        drawn = formats.render_run(board)
     else:
         board = leaderboard.join(directories, specs.split(by), sort, among.value)
-        drawn = formats.render(board)
-    if out is None and chosen is Format.rich:
-        Console().print(drawn)
+    if out is None:
+        if chosen is Format.rich:
+            Console().print(terminal.render(board))
+        else:
+            echo(WRITERS[chosen](board), nl=False)
         return
     try:
         if chosen is Format.parquet:
             board.frame.to_parquet(out, index=False)
         else:
-            if chosen is Format.rich:
-                Console(file=(page := StringIO()), width=WIDTH).print(drawn)
-                text = page.getvalue()
-            else:
-                text = formats.TEXTS[chosen](board)
-            if out is None:
-                echo(text, nl=False)
-                return
-            out.write_text(text)
+            out.write_text(WRITERS[chosen](board))
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
     echo(f"wrote {out}")
@@ -106,5 +105,5 @@ def _by_suffix(out: Path | None) -> Format:
     if out is None:
         return Format.rich
     if out.suffix not in SUFFIXES:
-        raise UsageError(f"{out} does not tell its format: end it in {', '.join(SUFFIXES)}, or say --format")
+        raise UsageError(f"the format of {out} is not known: end its name in {', '.join(SUFFIXES)}, or use --format")
     return SUFFIXES[out.suffix]

@@ -11,11 +11,11 @@ from typer import Argument, Option, echo
 def report(
     directories: Annotated[list[Path], Argument(metavar="RUN...", help="Directories of runs.")],
     out: Annotated[
-        Path | None, Option(help="Folder to write; by default the folder 'report' of the first run.")
+        Path | None, Option(help="Folder to write to; by default the folder 'report' in the first run.")
     ] = None,
-    show: Annotated[bool, Option("--open", help="Open the report in the browser.")] = False,
+    show: Annotated[bool, Option("--open", help="Open the report in the browser afterwards.")] = False,
 ) -> None:
-    """Write leaderboard, plots and a gallery of all videos into a folder for a browser; it needs no server."""
+    """Write a static report for the browser: leaderboard, plots and a gallery of all videos. It needs no server."""
     import webbrowser
 
     from vcfe_bench.report import site

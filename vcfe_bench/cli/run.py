@@ -48,7 +48,8 @@ def run(
 
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
-    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.writers import terminal
     from vcfe_bench.runs.setup import Request
     from vcfe_bench.workflows import run as workflow
 
@@ -62,5 +63,5 @@ def run(
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None
-    console.print(formats.render_run(leaderboard.load(directory)))
+    console.print(terminal.render(leaderboard.load(directory)))
     console.print(f"run directory: {directory}", soft_wrap=True, highlight=False)

@@ -39,7 +39,8 @@ def score(
 
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
-    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.writers import terminal
     from vcfe_bench.workflows import score_external
 
     console = Console()
@@ -48,7 +49,7 @@ def score(
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec)
     with progress_display(console) as observer:
         directory = score_external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
-    console.print(formats.render_run(leaderboard.load(directory)))
+    console.print(terminal.render(leaderboard.load(directory)))
 
 
 def rescore(
@@ -59,10 +60,11 @@ def rescore(
 
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
-    from vcfe_bench.results import formats, leaderboard
+    from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.writers import terminal
     from vcfe_bench.workflows import run as workflow
 
     console = Console()
     with progress_display(console) as observer:
         workflow.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
-    console.print(formats.render_run(leaderboard.load(directory)))
+    console.print(terminal.render(leaderboard.load(directory)))

@@ -1,10 +1,10 @@
-"""Numbers as people compare them."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
 
 def number(value: float) -> str:
-    """Three or four digits, as people compare them."""
+    """Three or four digits: 0.123, 12.3, 1,234."""
     size = abs(value)
     if size < 10:
         return f"{value:.3f}"

@@ -1,16 +1,16 @@
-"""What was seen and what was asked for, in the words of the dataset."""
+"""Predictions and goals as text for figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def said(prediction: float, classes: Sequence[str]) -> str:
-    """A class by its name, or a value with one digit."""
+def prediction_label(prediction: float, classes: Sequence[str]) -> str:
+    """The name of a predicted class, or a predicted value with one decimal where there are no classes."""
     return classes[int(prediction)] if classes else f"{prediction:.1f}"
 
 
-def asked(goal: str, classes: Sequence[str]) -> str:
-    """The text of a goal, shortened to the class or the value that it names."""
+def goal_label(goal: str, classes: Sequence[str]) -> str:
+    """The class or the value that a goal names."""
     kind, _, value = goal.partition("=")
-    return said(int(value), classes) if kind == "class" else value
+    return prediction_label(int(value), classes) if kind == "class" else value

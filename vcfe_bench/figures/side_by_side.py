@@ -1,4 +1,4 @@
-"""Original, counterfactual and difference in one video that every player shows."""
+"""Original, counterfactual and difference side by side in one MP4 video."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 GAP = 4
-"""Width of the white lines between the three, in pixels."""
+"""Width of the white bars between the three, in pixels."""
 
 
 def side_by_side(original: Tensor, counterfactual: Tensor) -> Tensor:
-    """uint8 ``[T, 3, H, W']`` of two uint8 ``[T, 3, H, W]`` videos: both, and their difference in grey.
+    """Two uint8 ``[T, 3, H, W]`` videos and their difference as one uint8 ``[T, 3, H, W']`` video.
 
-    Differences are summed over the colours and scaled so that the greatest of the video is white.
+    The difference is grey: the sum of absolute differences over the channels, scaled so that the greatest of the video
+    is white.
     """
     difference = (counterfactual.int() - original.int()).abs().sum(dim=1, keepdim=True)
     grey = (255 * difference / difference.max().clamp_min(1)).round().to(torch.uint8).expand_as(original)
@@ -26,9 +27,9 @@ def side_by_side(original: Tensor, counterfactual: Tensor) -> Tensor:
 
 
 def write_mp4(path: Path, pixels: Tensor, fps: float) -> None:
-    """Write a uint8 ``[T, 3, H, W]`` video as H.264 with 4:2:0 colour, which loses detail: to look at, not to measure.
+    """Write a uint8 ``[T, 3, H, W]`` video as H.264 with 4:2:0 chroma subsampling: for viewing, since it is lossy.
 
-    An odd side is lengthened by repeating its last line, since 4:2:0 needs even ones.
+    4:2:0 needs even sides, so the last row or column is repeated where a side is odd.
     """
     height, width = pixels.shape[2:]
     frames = np.pad(pixels.permute(0, 2, 3, 1).numpy(), ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")

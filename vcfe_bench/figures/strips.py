@@ -1,4 +1,4 @@
-"""Strips of frames with difference maps, as figures 3 to 8 of the BTTF paper (arXiv 2511.20295) show them."""
+"""Strips of frames with difference maps, as in figures 3 to 8 of the BTTF paper (arXiv 2511.20295)."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.figures.labels import asked, said
+from vcfe_bench.figures.labels import goal_label, prediction_label
 from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
 
 GAP = 2
-"""Width of the white line between frames, in pixels of the video."""
+"""Width of the white bar between frames, in pixels of the video."""
 WIDTH = 7.5
-"""Of the figure, in inches."""
+"""Width of the figure, in inches."""
 TITLE = 0.22
 """Height of a strip's title, in inches."""
 SHOWN = ("FR", "semantic_FR", "confidence_after", "MAE", "SSIM", "LPIPS(alex)", "LPIPS(st-alex)")
-"""Scores that stand over a counterfactual where they are known."""
+"""Scores in the title of a counterfactual, where it has them."""
 
 
 def figure(store: RunDirectory, ids: Sequence[str], frames: int = 9, differences: bool = True) -> Figure:
-    """The original of the records ``ids``, each counterfactual, and its difference to the original, one strip each.
+    """A strip for the original, and for each record one for its counterfactual and one for the difference of the two.
 
-    ``frames`` are evenly spaced, first and last included. Differences are summed over the colours and scaled by their
-    greatest value, which the title tells.
+    Args:
+        store: the run.
+        ids: records of one original.
+        frames: the number of frames, evenly spaced, first and last included.
+        differences: whether to show difference maps: absolute differences summed over the channels and scaled by their
+            greatest value, which the title gives.
 
     Raises:
         UsageError: no such record, one without a video, or records of several originals.
     """
     records = store.table(RECORDS).set_index("id")
-    chosen = [_record(records, id) for id in ids]
-    originals = {record["original"] for record in chosen}
+    selected = [_record(records, id) for id in ids]
+    originals = {record["original"] for record in selected}
     if len(originals) != 1:
-        raise UsageError(f"the records are of {len(originals)} originals; a figure shows one")
+        raise UsageError(f"the records are of {len(originals)} different originals; choose records of one")
     original = store.video(originals.pop()).numpy()
     shown = np.linspace(0, len(original) - 1, min(frames, len(original))).round().astype(int)
-    classes = store.configuration["classes"]
-    first = chosen[0]
-    strips = [(f"original {first['sample']}, seen as {said(first['prediction'], classes)}", _join(original[shown]))]
-    for record in chosen:
+    classes = store.configuration.classes
+    title = f"original {selected[0]['sample']}, predicted {prediction_label(selected[0]['prediction'], classes)}"
+    strips = [(title, _join(original[shown]))]
+    for record in selected:
         video = store.video(record["video"]).numpy()
         strips.append((_title(record, classes), _join(video[shown])))
         if differences:
@@ -65,23 +69,23 @@ def _record(records: pd.DataFrame, id: str) -> Mapping[str, Any]:
 
 def _title(record: Mapping[str, Any], classes: Sequence[str]) -> str:
     scores = (f"{name} {record[name]:.2f}" for name in SHOWN if pd.notna(record.get(name)))
-    return ", ".join([f"{record['method']}, asked for {asked(record['goal'], classes)}", *scores])
+    return ", ".join([f"{record['method']}, goal {goal_label(record['goal'], classes)}", *scores])
 
 
 def _join(frames: np.ndarray) -> np.ndarray:
-    """``[n, 3, H, W]`` beside each other, ``[H, W', 3]``."""
+    """Frames ``[n, 3, H, W]`` next to each other, ``[H, W', 3]``."""
     padded = np.pad(frames, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=255)
     return padded.transpose(2, 0, 3, 1).reshape(frames.shape[2], -1, 3)[:, :-GAP]
 
 
 def _draw(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
     heights = [TITLE + WIDTH * image.shape[0] / image.shape[1] for _, image in strips]
-    drawn = Figure(figsize=(WIDTH, sum(heights)))
+    figure = Figure(figsize=(WIDTH, sum(heights)))
     top = sum(heights)
     for (title, image), height in zip(strips, heights, strict=True):
         top -= height
-        axes = drawn.add_axes((0, top / sum(heights), 1, (height - TITLE) / sum(heights)))
+        axes = figure.add_axes((0, top / sum(heights), 1, (height - TITLE) / sum(heights)))
         axes.imshow(image, interpolation="nearest", aspect="auto")
         axes.set_title(title, loc="left", fontsize=8, pad=2)
         axes.set_axis_off()
-    return drawn
+    return figure

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -14,12 +14,10 @@ from torch import Tensor
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.base import Memo, Plugin
+from vcfe_bench.plugins.criteria import Criterion
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.target import Target
-
-Criterion = Literal["validity", "proximity", "actionability", "realism", "spatiotemporal consistency", "cost"]
-CRITERIA: tuple[str, ...] = get_args(Criterion)
 
 
 @dataclass(frozen=True)

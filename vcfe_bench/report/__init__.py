@@ -1,1 +1,1 @@
-"""What people look at: figures of a run."""
+"""The report of runs as a page for a browser."""

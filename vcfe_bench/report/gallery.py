@@ -1,31 +1,48 @@
-"""What a report shows of every record: the original, the counterfactual, boxes, scores."""
+"""The gallery of a report: for each result the original, the counterfactual, boxes and scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vcfe_bench.figures.labels import asked, said
+from vcfe_bench.figures.labels import goal_label, prediction_label
 from vcfe_bench.report.media import Media, Sheet
 from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
 
-MEANING = "semantic_FR"
-"""The metric that says whether the content of a counterfactual shows the goal."""
+SEMANTIC_FLIP = "semantic_FR"
+"""The metric that tells whether the content of a counterfactual shows the goal."""
 ATTRIBUTES, BOXES = "tube_attributes", "tube_boxes"
 """Artefacts that are drawn into the videos, see ``vcfe_methods.tubes``."""
 Box = tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
-class World:
-    """Runs that can be looked at together: one dataset, one target.
+class Result:
+    """A record with a video, and the run that stores it; ``scores`` has all sample metrics that are defined."""
 
-    ``records`` are those of all its runs, each task once, with a column ``run``: the place of its store in ``stores``.
+    store: RunDirectory
+    id: str
+    method: str
+    sample: str
+    index: int
+    goal: str
+    prediction: float
+    met: bool
+    original: str
+    video: str
+    video_sha256: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class World:
+    """Runs of one dataset and one target, which are shown together.
+
+    ``records`` are those of all its runs, each task once; a column ``run`` has the place of its run in ``stores``.
     """
 
     title: str
@@ -33,19 +50,42 @@ class World:
     stores: tuple[RunDirectory, ...]
     records: pd.DataFrame
 
-    def done(self) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
-        """Records with a video, each with the store that holds it."""
-        for record in self.records[self.records["status"] == "ok"].to_dict("records"):
-            yield self.stores[record["run"]], {str(key): value for key, value in record.items()}
+    @property
+    def done(self) -> pd.DataFrame:
+        """The records with a video."""
+        return self.records[self.records["status"] == "ok"]
+
+    def results(self, metrics: Sequence[str] = ()) -> Iterator[Result]:
+        """The records with a video, with their scores by ``metrics``."""
+        for record in self.done.to_dict("records"):
+            yield Result(
+                store=self.stores[record["run"]],
+                id=record["id"],
+                method=record["method"],
+                sample=record["sample"],
+                index=record["index"],
+                goal=record["goal"],
+                prediction=record["prediction"],
+                met=bool(record["met"]),
+                original=record["original"],
+                video=record["video"],
+                video_sha256=record["video_sha256"],
+                scores={name: record[name] for name in metrics if math.isfinite(record.get(name, math.nan))},
+            )
 
 
 @dataclass(frozen=True)
 class Item:
-    """One counterfactual.
+    """One result as the gallery shows it.
 
-    ``question`` names the video and the goal, ``seen`` and ``asked`` are classes or values in words; ``met`` is whether
-    the target says the goal, ``meant`` whether the content shows it (None: not known). ``boxes`` has ``[k][T]`` boxes
-    (left, top, right, bottom in pixels, None where there is none) and ``attributes`` the names of the k.
+    Attributes:
+        question: names the video and the goal.
+        prediction: the target's prediction for the original.
+        goal: the requested class or value.
+        met: whether the target's prediction for the counterfactual meets the goal.
+        semantic: whether the content of the counterfactual shows the goal; None if that is not known.
+        boxes: ``[k][T]`` boxes (left, top, right, bottom in pixels), None where there is none.
+        attributes: the names of the k.
     """
 
     id: str
@@ -53,10 +93,10 @@ class Item:
     method: str
     sample: str
     question: str
-    seen: str
-    asked: str
+    prediction: str
+    goal: str
     met: bool
-    meant: bool | None
+    semantic: bool | None
     scores: Mapping[str, float]
     original: Sheet
     video: Sheet
@@ -74,46 +114,45 @@ def worlds(stores: Sequence[RunDirectory]) -> list[World]:
     groups: dict[str, list[RunDirectory]] = {}
     for store in stores:
         made = store.configuration
-        groups.setdefault(f"dataset {made['dataset']}, target {made['target']['spec']}", []).append(store)
+        groups.setdefault(f"dataset {made.dataset}, target {made.target.spec}", []).append(store)
     return [
-        World(title, tuple(members[0].configuration["classes"]), tuple(members), _together(members))
+        World(title, members[0].configuration.classes, tuple(members), _together(members))
         for title, members in groups.items()
     ]
 
 
 def _together(stores: Sequence[RunDirectory]) -> pd.DataFrame:
-    """All records; of a task that several runs did, the first that worked."""
+    """All records; of a task in several runs the first that was successful."""
     together = pd.concat(
         [store.table(RECORDS).assign(run=place) for place, store in enumerate(stores)], ignore_index=True
     )
-    worked_first = (together["status"] != "ok").sort_values(kind="stable").index
-    return together.loc[worked_first].drop_duplicates("id").sort_index()
+    successful_first = (together["status"] != "ok").sort_values(kind="stable").index
+    return together.loc[successful_first].drop_duplicates("id").sort_index()
 
 
 def items(world: World, metrics: Sequence[str], media: Media) -> Iterator[Item]:
-    """The counterfactuals of a world with the scores of ``metrics``, whose videos are put into ``media``.
+    """The results of a world with their scores by ``metrics``; their videos are written to ``media``.
 
     Raises:
         UsageError: a video is missing or damaged.
     """
-    originals = [store.originals() for store in world.stores]
-    for store, record in world.done():
-        original = originals[record["run"]][record["index"]]
-        scores = {name: record[name] for name in metrics if math.isfinite(record.get(name, math.nan))}
-        artefacts = store.arrays("artefacts", record["id"]) or {}
+    originals = {store.path: store.originals() for store in world.stores}
+    for result in world.results(metrics):
+        original = originals[result.store.path][result.index]
+        artefacts = result.store.arrays("artefacts", result.id) or {}
         yield Item(
-            id=record["id"],
+            id=result.id,
             world=world.title,
-            method=record["method"],
-            sample=record["sample"],
-            question=f"{world.title} {record['sample']} {record['goal']}",
-            seen=said(record["prediction"], world.classes),
-            asked=asked(record["goal"], world.classes),
-            met=bool(record["met"]),
-            meant=bool(scores[MEANING]) if MEANING in scores else None,
-            scores=scores,
-            original=media.sheet(store, record["original"], original.sha256),
-            video=media.sheet(store, record["video"], record["video_sha256"]),
+            method=result.method,
+            sample=result.sample,
+            question=f"{world.title} {result.sample} {result.goal}",
+            prediction=prediction_label(result.prediction, world.classes),
+            goal=goal_label(result.goal, world.classes),
+            met=result.met,
+            semantic=bool(result.scores[SEMANTIC_FLIP]) if SEMANTIC_FLIP in result.scores else None,
+            scores=result.scores,
+            original=media.sheet(result.store, result.original, original.sha256),
+            video=media.sheet(result.store, result.video, result.video_sha256),
             fps=original.fps,
             attributes=tuple(artefacts[ATTRIBUTES].tolist()) if ATTRIBUTES in artefacts else (),
             boxes=tuple(_boxes(tube) for tube in artefacts.get(BOXES, ())),

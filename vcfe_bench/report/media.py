@@ -1,4 +1,4 @@
-"""Videos for a browser: all frames in one PNG, which every browser draws pixel by pixel without a codec."""
+"""Videos for a browser: all frames in one PNG, which browsers show losslessly and without a video codec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FOLDER = "media"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet of frames, row by row from the top left; ``file`` is relative to the report, sizes are in pixels."""
+    """All frames of a video in one image, row by row from the top left.
+
+    ``file`` is relative to the report; ``width`` and ``height`` are those of one frame, in pixels.
+    """
 
     file: str
     columns: int
@@ -29,14 +32,14 @@ class Sheet:
 
 
 class Media:
-    """The sheets of a report under ``media/``, named by content: a video is written once however often it is shown."""
+    """The sheets of a report, under ``media/``. They are named by content, so each video is written once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._sheets: dict[str, Sheet] = {}
 
     def sheet(self, store: RunDirectory, video: str, sha256: str) -> Sheet:
-        """The sheet of a stored video.
+        """The sheet of a stored video, written when it is first requested.
 
         Raises:
             UsageError: the video is missing or damaged.
@@ -56,9 +59,9 @@ class Media:
 
 
 def tile(pixels: Tensor) -> np.ndarray:
-    """The frames of a uint8 ``[T, 3, H, W]`` video in a near-square of whole frames, ``[rows H, columns W, 3]``.
+    """The frames of a uint8 ``[T, 3, H, W]`` video as one image ``[rows H, columns W, 3]`` that is nearly square.
 
-    Places beyond the last frame are black.
+    Cells after the last frame are black.
     """
     frames, _, height, width = pixels.shape
     columns = math.ceil(math.sqrt(frames * height / width))

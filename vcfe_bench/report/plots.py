@@ -1,6 +1,6 @@
-"""Plots of a report as inline SVG that follows the page: its font, its text colour, its colours of methods.
+"""Plots of a report as inline SVG, which takes its font, text colour and the colours of methods from the page.
 
-Methods are told apart by colour and by marker; ``MARKERS`` and the page's ``--series-<k>`` are the key.
+Each method has a colour, ``--series-<k>`` in the style sheet, and a marker, from ``MARKERS``.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vcfe_bench import goals
-from vcfe_bench.figures.labels import asked
+from vcfe_bench.figures.labels import goal_label
 from vcfe_bench.report.gallery import World
-from vcfe_bench.results.cells import ARROWS, shown
+from vcfe_bench.results.cells import ARROWS
+from vcfe_bench.results.grid import by_criterion
+from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import CURVES
 
 SIZE = (3.6, 2.7)
-"""Of a plot, in inches."""
+"""Size of a plot, in inches."""
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
-"""Of the methods in turn: for matplotlib, and as a character."""
+"""Markers of the methods in turn: for matplotlib, and as a character."""
 COLOURS = 8
 """Number of colours of methods, ``--series-0`` to ``--series-7`` of the style sheet."""
 TICK = 22
-"""Longest name of a method beside an axis."""
+"""Longest name of a method next to an axis; longer ones are cut."""
 LONG = 7
-"""Longest name of a class below its column; longer ones stand upright."""
+"""Longest name of a class that is written horizontally below its column."""
 LETTER = 0.08
-"""Width of a letter of a class's name, in inches."""
+"""Width of a letter in the name of a class, in inches."""
 QUARTILES = (25, 50, 75)
 SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
 SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
@@ -46,7 +48,7 @@ SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing: its title, the SVG element."""
+    """A drawing as an SVG element."""
 
     title: str
     svg: str
@@ -54,55 +56,51 @@ class Plot:
 
 @dataclass(frozen=True)
 class Group:
-    """Plots of one kind with a sentence on how to read them."""
+    """Plots of one kind, with sentences on how to read them."""
 
     title: str
     reading: str
     plots: tuple[Plot, ...]
 
 
-def groups(world: World, rows: pd.DataFrame, metrics: list[dict[str, Any]], methods: Sequence[str]) -> Iterator[Group]:
+def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], methods: Sequence[str]) -> Iterator[Group]:
     """All plots of a world, without the kinds for which there is nothing to draw.
 
     ``rows`` is its part of ``Leaderboard.frame``; ``methods`` gives each method its place in the key.
     """
     places = {method: place for place, method in enumerate(methods)}
-    done = world.records[world.records["status"] == "ok"]
-    by_criterion = dict(shown(rows, metrics))
-    rates = [
-        metric
-        for metric in by_criterion.get("validity", [])
-        if metric["unit"] == "rate" and done[metric["name"]].notna().all()
-    ]
-    near = [metric for metric in by_criterion.get("proximity", []) if metric["direction"]]
-    spread = [m for found in by_criterion.values() for m in found if m["level"] == "sample" and m["unit"] != "rate"]
+    done = world.done
+    present = dict(by_criterion(rows, metrics))
+    rates = [card for card in present.get("validity", []) if card.unit == "rate" and done[card.name].notna().all()]
+    distances = [card for card in present.get("proximity", []) if card.direction]
+    values = [card for cards in present.values() for card in cards if card.level == "sample" and card.unit != "rate"]
     kinds = (
         Group(
             "Validity against proximity",
-            "A good explanation does what was asked and changes little. Lines are 95 % intervals over videos. "
-            "Rates over flips are left out: each method has them on other videos.",
-            tuple(_against(rows, y, x, places) for y in rates for x in near),
+            "A good explanation reaches its goal with little change. Lines are 95 % intervals over videos. Rates that "
+            "are defined for flips only are left out, since each method has them on different videos.",
+            tuple(_against(rows, y, x, places) for y in rates for x in distances),
         ),
         Group(
             "Distributions",
-            "One dot per video and goal; the bar holds the middle half, the line is the median.",
-            tuple(_distribution(done, metric, places) for metric in spread),
+            "One dot per video and goal; the bar is the interquartile range, the line the median.",
+            tuple(_distribution(done, metric, places) for metric in values),
         ),
         Group(
             "Convergence",
-            "Losses at work: the median over videos, and the middle half.",
+            "Losses during optimisation: the median over videos and the interquartile range.",
             tuple(_convergence(world, places)),
         ),
         Group(
             "Curves behind metrics",
-            "From the original, on the left, to the counterfactual: the median over videos, and the middle half.",
+            "From the original (left) to the counterfactual (right): median over videos and interquartile range.",
             tuple(_curves(world, places)),
         ),
         Group(
             "From source to goal",
-            "Rows: what the target says of the original. Columns: what was asked for. Cells: met of asked."
+            "Rows: the target's prediction for the original. Columns: the goal. Cells: goals met of goals requested."
             if world.classes
-            else "What the target says of the counterfactual against what was asked; on the line, just that.",
+            else "The target's prediction for the counterfactual against the requested value; the line is y = x.",
             tuple(_confusion(done, method, world.classes) for method in places if (done["method"] == method).any())
             if world.classes
             else (_reached(done, places),),
@@ -120,7 +118,7 @@ def _axes(title: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
 
 
 def _colour(place: int) -> str:
-    """A stand-in for ``--series-<k>``, which matplotlib does not know."""
+    """A placeholder for ``--series-<k>``, which matplotlib does not know."""
     return f"#fe00{place % COLOURS:02x}"
 
 
@@ -128,31 +126,31 @@ def _marker(place: int) -> str:
     return MARKERS[place % len(MARKERS)][0]
 
 
-def _named(metric: Mapping[str, Any]) -> str:
-    return f"{metric['name']}{ARROWS[metric['direction']]}"
+def _with_arrow(metric: ScoredCard) -> str:
+    return metric.name + ARROWS[metric.direction]
 
 
 def _tick(method: str) -> str:
     return method if len(method) <= TICK else f"{method[: TICK - 1]}…"
 
 
-def _against(rows: pd.DataFrame, y: Mapping[str, Any], x: Mapping[str, Any], places: Mapping[str, int]) -> Plot:
-    title = f"{y['name']} against {x['name']}"
+def _against(rows: pd.DataFrame, y: ScoredCard, x: ScoredCard, places: Mapping[str, int]) -> Plot:
+    title = f"{y.name} against {x.name}"
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _axes(title)
         for _, row in rows.iterrows():
             place = places[row["method"]]
-            at = [(row[m["name"]], row[f"{m['name']}_low"], row[f"{m['name']}_high"]) for m in (x, y)]
+            at = [(row[card.name], row[f"{card.name}_low"], row[f"{card.name}_high"]) for card in (x, y)]
             across, up = ([[max(value - low, 0)], [max(high - value, 0)]] for value, low, high in at)
             axes.errorbar(
                 at[0][0], at[1][0], up, across, _marker(place), color=_colour(place), elinewidth=1, markersize=6
             )
-        axes.set(xlabel=_named(x), ylabel=_named(y), ylim=(-0.05, 1.05))
+        axes.set(xlabel=_with_arrow(x), ylabel=_with_arrow(y), ylim=(-0.05, 1.05))
         return Plot(title, _svg(figure, title))
 
 
-def _distribution(done: pd.DataFrame, metric: Mapping[str, Any], places: Mapping[str, int]) -> Plot:
-    name = metric["name"]
+def _distribution(done: pd.DataFrame, metric: ScoredCard, places: Mapping[str, int]) -> Plot:
+    name = metric.name
     values = {method: part for method in places if len(part := done.loc[done["method"] == method, name].dropna())}
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _axes(name, (SIZE[0], 0.8 + 0.32 * len(values)))
@@ -165,17 +163,17 @@ def _distribution(done: pd.DataFrame, metric: Mapping[str, Any], places: Mapping
             axes.scatter(part, line + aside, 7, colour, marker=_marker(places[method]), linewidths=0, alpha=0.8)
         axes.set_yticks(range(len(values)), [_tick(method) for method in values])
         axes.invert_yaxis()
-        axes.set_xlabel(", ".join(filter(None, (name, metric["unit"]))) + ARROWS[metric["direction"]])
+        axes.set_xlabel(", ".join(filter(None, (name, metric.unit))) + ARROWS[metric.direction])
         return Plot(name, _svg(figure, f"Distribution of {name} by method"))
 
 
 def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
-    """One plot for each series of each method that is called a loss."""
+    """One plot for each trace of each method that has 'loss' in its name."""
     series: dict[tuple[str, str], list[np.ndarray]] = {}
-    for store, record in world.done():
-        for name, values in (store.arrays("traces", record["id"]) or {}).items():
+    for result in world.results():
+        for name, values in (result.store.arrays("traces", result.id) or {}).items():
             if "loss" in name and np.isfinite(values).any():
-                series.setdefault((record["method"], name), []).append(np.asarray(values, float))
+                series.setdefault((result.method, name), []).append(np.asarray(values, float))
     for (method, name), runs in sorted(series.items(), key=lambda entry: places[entry[0][0]]):
         padded = np.full((len(runs), max(map(len, runs))), np.nan)
         for line, run in zip(padded, runs, strict=True):
@@ -193,11 +191,11 @@ def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
 
 
 def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
-    """One plot for each kind of curve that metrics kept, with all methods."""
+    """One plot for each kind of curve that metrics have stored, with all methods."""
     series: dict[str, dict[str, list[np.ndarray]]] = {}
-    for store, record in world.done():
-        for name, values in (store.arrays(CURVES, record["id"]) or {}).items():
-            series.setdefault(name, {}).setdefault(record["method"], []).append(values)
+    for result in world.results():
+        for name, values in (result.store.arrays(CURVES, result.id) or {}).items():
+            series.setdefault(name, {}).setdefault(result.method, []).append(values)
     for name, methods in sorted(series.items()):
         with matplotlib.rc_context(SETTINGS):
             figure, axes = _axes(name)
@@ -212,21 +210,22 @@ def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
 
 def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
     part = done[done["method"] == method]
-    goal = part["goal"].map(lambda text: asked(text, classes))
+    goal = part["goal"].map(lambda text: goal_label(text, classes))
     columns = [name for name in classes if name in set(goal)] + sorted(set(goal) - set(classes))
     rows = [name for place, name in enumerate(classes) if place in set(part["prediction"])]
     cells = part.assign(goal=goal).groupby(["prediction", "goal"])["met"].agg(["sum", "count"])
     with matplotlib.rc_context(SETTINGS):
-        above, beside = (max(map(len, names), default=0) for names in (columns, rows))
-        margins = 0.5 + LETTER * beside, 0.9 + LETTER * above * (above > LONG)
+        longest_goal, longest_source = (max(map(len, names), default=0) for names in (columns, rows))
+        upright = longest_goal > LONG
+        margins = 0.5 + LETTER * longest_source, 0.9 + LETTER * longest_goal * upright
         figure, axes = _axes(_tick(method), (margins[0] + 0.5 * max(len(columns), 3), margins[1] + 0.34 * len(rows)))
         axes.grid(False)
-        for (source, wished), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
-            corner = (columns.index(wished), rows.index(classes[int(source)]))
+        for (source, requested), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
+            corner = (columns.index(requested), rows.index(classes[int(source)]))
             axes.add_patch(Rectangle(corner, 1, 1, color=_colour(0), alpha=0.6 * met / count, linewidth=0))
             axes.text(corner[0] + 0.5, corner[1] + 0.5, f"{met}/{count}", ha="center", va="center")
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        if above > LONG:
+        if upright:
             axes.tick_params(axis="x", rotation=90)
         axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
         axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xlabel="goal", ylabel="source")
@@ -234,38 +233,38 @@ def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
 
 
 def _reached(done: pd.DataFrame, places: Mapping[str, int]) -> Plot:
-    title = "reached against asked"
+    title = "reached against requested"
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _axes(title)
         for method, place in places.items():
             part = done[done["method"] == method]
             pairs = [
-                (wished, after[0])
+                (value, after[0])
                 for text, after in zip(part["goal"], part["after"], strict=True)
-                if (wished := goals.goal_value(goals.parse(text))) is not None
+                if (value := goals.goal_value(goals.parse(text))) is not None
             ]
-            wanted, reached = np.array(pairs).reshape(-1, 2).T
-            axes.scatter(wanted, reached, 14, _colour(place), marker=_marker(place), linewidths=0, alpha=0.8)
+            requested, reached = np.array(pairs).reshape(-1, 2).T
+            axes.scatter(requested, reached, 14, _colour(place), marker=_marker(place), linewidths=0, alpha=0.8)
         low, high = axes.get_xlim()
         axes.plot([low, high], [low, high], color="#000000", alpha=0.4, linewidth=1)
-        axes.set(xlabel="asked", ylabel="reached")
-        return Plot(title, _svg(figure, "Values that the target says, against values asked for, by method"))
+        axes.set(xlabel="requested", ylabel="reached")
+        return Plot(title, _svg(figure, "Predicted against requested values, by method"))
 
 
 def _svg(figure: Figure, about: str) -> str:
-    """The figure as an element of an HTML page, ``about`` being its text for those who do not see it.
+    """The figure as an element of an HTML page, with ``about`` as its text alternative.
 
-    A page holds many: the names inside an element begin with a hash of it, so that none refers to another.
+    Ids within the element get a hash of it as prefix, so that they are unique on a page with many such elements.
     """
     figure.savefig(buffer := StringIO(), format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     element = re.sub(r'<g id="[\w.]+">', "<g>", text[text.index("<svg") :])
-    element = re.sub(r'style="[^"]*"', lambda style: _themed(style[0]), element)
+    element = re.sub(r'style="[^"]*"', lambda match: _themed(match[0]), element)
     own = hashlib.sha256(element.encode()).hexdigest()[:8]
     element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", element)
     return element.replace("<svg ", f'<svg role="img" aria-label="{escape(about)}" ', 1)
 
 
 def _themed(style: str) -> str:
-    style = re.sub(r"#fe00([0-9a-f]{2})", lambda found: f"var(--series-{int(found[1], 16)})", style)
+    style = re.sub(r"#fe00([0-9a-f]{2})", lambda match: f"var(--series-{int(match[1], 16)})", style)
     return style.replace("#000000", "currentColor")

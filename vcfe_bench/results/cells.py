@@ -1,55 +1,83 @@
-"""What stands in one cell of a table."""
+"""The contents of single cells of a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
-from rich.text import Text
 
 from vcfe_bench.core.text import number
-from vcfe_bench.plugins.metric import CRITERIA
+from vcfe_bench.results.leaderboard import CALLS, RECONSTRUCTION
 from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.runs.records import ScoredCard
 
+MISSING = "-"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+"""What follows the name of a metric, by the direction that is better."""
 
 
-CALLS = "evaluations_"
+@dataclass(frozen=True)
+class Cell:
+    """A value as text, with what qualifies it.
+
+    Attributes:
+        value: the value itself; ``MISSING`` where there is none.
+        interval: its 95 % interval, ``[low, high]``.
+        count: the number of videos that it is a mean of, ``n=7``, where it is not that of the row.
+        floors: what a distance between sets is compared with, ``floor 1.2, D(E(x)) 3.4``.
+        group: a letter for each group of methods that are not distinguishable, ``ab``.
+        best: whether it is significantly better than that of every other method.
+    """
+
+    value: str
+    interval: str = ""
+    count: str = ""
+    floors: str = ""
+    group: str = ""
+    best: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return " ".join(filter(None, (self.value, self.interval, self.count, self.floors, self.group)))
 
 
-RECONSTRUCTION = "reconstruction"
-"""The reference that is the generator's floor."""
+def metric_cell(row: pd.Series, card: ScoredCard) -> Cell:
+    """The cell of a metric in a row of ``Leaderboard.frame``."""
+    name = card.name
+    if math.isnan(row[name]):
+        return Cell(MISSING)
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Cell(
+        number(row[name]),
+        "" if math.isnan(low) else f"[{number(low)}, {number(high)}]",
+        f"n={row[f'{name}_n']:.0f}" if card.level != "set" and row[f"{name}_n"] != row["n"] else "",
+        _floors(row, name) if card.level == "set" else "",
+        row.get(f"{name}_group", ""),
+        bool(row.get(f"{name}_best", False)),
+    )
 
 
-def shown(frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Metrics with a value somewhere, by criterion."""
-    for criterion in CRITERIA:
-        found = [m for m in metrics if m.get("criterion") == criterion and frame[m["name"]].notna().any()]
-        if found:
-            yield criterion, found
+def _floors(row: pd.Series, name: str) -> str:
+    floor = f"floor {_or_missing(row[f'{name}_floor'])}"
+    reconstruction = row[f"{name}_{RECONSTRUCTION}"]
+    if row["method"] in REFERENCES or math.isnan(reconstruction):
+        return floor
+    return f"{floor}, D(E(x)) {number(reconstruction)}"
 
 
-def cell(row: pd.Series, metric: Mapping[str, Any]) -> Text:
-    """A metric's value in a row, with its interval, its floor, and its n where that is not the row's."""
-    name, value = metric["name"], row[metric["name"]]
-    if math.isnan(value):
-        return Text("-", style="dim")
-    cell = Text(number(value))
-    if not math.isnan(row[f"{name}_low"]):
-        cell.append(f" [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]", style="dim")
-    if metric["level"] != "set" and row[f"{name}_n"] != row["n"]:
-        cell.append(f" n={row[f'{name}_n']:.0f}", style="yellow")
-    if metric["level"] == "set":
-        floor, reconstruction = row[f"{name}_floor"], row[f"{name}_{RECONSTRUCTION}"]
-        cell.append(f" floor {'-' if math.isnan(floor) else number(floor)}", style="dim")
-        if row["method"] not in REFERENCES and not math.isnan(reconstruction):
-            cell.append(f", D(E(x)) {number(reconstruction)}", style="dim")
-    return cell
+def cost_cells(row: pd.Series) -> tuple[Cell, ...]:
+    """Numbers of results, of failed and of skipped tasks; seconds per video, peak memory, network calls per video."""
+    counts = (str(row[name]) for name in ("n", "failed", "skipped"))
+    costs = (_or_missing(row[name]) for name in ("seconds", "peak_memory_mb"))
+    return tuple(map(Cell, (*counts, *costs, _calls(row))))
 
 
-def calls(row: pd.Series) -> str:
-    """Calls of each network per video, in words."""
+def _calls(row: pd.Series) -> str:
     calls = {str(name).removeprefix(CALLS): row[name] for name in row.index if str(name).startswith(CALLS)}
     return ", ".join(f"{network} {count:,.0f}" for network, count in calls.items() if count > 0)
+
+
+def _or_missing(value: float) -> str:
+    return MISSING if math.isnan(value) else number(value)

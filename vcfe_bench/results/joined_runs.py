@@ -1,70 +1,47 @@
-"""Several runs as one: which of their records make a row together, and what must not be mixed.
+"""Several runs as one: which of their records make up a row, and which may not be mixed.
 
-Records make a row where they differ in seed alone: same method with the same code and weights, same dataset, split,
-target, generator, goals and number of videos. The same task done by two runs counts once.
-
-A row may rest on some of its videos only: those that its method flipped, those that every method flipped, those on
-which the target was right before the change.
+Records that differ in seed alone make up one row: same method with the same code and weights, same dataset, split,
+target, generator, goals and number of videos. A task that two runs have done counts once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.results.rows import (
+    ALL,
+    CHOICES,
+    CONTEXT,
+    DIVISIONS,
+    FLIPPED,
+    SEED,
+    TARGET_RIGHT,
+    Context,
+    Joined,
+    Row,
+)
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
+from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
 from vcfe_bench.runs.tables import SET_COLUMNS
-from vcfe_bench.scoring.sets import pooled
-
-CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos")
-"""What a row belongs to besides its method; ``videos`` is the number that was asked for."""
-CODE, SEED, TARGET_RIGHT, AMONG = "code", "seed", "target_right", "among"
-DIVISIONS = (*CONTEXT, SEED, TARGET_RIGHT)
-"""What tables may be divided by; ``target_right``: whether the target gave the original its true label."""
-ALL, FLIPPED, FLIPPED_BY_ALL = "all", "flipped", "flipped_by_all"
-CHOICES = (ALL, FLIPPED, FLIPPED_BY_ALL)
-"""Which counterfactuals a table may rest on."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """What one row of a table rests on.
+def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Joined:
+    """Join runs.
 
-    ``context`` has ``CONTEXT``, ``seed`` (all seeds), ``code`` (hash of the method's code and of all weights),
-    ``among``, ``runs``, and ``target_right`` where that divides; ``records`` and ``sets`` have the columns of a run's
-    own tables.
-    """
-
-    method: str
-    context: Mapping[str, Any]
-    records: pd.DataFrame
-    sets: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Rows in the order of the runs, references last; ``metrics`` are cards, ``missing`` counts tasks not run yet."""
-
-    rows: tuple[Row, ...]
-    metrics: list[dict[str, Any]]
-    missing: int
-    notes: tuple[str, ...]
-
-
-def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Pool:
-    """Join runs; with ``seed`` or ``target_right`` among ``by``, these make rows of their own.
-
-    ``among`` is one of ``CHOICES``. ``flipped``: counterfactuals that meet their goal, for each row its own.
-    ``flipped_by_all``: questions (video and goal) whose goal was met by every method with results, references not
-    asked, among the rows that are equal in ``by``; all of these rows, references too, then rest on the same questions.
+    Args:
+        by: names among ``DIVISIONS`` that tables are divided by; with ``seed`` or ``target_right`` among them, these
+            make separate rows.
+        among: one of ``CHOICES``. ``flipped`` restricts each row to its own counterfactuals that meet their goal.
+            ``flipped_by_all`` restricts rows that are equal in ``by``, reference methods too, to the questions (video
+            and goal) whose goal was met by every method with results; reference methods have no say in this.
 
     Raises:
         UsageError: not a run or not scored, no such division or choice, a division by ``target_right`` where labels are
@@ -74,22 +51,17 @@ def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Pool:
         if name not in DIVISIONS:
             raise UsageError(f"tables cannot be divided by '{name}'; {nearest(name, DIVISIONS)}")
     if among not in CHOICES:
-        raise UsageError(f"a table cannot be made among '{among}'; {nearest(among, CHOICES)}")
+        raise UsageError(f"counterfactuals cannot be restricted to '{among}'; {nearest(among, CHOICES)}")
     runs = [_Run(path) for path in dict.fromkeys(paths)]
     cards = _cards(runs)
-    keys = ["method", *CONTEXT, CODE, *([SEED] if SEED in by else [])]
-    found: dict[tuple, list[_Run]] = defaultdict(list)
-    for run in runs:
-        for method in run.store.configuration["methods"]:
-            found[tuple(run.context(method)[key] for key in keys)].append(run)
-    parts = [_part(key[0], members) for key, members in found.items()]
-    notes = [note for note in map(_ambiguous, parts) if note]
+    parts = _parts(runs, by)
+    notes = [note for part in parts for note in _ambiguous(part)]
     if TARGET_RIGHT in by:
         parts = [half for part in parts for half in _by_target_right(part)]
-    parts, about = _chosen(parts, by, among)
+    parts, restriction = _restricted(parts, by, among)
     rows = sorted((part.row(cards) for part in parts), key=lambda row: row.method in REFERENCES)
-    notes = [*about, *_apart(rows), *notes, *_empty(runs, cards), *_undefined(rows)]
-    return Pool(tuple(rows), cards, sum(run.missing for run in runs), tuple(notes))
+    notes = [*restriction, *_separate(rows), *notes, *_unavailable(runs, cards), *_undefined(rows)]
+    return Joined(tuple(rows), tuple(cards), sum(run.missing for run in runs), tuple(notes))
 
 
 class _Run:
@@ -98,146 +70,165 @@ class _Run:
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, RunDirectory(path)
         self.records, self.sets = self.store.table(RECORDS), self.store.table(SETS)
-        self.cards: list[dict[str, Any]] = self.store.json(METRICS)
-        self.missing = sum(len(line["tasks"]) for line in self.store.lines("plan")) - len(self.records)
+        self.cards = scored_cards(self.store)
+        self.missing = missing_tasks(self.store, self.records)
 
-    def context(self, method: str) -> dict[str, Any]:
+    @property
+    def seed(self) -> int:
+        return self.store.configuration.seed
+
+    def context(self, method: str) -> Context:
         made = self.store.configuration
-        target, generator = made["target"], made["generator"] or {"spec": NONE}
-        code = {"method": made["methods"][method], "target": target, "generator": generator, "threads": made["threads"]}
-        return {
-            "method": method,
-            "dataset": made["dataset"],
-            "split": made["split"],
-            "target": target["spec"],
-            "generator": generator["spec"],
-            "goals": made["goals"],
-            "videos": made["limit"],
-            CODE: short_hash(code),
-            SEED: made["seed"],
+        content = made.write()
+        code = {
+            "method": content["methods"][method],
+            "target": content["target"],
+            "generator": content["generator"] or {"spec": NONE},
+            "threads": made.threads,
         }
+        return Context(
+            dataset=made.dataset,
+            split=made.split,
+            target=made.target.spec,
+            generator=made.generator.spec if made.generator else NONE,
+            goals=made.goals,
+            videos=made.limit,
+            code=short_hash(code),
+            seed=str(made.seed),
+        )
 
     @cached_property
-    def rows(self) -> dict[str, pd.DataFrame]:
+    def by_method(self) -> dict[str, pd.DataFrame]:
         return {str(method): records for method, records in self.records.groupby("method", sort=False)}
 
 
-def _cards(runs: Sequence[_Run]) -> list[dict[str, Any]]:
-    """One card per metric: of the first run that could compute it, with the problems of all."""
-    found: dict[str, dict[str, Any]] = {}
+def scored_cards(store: RunDirectory) -> list[ScoredCard]:
+    """The cards that belong to the tables of a run."""
+    return [ScoredCard.read(card) for card in store.json(METRICS)]
+
+
+def missing_tasks(store: RunDirectory, records: pd.DataFrame) -> int:
+    """How many planned tasks have no record."""
+    plan = store.planned()
+    return len(plan.tasks) - len(records) if plan else 0
+
+
+def _cards(runs: Sequence[_Run]) -> list[ScoredCard]:
+    """One card per metric: of the first run that could compute it, with the problems of the first that had any."""
+    cards: dict[str, ScoredCard] = {}
     origin: dict[str, _Run] = {}
     for run in runs:
         for card in run.cards:
-            name = card["name"]
-            known = found.get(name)
-            if known is not None and not card["unavailable"] and not known["unavailable"]:
-                _must_agree(name, (known, origin[name]), (card, run))
-                known["problems"] = known["problems"] or card["problems"]
-            elif known is None or (known["unavailable"] and not card["unavailable"]):
-                found[name], origin[name] = dict(card), run
-    return list(found.values())
+            known = cards.get(card.name)
+            if known is None or (known.unavailable and not card.unavailable):
+                cards[card.name], origin[card.name] = card, run
+            elif not card.unavailable and not known.unavailable:
+                _must_agree((known, origin[card.name]), (card, run))
+                cards[card.name] = replace(known, problems=known.problems or card.problems)
+    return list(cards.values())
 
 
-def _must_agree(name: str, first: tuple[dict[str, Any], _Run], second: tuple[dict[str, Any], _Run]) -> None:
+def _must_agree(first: tuple[ScoredCard, _Run], second: tuple[ScoredCard, _Run]) -> None:
     for field, word in (("version", "version"), ("network", "feature network")):
-        values = [card.get(field) for card, _ in (first, second)]
+        values = [getattr(card, field) for card, _ in (first, second)]
         if values[0] != values[1]:
-            said = " and ".join(
+            both = " and ".join(
                 f"{value or 'unknown'} in {run.path}" for value, (_, run) in zip(values, (first, second), strict=True)
             )
-            raise UsageError(f"{name} has {word} {said}: score them anew with one version of vcfe-bench")
+            raise UsageError(f"{first[0].name} has {word} {both}: rescore them with one version of vcfe-bench")
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A row in the making: its records name their run by its number among ``runs``; ``whole``: none was taken away."""
+    """The records that become a row.
+
+    Attributes:
+        runs: where they come from; a column ``run`` of ``records`` has the place among these.
+        differing: the number of tasks that have different results in different runs.
+        complete: whether ``records`` are all records of the method in their runs.
+    """
 
     method: str
     runs: Sequence[_Run]
     records: pd.DataFrame
-    context: Mapping[str, Any]
+    context: Context
     differing: int
-    whole: bool = True
+    complete: bool = True
 
     @property
     def done(self) -> pd.DataFrame:
         return self.records[self.records["status"] == "ok"]
 
-    def only(self, keep: pd.Series) -> _Part:
-        """With these records; failed and skipped ones stay."""
-        return replace(self, records=self.records[keep | (self.records["status"] != "ok")], whole=False)
+    def restricted(self, keep: pd.Series) -> _Part:
+        """With these of the successful records; failed and skipped ones stay."""
+        return replace(self, records=self.records[keep | (self.records["status"] != "ok")], complete=False)
 
-    def row(self, cards: Sequence[Mapping[str, Any]]) -> Row:
+    def row(self, cards: Sequence[ScoredCard]) -> Row:
         members = [self.runs[number] for number in self.records["run"].unique()] or list(self.runs[:1])
-        if self.whole and len(members) == 1:
-            sets = members[0].sets
-        else:
-            sets = _sets(self.method, self.runs, self.records, cards)
+        sets = members[0].sets if self.complete and len(members) == 1 else _sets(self, cards)
         return Row(self.method, self.context, self.records.drop(columns="run"), sets)
 
 
+def _parts(runs: Sequence[_Run], by: Sequence[str]) -> list[_Part]:
+    members: dict[tuple[str, Context], list[_Run]] = defaultdict(list)
+    for run in runs:
+        for method in run.store.configuration.methods:
+            context = run.context(method)
+            members[method, context if SEED in by else replace(context, seed="")].append(run)
+    return [_part(method, same) for (method, _), same in members.items()]
+
+
 def _part(method: str, runs: Sequence[_Run]) -> _Part:
-    """All records of a method over runs that belong together, each task once."""
-    tables = [run.rows[method].assign(run=number) for number, run in enumerate(runs) if method in run.rows]
+    """All records of a method in runs that belong together, each task once."""
+    tables = [run.by_method[method].assign(run=number) for number, run in enumerate(runs) if method in run.by_method]
     together = pd.concat(tables or [runs[0].records.head(0).assign(run=0)], ignore_index=True)
     done = together[together["status"] == "ok"]
     differing = int((done.groupby("id")["video_sha256"].nunique() > 1).sum())
     done_first = (together["status"] != "ok").sort_values(kind="stable").index
     records = together.loc[done_first].drop_duplicates("id").sort_index()
     members = [runs[number] for number in records["run"].unique()] or list(runs[:1])
-    context = {
-        **runs[0].context(method),
-        SEED: ", ".join(str(seed) for seed in sorted({run.store.configuration["seed"] for run in runs})),
-        AMONG: ALL,
-        "runs": ", ".join(str(run.path) for run in members),
-    }
-    del context["method"]
+    context = replace(
+        runs[0].context(method),
+        seed=", ".join(str(seed) for seed in sorted({run.seed for run in runs})),
+        runs=", ".join(str(run.path) for run in members),
+    )
     return _Part(method, runs, records, context, differing)
 
 
-def _ambiguous(part: _Part) -> str | None:
-    if not part.differing:
-        return None
-    return (
-        f"{part.method}: {part.differing} results are not the same in all runs though made alike; "
-        "the first run's count."
-    )
-
-
 def _by_target_right(part: _Part) -> Iterator[_Part]:
-    """The records on whose original the target was right, and the others, as rows of their own."""
+    """The records for whose original the target predicts the true label, and the rest, as separate rows."""
     if not pd.api.types.is_integer_dtype(part.records["label"]):
-        raise UsageError(
-            f"tables cannot be divided by '{TARGET_RIGHT}': labels of {part.context['dataset']} are values"
-        )
+        raise UsageError(f"tables cannot be divided by '{TARGET_RIGHT}': labels of {part.context.dataset} are values")
     right = part.records["label"] == part.records["prediction"]
     for keep, word in ((right, "yes"), (~right, "no")):
-        context = {**part.context, TARGET_RIGHT: word}
-        yield replace(part, records=part.records[keep], context=context, whole=False)
+        context = replace(part.context, target_right=word)
+        yield replace(part, records=part.records[keep], context=context, complete=False)
 
 
-def _chosen(parts: Sequence[_Part], by: Sequence[str], among: str) -> tuple[list[_Part], list[str]]:
-    """The parts with the records that ``among`` asks for, and what a reader should know of that."""
+def _restricted(parts: Sequence[_Part], by: Sequence[str], among: str) -> tuple[list[_Part], list[str]]:
+    """The parts with the records that ``among`` leaves, and notes on that."""
     if among == ALL:
         return list(parts), []
-    parts = [replace(part, context={**part.context, AMONG: among}) for part in parts]
+    parts = [replace(part, context=replace(part.context, among=among)) for part in parts]
     if among == FLIPPED:
-        note = "Only counterfactuals that meet their goal: rows rest on different videos, and set distances on other n."
-        return [part.only(part.records["met"].fillna(False).astype(bool)) for part in parts], [note]
-    sections: dict[tuple, list[_Part]] = defaultdict(list)
-    for part in parts:
-        sections[tuple(part.context[name] for name in by)].append(part)
-    chosen, notes = [], []
-    for values, members in sections.items():
-        asked = [part for part in members if part.method not in REFERENCES and len(part.done)]
-        shared = set.intersection(*map(_flipped, asked)) if asked else set()
-        chosen += [part.only(_questions(part.records).isin(shared)) for part in members]
-        where = ", ".join(f"{name} {value}" for name, value in zip(by, values, strict=True))
-        names = ", ".join(dict.fromkeys(part.method for part in asked)) or "no method"
-        notes.append(
-            f"{where}: ".lstrip(": ") + f"only the {len(shared)} questions whose goal was met by all of {names}."
+        note = (
+            "Only counterfactuals that meet their goal count: rows are over different videos, and distances between "
+            "sets over different n."
         )
-    return chosen, notes
+        return [part.restricted(part.records["met"].fillna(False).astype(bool)) for part in parts], [note]
+    sections: dict[tuple[str | int, ...], list[_Part]] = defaultdict(list)
+    for part in parts:
+        sections[part.context.values(by)].append(part)
+    restricted, notes = [], []
+    for values, members in sections.items():
+        voting = [part for part in members if part.method not in REFERENCES and len(part.done)]
+        shared = set.intersection(*map(_flipped, voting)) if voting else set()
+        restricted += [part.restricted(_questions(part.records).isin(shared)) for part in members]
+        where = ", ".join(f"{name} {value}" for name, value in zip(by, values, strict=True))
+        names = ", ".join(dict.fromkeys(part.method for part in voting)) or "no method"
+        note = f"only the {len(shared)} questions whose goal was met by all of {names}."
+        notes.append(f"{where}: {note}" if where else note)
+    return restricted, notes
 
 
 def _questions(records: pd.DataFrame) -> pd.Series:
@@ -251,26 +242,39 @@ def _flipped(part: _Part) -> set[tuple[str, str]]:
     return set(met.index[met])
 
 
-def _sets(method: str, runs: Sequence[_Run], records: pd.DataFrame, cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of ``sets_table`` for some records of a method."""
-    done = records[records["status"] == "ok"]
-    parts = [(runs[number], done[done["run"] == number].to_dict("records")) for number in done["run"].unique()]
-    lines = []
-    for card in cards:
-        if card["level"] in ("set", "pair") and not card["unavailable"] and parts:
-            found = pooled([(run.store, rows) for run, rows in parts], card["spec"])
-            about = {"method": method, "metric": card["name"], "version": card["version"]}
-            lines.append({**about, **found})
-    return pd.DataFrame(lines, columns=SET_COLUMNS)
+def _sets(part: _Part, cards: Sequence[ScoredCard]) -> pd.DataFrame:
+    """The table of set and pair metrics for the records of a part, computed from the features that its runs store."""
+    from vcfe_bench.scoring.sets import pooled  # reaches the registry of plug-ins, which no other table needs
+
+    done = part.done
+    shares = [
+        (run.store, done[done["run"] == number].to_dict("records"))
+        for number, run in enumerate(part.runs)
+        if (done["run"] == number).any()
+    ]
+    rows = [
+        {"method": part.method, "metric": card.name, "version": card.version, **pooled(shares, card.spec)}
+        for card in cards
+        if card.level in ("set", "pair") and not card.unavailable and shares
+    ]
+    return pd.DataFrame(rows, columns=SET_COLUMNS)
 
 
-def _empty(runs: Sequence[_Run], cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Which metrics some of the runs could not compute, and why."""
-    available = {card["name"] for card in cards if not card["unavailable"]}
+def _ambiguous(part: _Part) -> Iterator[str]:
+    if part.differing:
+        yield (
+            f"{part.method}: {part.differing} results differ between runs although their tasks are the same; those of "
+            "the first run are used."
+        )
+
+
+def _unavailable(runs: Sequence[_Run], cards: Sequence[ScoredCard]) -> Iterator[str]:
+    """Which metrics are missing from some of the runs only, and why."""
+    available = {card.name for card in cards if not card.unavailable}
     for run in runs:
         for card in run.cards:
-            if card["unavailable"] and card["name"] in available:
-                yield f"{card['name']} is empty for {run.path}: {card['unavailable']}"
+            if card.unavailable and card.name in available:
+                yield f"{card.name} is not available for {run.path}: {card.unavailable}"
 
 
 def _undefined(rows: Sequence[Row]) -> Iterator[str]:
@@ -278,21 +282,22 @@ def _undefined(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         for _, line in row.sets[row.sets["method"] == row.method].iterrows():
             if line["reason"]:
-                yield f"{line['metric']} of {row.method} is empty: {line['reason']}"
+                yield f"{line['metric']} of {row.method} is not available: {line['reason']}"
 
 
-def _apart(rows: Sequence[Row]) -> Iterator[str]:
-    """Why rows of one method stand apart, where a reader would not see it from their names."""
-    videos = sorted({row.context["videos"] for row in rows})
+def _separate(rows: Sequence[Row]) -> Iterator[str]:
+    """Why one method has several rows, where their names do not show it."""
+    videos = sorted({row.context.videos for row in rows})
     if len(videos) > 1:
         numbers = ", ".join(str(number) for number in videos[:-1])
         yield (
-            f"Runs over {numbers} and {videos[-1]} videos stand in rows of their own: their means are over different "
-            "videos, and distances between sets depend on n."
+            f"Runs over {numbers} and {videos[-1]} videos have separate rows: their means are over different videos, "
+            "and distances between sets depend on n."
         )
-    alike: dict[tuple, dict[str, str]] = defaultdict(dict)
+    alike: dict[tuple[str | int, ...], dict[str, str]] = defaultdict(dict)
     for row in rows:
-        alike[row.method, *(row.context[key] for key in CONTEXT)][row.context[CODE]] = row.context["runs"]
+        alike[row.method, *row.context.values(CONTEXT)][row.context.code] = row.context.runs
     for (method, *_), codes in alike.items():
         if len(codes) > 1:
-            yield f"{method}: code or weights differ between the runs {' / '.join(codes.values())}: rows of their own."
+            runs = " / ".join(codes.values())
+            yield f"{method} has separate rows: its code or weights differ between the runs {runs}."

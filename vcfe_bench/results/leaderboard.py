@@ -1,30 +1,34 @@
-"""From records and set distances to the table that people read."""
+"""From records and distances between sets to the table that people read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.plugins.metric import CRITERIA
+from vcfe_bench.plugins.criteria import CRITERIA
 from vcfe_bench.results import joined_runs
-from vcfe_bench.results.cells import CALLS, RECONSTRUCTION
+from vcfe_bench.results.rows import ALL, DIVISIONS, Row
 from vcfe_bench.runs.configuration import REFERENCES
-from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
+from vcfe_bench.runs.records import ScoredCard
+from vcfe_bench.runs.run_directory import RECORDS, SETS, RunDirectory
 from vcfe_bench.stats import intervals, significance
 
 CSV = "leaderboard.csv"
+CALLS = "evaluations_"
+"""Prefix of the columns with the number of calls of each network."""
+RECONSTRUCTION = "reconstruction"
+"""The reference method that only encodes and decodes."""
 PARTS: Mapping[str, Mapping[str, float]] = {
     "set": {"low": math.nan, "high": math.nan, "floor": math.nan, "floor_n": math.nan, RECONSTRUCTION: math.nan},
     "pair": {"low": math.nan, "high": math.nan, "n": 0},
 }
-"""What stands beside the value of a metric over a whole set, by its level; and what does where there is no value."""
+"""Columns that go with the value of a metric over a whole set, by its level, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,33 @@ class Leaderboard:
 
     ``frame`` has one row per method: ``method, n, failed, skipped``, for each sample metric its mean with ``_low``,
     ``_high`` (95 % interval over videos) and ``_n``, for each set metric its value with ``_low``, ``_high``, ``_floor``
-    (real against real), ``_floor_n`` and ``_reconstruction`` (the generator's D(E(x)) of as many of the same videos),
-    for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the costs and ``reasons``. ``metrics`` are
-    the cards, ``missing`` the number of planned tasks that have not run.
+    (real videos against other real videos), ``_floor_n`` and ``_reconstruction`` (the value of the row
+    ``reconstruction`` for as many of the same videos), for each pair metric its value with ``_low``, ``_high`` and
+    ``_n``, then the costs and ``reasons``.
 
-    A table of several runs (``join``) has more: before ``method`` the columns ``dataset, split, target, generator,
-    goals, videos, code, seed, among, runs`` and, where it divides, ``target_right`` of ``pooling.Row``, and for each
-    sample metric with a direction its ``_group`` (methods that share a letter cannot be told apart) and ``_best``
-    (significantly better than every other method), by the tests of ``comparison.ranks`` among rows that are equal in
-    ``by``. ``notes`` say what is odd about the runs.
+    A table of several runs (``join``) has further columns: before ``method`` those of ``rows.Context``, and for each
+    sample metric with a direction its ``_group`` (methods that share a letter are not distinguishable) and ``_best``
+    (significantly better than every other method), by the tests of ``significance.ranks`` among rows that are equal in
+    ``by``.
+
+    Attributes:
+        frame: the table.
+        metrics: the cards of the metrics, in the order of the columns.
+        missing: the number of planned tasks that have not run.
+        by: the columns that divide a table of several runs.
+        notes: what a reader should know about the runs.
     """
 
     frame: pd.DataFrame
-    metrics: list[dict[str, Any]]
+    metrics: tuple[ScoredCard, ...]
     missing: int = 0
     by: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether methods were tested against each other."""
+        return any(str(name).endswith("_group") for name in self.frame)
 
 
 def load(path: Path) -> Leaderboard:
@@ -59,57 +74,44 @@ def load(path: Path) -> Leaderboard:
     """
     store = RunDirectory(path)
     records, sets = store.table(RECORDS), store.table(SETS)
-    metrics = sorted(store.json(METRICS), key=_place)
-    planned = sum(len(line["tasks"]) for line in store.lines("plan"))
-    order = list(store.configuration["methods"])
-    return Leaderboard(build(records, sets, metrics, order), metrics, planned - len(records))
+    metrics = _in_order(joined_runs.scored_cards(store))
+    frame = build(records, sets, metrics, list(store.configuration.methods))
+    return Leaderboard(frame, metrics, joined_runs.missing_tasks(store, records))
 
 
 def join(
     paths: Sequence[Path],
     by: Sequence[str] = ("dataset", "target"),
     sort: str | None = None,
-    among: str = joined_runs.ALL,
+    among: str = ALL,
 ) -> Leaderboard:
-    """One table of several runs: other methods, other seeds, other machines. ``.frame`` is a plain DataFrame.
+    """One table of several runs, for example of other methods, with other seeds or from other machines.
 
-    Rows that are equal in ``by`` (names among ``pooling.DIVISIONS``) stand together and are compared; references are
-    shown but not compared. ``sort`` is a column, the better end of a metric first; by default rows stand as in the
-    runs. ``among``, one of ``pooling.CHOICES``, says which counterfactuals the table rests on.
+    Args:
+        by: names among ``rows.DIVISIONS``. Rows that are equal in these stand together, and their methods are compared;
+            reference methods are shown but not compared.
+        sort: a column; the better end of a metric comes first. By default rows are in the order of the runs.
+        among: one of ``rows.CHOICES``, the counterfactuals that the table is restricted to.
 
     Raises:
-        UsageError: as ``pooling.read``, or no such column.
+        UsageError: as ``joined_runs.read``, or no such column.
     """
-    pool = joined_runs.read(paths, by, among)
-    metrics = sorted(pool.metrics, key=_place)
-    rows = [{**row.context, **_row(row.method, row.records, row.sets, metrics)} for row in pool.rows]
-    frame = _with_reconstruction(pd.DataFrame(rows), metrics)
+    joined = joined_runs.read(paths, by, among)
+    metrics = _in_order(joined.metrics)
+    frame = pd.DataFrame(
+        [{**row.context.columns(), **_row(row.method, row.records, row.sets, metrics)} for row in joined.rows]
+    )
+    frame = _with_reconstruction(frame, metrics)
     sections = frame.groupby(list(by), sort=False).ngroup() if by else pd.Series(0, index=frame.index)
-    for metric in metrics:
-        if metric["level"] == "sample" and metric["direction"] and not metric["unavailable"]:
-            ranks = _ranks(pool.rows, sections, metric)
-            frame[f"{metric['name']}_group"] = [rank.group for rank in ranks]
-            frame[f"{metric['name']}_best"] = [rank.best for rank in ranks]
+    for card in metrics:
+        if card.level == "sample" and card.direction and not card.unavailable:
+            ranks = _ranks(joined.rows, sections, card.name, card.direction)
+            frame[f"{card.name}_group"] = [rank.group for rank in ranks]
+            frame[f"{card.name}_best"] = [rank.best for rank in ranks]
     if sort is not None:
         frame = frame.sort_values(sort, ascending=_ascending(sort, frame, metrics), kind="stable")
     order = sections[frame.index].sort_values(kind="stable").index
-    return Leaderboard(frame.loc[order].reset_index(drop=True), metrics, pool.missing, tuple(by), pool.notes)
-
-
-def _ranks(rows: Sequence[joined_runs.Row], sections: pd.Series, metric: Mapping[str, Any]) -> list[significance.Rank]:
-    ranks = [significance.Rank()] * len(rows)
-    for section in sections.unique():
-        places = [p for p, row in enumerate(rows) if sections[p] == section and row.method not in REFERENCES]
-        found = significance.ranks([rows[p].method for p in places], [rows[p].records for p in places], metric)
-        for place, rank in zip(places, found, strict=True):
-            ranks[place] = rank
-    return ranks
-
-
-def _ascending(column: str, frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> bool:
-    if column not in frame:
-        raise UsageError(f"there is no column '{column}' to sort by; {nearest(column, map(str, frame))}")
-    return not any(metric["name"] == column and metric["direction"] == "higher" for metric in metrics)
+    return Leaderboard(frame.loc[order].reset_index(drop=True), metrics, joined.missing, tuple(by), joined.notes)
 
 
 def write(store: RunDirectory) -> Leaderboard:
@@ -119,32 +121,54 @@ def write(store: RunDirectory) -> Leaderboard:
     return board
 
 
-def build(records: pd.DataFrame, sets: pd.DataFrame, metrics: list[dict[str, Any]], order: list[str]) -> pd.DataFrame:
-    """The table of ``Leaderboard.frame``, rows in ``order``."""
+def build(
+    records: pd.DataFrame, sets: pd.DataFrame, metrics: Sequence[ScoredCard], order: Sequence[str]
+) -> pd.DataFrame:
+    """``Leaderboard.frame`` for the methods ``order`` of one run."""
     rows = [_row(method, records[records["method"] == method], sets, metrics) for method in order]
     return _with_reconstruction(pd.DataFrame(rows), metrics)
 
 
-def _with_reconstruction(frame: pd.DataFrame, metrics: list[dict[str, Any]]) -> pd.DataFrame:
-    """The table with the generator's floor of each set metric: the row of D(E(x)) over as many of the same videos."""
-    same = [name for name in (*joined_runs.DIVISIONS, joined_runs.AMONG, "n") if name in frame]
+def _ranks(
+    rows: Sequence[Row], sections: pd.Series, metric: str, direction: significance.Direction
+) -> list[significance.Rank]:
+    ranks = [significance.Rank()] * len(rows)
+    for section in sections.unique():
+        places = [p for p, row in enumerate(rows) if sections[p] == section and row.method not in REFERENCES]
+        methods, records = [rows[p].method for p in places], [rows[p].records for p in places]
+        for place, rank in zip(places, significance.ranks(methods, records, metric, direction), strict=True):
+            ranks[place] = rank
+    return ranks
+
+
+def _ascending(column: str, frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> bool:
+    if column not in frame:
+        raise UsageError(f"there is no column '{column}' to sort by; {nearest(column, map(str, frame))}")
+    return not any(card.name == column and card.direction == "higher" for card in metrics)
+
+
+def _with_reconstruction(frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> pd.DataFrame:
+    """The table with, for each set metric, its value for the reconstructions of as many of the same videos."""
+    same = [name for name in (*DIVISIONS, "among", "n") if name in frame]
     floors = frame[frame["method"] == RECONSTRUCTION].drop_duplicates(same).set_index(same)
     places = pd.MultiIndex.from_frame(frame[same]) if len(same) > 1 else pd.Index(frame["n"])
-    for metric in metrics:
-        if metric["level"] == "set":
-            frame[f"{metric['name']}_{RECONSTRUCTION}"] = floors[metric["name"]].reindex(places).to_numpy(float)
+    for card in metrics:
+        if card.level == "set":
+            frame[f"{card.name}_{RECONSTRUCTION}"] = floors[card.name].reindex(places).to_numpy(float)
     return frame
 
 
-def _row(method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: Sequence[ScoredCard]
+) -> dict[str, str | float]:
     done = records[records["status"] == "ok"]
-    row: dict[str, Any] = {"method": method, "n": len(done)}
+    row: dict[str, str | float] = {"method": method, "n": len(done)}
     row |= {status: int((records["status"] == status).sum()) for status in ("failed", "skipped")}
-    for metric in metrics:
-        if metric["level"] == "sample":
-            row |= _mean(done, method, metric)
-        elif metric["level"] in PARTS:
-            row |= _whole(sets, method, metric)
+    for card in metrics:
+        if card.level == "sample":
+            row |= _mean(done, method, card)
+        elif card.level is not None:
+            row |= _whole(sets, method, card.name, PARTS[card.level])
     row["seconds"] = done["seconds"].mean()
     row |= {name: done[name].mean() for name in map(str, done) if name.startswith(CALLS)}
     row["peak_memory_mb"] = done["peak_memory_mb"].max()
@@ -153,50 +177,26 @@ def _row(method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: list[d
     return row
 
 
-def _mean(done: pd.DataFrame, method: str, metric: Mapping[str, Any]) -> dict[str, float]:
-    name = metric["name"]
-    values = done[name].to_numpy(float) if name in done else [math.nan] * len(done)
-    interval = intervals.rate_interval if metric["unit"] == "rate" else intervals.mean_interval
-    found = interval(values, list(done["sample"]), seeds.derive(method, name))
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
+def _mean(done: pd.DataFrame, method: str, card: ScoredCard) -> dict[str, float]:
+    name = card.name
+    values = done[name].to_numpy(float).tolist() if name in done else [math.nan] * len(done)
+    interval = intervals.rate_interval if card.unit == "rate" else intervals.mean_interval
+    mean = interval(values, list(done["sample"]), seeds.derive(method, name))
+    return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"{name}_n": mean.n}
 
 
-def _whole(sets: pd.DataFrame, method: str, metric: Mapping[str, Any]) -> dict[str, float]:
-    name = metric["name"]
-    found = sets[(sets["method"] == method) & (sets["metric"] == name)]
-    values: dict = found.iloc[0].to_dict() if len(found) else {}
-    row = {name: values.get("value", math.nan)}
-    return row | {f"{name}_{part}": values.get(part, absent) for part, absent in PARTS[metric["level"]].items()}
+def _whole(sets: pd.DataFrame, method: str, metric: str, parts: Mapping[str, float]) -> dict[str, float]:
+    rows = sets[(sets["method"] == method) & (sets["metric"] == metric)].to_dict("records")
+    values = rows[0] if rows else {}
+    row = {metric: values.get("value", math.nan)}
+    return row | {f"{metric}_{part}": values.get(part, absent) for part, absent in parts.items()}
 
 
-def _place(metric: Mapping[str, Any]) -> tuple[int, bool, bool, str]:
-    """Sort key: by criterion, rates first, what is neither good nor bad last."""
-    criterion = metric.get("criterion")
-    place = CRITERIA.index(criterion) if criterion in CRITERIA else len(CRITERIA)
-    return place, metric.get("unit") != "rate", metric.get("direction") is None, metric["name"].lower()
+def _in_order(metrics: Iterable[ScoredCard]) -> tuple[ScoredCard, ...]:
+    """By criterion; rates first, metrics without a direction last."""
 
+    def key(card: ScoredCard) -> tuple[int, bool, bool, str]:
+        place = CRITERIA.index(card.criterion) if card.criterion else len(CRITERIA)
+        return place, card.unit != "rate", card.direction is None, card.name.lower()
 
-def notes(board: Leaderboard) -> Iterator[str]:
-    """What a reader has to know about the numbers of a table."""
-    frame = board.frame
-    yield (
-        "[low, high]: 95 % interval over videos. floor: real videos against other real videos at the same n. D(E(x)): "
-        "originals against their own reconstructions by the generator, at the same n."
-    )
-    if board.missing:
-        yield f"{board.missing} planned tasks have not run yet: run the same command again."
-    for _, row in frame.iterrows():
-        if row["reasons"]:
-            yield f"{row['method']}: {row['failed']} failed, {row['skipped']} skipped: {row['reasons']}"
-    for metric in board.metrics:
-        if metric["unavailable"]:
-            yield f"{metric['name']} is empty: {metric['unavailable']}"
-        elif metric["problems"]:
-            yield f"{metric['name']} {metric['problems']}"
-        elif metric["level"] == "set" and (fewest := frame.loc[frame[metric["name"]].notna(), "n"].min()) < (
-            wanted := metric["min_samples"]
-        ):
-            yield (
-                f"{metric['name']} is biased at this n: {fewest:,} videos are fewer than the {wanted:,} from which on "
-                "the covariance of its features has full rank. Read it against its floor only."
-            )
+    return tuple(sorted(metrics, key=key))

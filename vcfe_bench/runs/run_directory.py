@@ -25,19 +25,20 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs import journal
 from vcfe_bench.runs.configuration import Configuration
 from vcfe_bench.runs.journal import Entry, Original, Planned, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.records import Record, ScoredCard
-from vcfe_bench.video import lossless
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 E = TypeVar("E", bound=Entry)
 
@@ -169,6 +170,8 @@ class RunDirectory:
         Raises:
             RuntimeError: they are not the pixels given.
         """
+        from vcfe_bench.video import lossless  # imports torch, which tables do not need
+
         path = self._place("videos", name + lossless.SUFFIX)
         _atomically(path, lambda file: lossless.write(file, pixels, fps))
         stored = lossless.read(path)
@@ -178,9 +181,13 @@ class RunDirectory:
 
     def video(self, name: str) -> Tensor:
         """The uint8 pixels of a stored video."""
+        from vcfe_bench.video import lossless
+
         return lossless.read(self.path / "videos" / (name + lossless.SUFFIX))
 
     def has_video(self, name: str) -> bool:
+        from vcfe_bench.video import lossless
+
         return (self.path / "videos" / (name + lossless.SUFFIX)).exists()
 
     def put_arrays(self, folder: str, name: str, arrays: Mapping[str, Any]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from vcfe_bench.stats.intervals import (
     _finite,
     mean_interval,
 )
+
+Direction = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,22 @@ def paired(first: pd.Series, second: pd.Series, seed: int = 0) -> Difference:
     return paired_difference(first[shared].tolist(), second[shared].tolist(), videos, seed)
 
 
-def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: Mapping[str, Any]) -> list[Rank]:
-    """The rank of each row by a sample metric with a direction; ``names`` are the rows' methods.
+def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, direction: Direction) -> list[Rank]:
+    """The rank of each row by a sample metric; ``names`` are the rows' methods, ``direction`` is the better one.
 
     All pairs of rows are tested by sign flips on the questions that both answered, and the p values adjusted by Holm's
     method. Letters are those of a compact letter display, ``a`` for the best. Rows of one method (over other videos,
     with other weights) are not tested against each other. Nothing is said of rows without values, or where there are no
     two methods.
     """
-    sign = 1 if metric["direction"] == "higher" else -1
-    values = [sign * answers(part, metric["name"]) for part in records]
+    sign = 1 if direction == "higher" else -1
+    values = [sign * answers(part, metric) for part in records]
     order = sorted((row for row, found in enumerate(values) if len(found)), key=lambda row: -values[row].mean())
     result = [Rank()] * len(names)
     if len({names[row] for row in order}) < 2:
         return result
     tests = {
-        (i, j): paired(values[a], values[b], seeds.derive(metric["name"], names[a], names[b]))
+        (i, j): paired(values[a], values[b], seeds.derive(metric, names[a], names[b]))
         for (i, a), (j, b) in itertools.combinations(enumerate(order), 2)
         if names[a] != names[b]
     }

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 
-// Tables: sorted by what their cells show, the better end first; what is not there stays last.
+// Tables are sorted by the values in their cells, the better end first; missing values stay last.
 
 function value(cell) {
   const text = cell.textContent.trim();
@@ -32,7 +32,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }));
 }
 
-// Records: videos are fetched when their record comes near the window, and let go when it is far.
+// Records: videos are loaded when their record comes near the window, and released when it is far away.
 
 class Record {
   constructor(article) {
@@ -127,7 +127,7 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "300px" });
 records.forEach((record) => watcher.observe(record.article));
 
-// The player: one clock for all videos.
+// The player: all videos share one clock.
 
 const player = { frame: 0, playing: false, since: 0 };
 const frames = Math.max(1, ...records.map((record) => record.item.video.frames));
@@ -175,8 +175,8 @@ element("frame").addEventListener("input", (event) => {
   go(event.target.valueAsNumber);
 });
 element("play").addEventListener("click", () => play(!player.playing));
-element("back").addEventListener("click", () => step(-1));
-element("on").addEventListener("click", () => step(1));
+element("previous").addEventListener("click", () => step(-1));
+element("next").addEventListener("click", () => step(1));
 element("amplify").addEventListener("change", amplify);
 element("boxes")?.addEventListener("change", () => go(player.frame));
 amplify();
@@ -186,8 +186,8 @@ go(0);
 
 const form = element("filters");
 
-function wanted({ item }, asked) {
-  return ["method", "asked", "seen", "world", "met", "meant"].every((field) => !asked[field] || String(item[field]) === asked[field]);
+function matches({ item }, selected) {
+  return ["method", "goal", "prediction", "world", "met", "semantic"].every((field) => !selected[field] || String(item[field]) === selected[field]);
 }
 
 function ordered(chosen, metric, first) {
@@ -206,11 +206,11 @@ function pairs(chosen, right) {
 }
 
 function apply() {
-  const asked = Object.fromEntries(new FormData(form));
-  const comparing = Boolean(asked.left && asked.right && asked.left !== asked.right);
-  if (comparing) asked.method = asked.left;
-  let chosen = ordered(records.filter((record) => wanted(record, asked)), asked.sort, asked.first);
-  if (comparing) chosen = pairs(chosen, asked.right);
+  const selected = Object.fromEntries(new FormData(form));
+  const comparing = Boolean(selected.left && selected.right && selected.left !== selected.right);
+  if (comparing) selected.method = selected.left;
+  let chosen = ordered(records.filter((record) => matches(record, selected)), selected.sort, selected.first);
+  if (comparing) chosen = pairs(chosen, selected.right);
   element("list").classList.toggle("compare", comparing);
   element("list").replaceChildren(...chosen.map((record) => record.article));
   element("count").textContent = `${chosen.length} of ${records.length}`;
@@ -231,7 +231,7 @@ function reveal() {
 
 window.addEventListener("hashchange", reveal);
 
-// Keys, within the gallery only.
+// Keys work within the gallery only.
 
 element("gallery").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input")) return;

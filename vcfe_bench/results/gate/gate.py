@@ -1,8 +1,8 @@
-"""Whether a run holds what a baseline promised, metric by metric and method by method.
+"""Comparison of a run with a baseline, metric by metric and method by method.
 
-Only what is better one way by its card is judged. Where both sides have records, a mean has moved if the 95 % interval
-of the paired differences leaves out zero, and by more than the tolerance if there is one. Anything else has moved if it
-left the tolerance, or without one the baseline's own interval.
+Only metrics whose card has a direction are judged. Where both sides have records, a mean has moved if the 95 % interval
+of the paired differences does not include zero and, where there is a tolerance, the difference is greater. Any other
+value has moved if it is outside the tolerance or, without one, outside the baseline's own interval.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.results.gate.baseline import Result
+from vcfe_bench.runs.configuration import Configuration, NetworkIdentity
+from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.stats import significance
 
 Verdict = Literal["worse", "lost", "incomparable", "better", "noise", "same", "new", "note"]
 FAILING = ("worse", "lost", "incomparable")
 QUESTION = ("dataset", "split", "limit", "goals", "seed", "target", "generator")
-"""Entries of the configuration in which run and baseline have to agree."""
+"""Entries of the configuration in which the run has to agree with the baseline; of networks, the spec."""
 COUNTS = ("failed", "skipped")
 DRIVERS = 3
-"""How many videos are named."""
+"""How many of the videos that changed most are named."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``method`` or ``metric`` are empty where it is about all."""
+    """The verdict on one thing; ``method`` or ``metric`` is empty where it concerns all of them."""
 
     verdict: Verdict
     method: str
@@ -46,13 +48,18 @@ class Finding:
 
 
 def check(run: Result, against: Result, tolerance: Mapping[str, float]) -> list[Finding]:
-    """Everything that moved, is missing, is new, or stayed; ``tolerance`` is in a metric's unit, by its name.
+    """A verdict on every method and metric, changed or not.
+
+    Args:
+        run: the result of the run.
+        against: the baseline.
+        tolerance: how far a metric may move, in its unit, by its name.
 
     Raises:
-        UsageError: run and baseline asked different questions, or a tolerance is for a metric that is not judged.
+        UsageError: run and baseline are about different questions, or a tolerance is for a metric that is not judged.
     """
     _same_question(run, against)
-    judged = [name for name, card in against.metrics.items() if card["level"] and card["direction"]]
+    judged = [name for name, card in against.metrics.items() if card.level and card.direction]
     for name in tolerance:
         if name not in judged:
             raise UsageError(f"the baseline has no metric '{name}' that is judged; {nearest(name, judged)}")
@@ -60,24 +67,29 @@ def check(run: Result, against: Result, tolerance: Mapping[str, float]) -> list[
 
 
 def _same_question(run: Result, against: Result) -> None:
-    sides = [result.about["configuration"] for result in (against, run)]
     for key in QUESTION:
-        old, new = (side[key]["spec"] if isinstance(side[key], dict) else side[key] for side in sides)
+        old, new = (_entry(result.about.configuration, key) for result in (against, run))
         if old != new:
-            raise UsageError(f"the baseline is of {key} {old}, the run of {new}: they cannot be compared")
+            raise UsageError(f"the baseline has {key} {old}, the run {new}: they cannot be compared")
+
+
+def _entry(configuration: Configuration, key: str) -> object:
+    entry = getattr(configuration, key)
+    return entry.spec if isinstance(entry, NetworkIdentity) else entry
 
 
 def _findings(run: Result, against: Result, judged: list[str], tolerance: Mapping[str, float]) -> Iterator[Finding]:
     yield from _weights(run, against)
     comparable = []
     for name in judged:
-        trouble = _incomparable(against.metrics[name], run.metrics.get(name))
-        if trouble is None:
-            comparable.append(against.metrics[name])
-        elif trouble:
-            yield Finding("incomparable", "", name, trouble)
+        card = against.metrics[name]
+        reason = _incomparable(card, run.metrics.get(name))
+        if reason:
+            yield Finding("incomparable", "", name, reason)
+        elif not card.unavailable:
+            comparable.append(card)
     for name, card in run.metrics.items():
-        if name not in against.metrics and not card["unavailable"]:
+        if name not in against.metrics and not card.unavailable:
             yield Finding("new", "", name, "is not in the baseline")
     before, after = (result.frame.set_index("method") for result in (against, run))
     for method in before.index:
@@ -89,30 +101,36 @@ def _findings(run: Result, against: Result, judged: list[str], tolerance: Mappin
         for card in comparable:
             rows = before.loc[method], after.loc[method]
             yield from _gaps(method, card, *rows)
-            yield _cell(method, card, *rows, _change(against, run, method, card), tolerance.get(card["name"]))
+            yield _cell(method, card, *rows, _change(against, run, method, card), tolerance.get(card.name))
     for method in after.index.difference(before.index, sort=False):
         yield Finding("new", str(method), "", "is not in the baseline")
 
 
 def _weights(run: Result, against: Result) -> Iterator[Finding]:
-    sides = [result.about["configuration"] for result in (against, run)]
-    for key in ("target", "generator"):
-        if sides[0][key] != sides[1][key]:
-            yield Finding("note", "", "", f"the weights of {key} {sides[1][key]['spec']} are not those of the baseline")
+    before, after = (result.about.configuration for result in (against, run))
+    for key, old, new in (
+        ("target", before.target, after.target),
+        ("generator", before.generator, after.generator),
+    ):
+        if new is not None and old != new:
+            yield Finding("note", "", "", f"the weights of {key} {new.spec} are not those of the baseline")
 
 
-def _incomparable(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> str | None:
-    """Why the values of a metric cannot be compared; None if they can, empty where the baseline has none."""
-    if old["unavailable"]:
+def _incomparable(old: ScoredCard, new: ScoredCard | None) -> str:
+    """Why the values of a metric in the baseline cannot be compared; empty if they can, or if there are none."""
+    if old.unavailable:
         return ""
     if new is None:
         return "is in the baseline, but was not computed"
-    if new["unavailable"]:
-        return f"is in the baseline, but is empty now: {new['unavailable']}"
-    for field, word in (("version", "version"), ("network", "feature network")):
-        if old.get(field) != new.get(field):
-            return f"has {word} {new.get(field)}, in the baseline {old.get(field)}"
-    return None
+    if new.unavailable:
+        return f"is in the baseline, but is not available now: {new.unavailable}"
+    for word, before, after in (
+        ("version", old.version, new.version),
+        ("feature network", old.network, new.network),
+    ):
+        if before != after:
+            return f"has {word} {after}, in the baseline {before}"
+    return ""
 
 
 def _count(method: str, name: str, old: int, new: int) -> Finding:
@@ -120,20 +138,20 @@ def _count(method: str, name: str, old: int, new: int) -> Finding:
     return Finding(verdict, method, name, f"{old} → {new} videos")
 
 
-def _gaps(method: str, card: Mapping[str, Any], before: pd.Series, after: pd.Series) -> Iterator[Finding]:
-    """A metric that has no value for more of the videos than before."""
-    if card["level"] != "set":
-        old, new = (int(row["n"] - row[f"{card['name']}_n"]) for row in (before, after))
+def _gaps(method: str, card: ScoredCard, before: pd.Series, after: pd.Series) -> Iterator[Finding]:
+    """Whether a metric has no value for more of the videos than before."""
+    if card.level != "set":
+        old, new = (int(row["n"] - row[f"{card.name}_n"]) for row in (before, after))
         if new > old:
-            yield Finding("lost", method, card["name"], f"has no value for {new} videos, before for {old}")
+            yield Finding("lost", method, card.name, f"has no value for {new} videos, in the baseline for {old}")
 
 
-def _change(against: Result, run: Result, method: str, card: Mapping[str, Any]) -> tuple[pd.Series, pd.Series] | None:
-    """A metric's values before and after by question, where both sides have some of the same."""
-    if card["level"] != "sample" or against.records is None or run.records is None:
+def _change(against: Result, run: Result, method: str, card: ScoredCard) -> tuple[pd.Series, pd.Series] | None:
+    """The values of a metric by question in both, if they share any questions."""
+    if card.level != "sample" or against.records is None or run.records is None:
         return None
     sides = [
-        significance.answers(records[records["method"] == method], card["name"])
+        significance.answers(records[records["method"] == method], card.name)
         for records in (against.records, run.records)
     ]
     return (sides[0], sides[1]) if len(sides[0].index.intersection(sides[1].index)) else None
@@ -141,13 +159,13 @@ def _change(against: Result, run: Result, method: str, card: Mapping[str, Any]) 
 
 def _cell(
     method: str,
-    card: Mapping[str, Any],
+    card: ScoredCard,
     before: pd.Series,
     after: pd.Series,
     answers: tuple[pd.Series, pd.Series] | None,
     tolerance: float | None,
 ) -> Finding:
-    name, sign = card["name"], 1 if card["direction"] == "higher" else -1
+    name, sign = card.name, 1 if card.direction == "higher" else -1
     old, new = float(before[name]), float(after[name])
     if math.isnan(old):
         return Finding("same" if math.isnan(new) else "new", method, name, f"{_text(old)} → {_text(new)}")
@@ -159,33 +177,34 @@ def _cell(
     if old == new:
         return Finding("same", method, name, moved)
     low, high = float(before[f"{name}_low"]), float(before[f"{name}_high"])
-    room = high - old if new > old else old - low
-    allowed = tolerance if tolerance is not None else 0.0 if math.isnan(room) else room
-    what = "the tolerance" if tolerance is not None else "the baseline's interval to that side"
+    margin = high - old if new > old else old - low
+    allowed = tolerance if tolerance is not None else 0.0 if math.isnan(margin) else margin
+    bound = "the tolerance" if tolerance is not None else "the baseline's interval to that side"
     if abs(new - old) <= allowed * (1 + 1e-9):
-        return Finding("noise", method, name, f"{moved}, within {what} of {_text(allowed)}")
+        return Finding("noise", method, name, f"{moved}, within {bound} of {_text(allowed)}")
     verdict: Verdict = "worse" if sign * (new - old) < 0 else "better"
-    return Finding(verdict, method, name, f"{moved}, beyond {what} of {_text(allowed)}")
+    return Finding(verdict, method, name, f"{moved}, beyond {bound} of {_text(allowed)}")
 
 
 def _paired(
     method: str, name: str, sign: int, before: pd.Series, after: pd.Series, moved: str, tolerance: float
 ) -> Finding:
-    found = significance.paired(after, before, seeds.derive(method, name))
+    difference = significance.paired(after, before, seeds.derive(method, name))
     change = (after - before).dropna()
     if not change.any():
         return Finding("same", method, name, moved)
-    interval = f"[{found.low:+.4g}, {found.high:+.4g}] over {found.clusters} shared videos"
-    low, high = (found.value, found.value) if math.isnan(found.low) else (found.low, found.high)
-    sure = low > 0 or high < 0
-    if not sure or abs(found.value) <= tolerance * (1 + 1e-9):
+    interval = f"[{difference.low:+.4g}, {difference.high:+.4g}] over {difference.clusters} shared videos"
+    value = difference.value
+    low, high = (value, value) if math.isnan(difference.low) else (difference.low, difference.high)
+    significant = low > 0 or high < 0
+    if not significant or abs(value) <= tolerance * (1 + 1e-9):
         verdict: Verdict = "noise"
-        where = "within noise" if not sure else f"within the tolerance of {_text(tolerance)}"
+        where = "within noise" if not significant else f"within the tolerance of {_text(tolerance)}"
     else:
-        verdict, where = ("worse" if sign * found.value < 0 else "better"), "beyond noise"
-    videos = change[change != 0].groupby("sample", sort=False).sum().sort_values(ascending=found.value < 0)
-    drivers = ", ".join(f"{video} ({value:+.4g})" for video, value in videos.head(DRIVERS).items())
-    return Finding(verdict, method, name, f"{moved}, {where}: paired difference in {interval}; most in {drivers}")
+        verdict, where = ("worse" if sign * value < 0 else "better"), "beyond noise"
+    videos = change[change != 0].groupby("sample", sort=False).sum().sort_values(ascending=value < 0)
+    drivers = ", ".join(f"{video} ({moved_by:+.4g})" for video, moved_by in videos.head(DRIVERS).items())
+    return Finding(verdict, method, name, f"{moved}, {where}: paired difference in {interval}; largest in {drivers}")
 
 
 def _text(value: float) -> str:

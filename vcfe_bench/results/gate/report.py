@@ -1,4 +1,4 @@
-"""What the gate found, for people, for JUnit readers, and as annotations of GitHub."""
+"""The findings of the gate as text, as JUnit XML and as GitHub annotations."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Iterator, Sequence
 from vcfe_bench.results.gate.gate import Finding
 
 ANNOTATED = {"worse": "error", "lost": "error", "incomparable": "error", "new": "notice", "note": "notice"}
-"""Kind of annotation by verdict; other verdicts have none."""
+"""Annotation levels by verdict; other verdicts have none."""
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Everything but what stayed the same, the failing first, then the counts."""
+    """A line for each finding except those that stayed the same, failing ones first, then the counts."""
     for finding in sorted(findings, key=lambda finding: not finding.failing):
         if finding.verdict != "same":
             yield f"{finding.verdict:<12} {finding}"
     counts = Counter(finding.verdict for finding in findings if finding.verdict != "note")
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    failing = sum(finding.failing for finding in findings)
-    yield f"{'FAILED' if failing else 'holds'}: {said}"
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    failed = any(finding.failing for finding in findings)
+    yield f"{'FAILED' if failed else 'passed'}: {summary}"
 
 
 def github(findings: Sequence[Finding]) -> Iterator[str]:
-    """Workflow commands of GitHub Actions."""
+    """Workflow commands for GitHub Actions, one line each."""
     for finding in findings:
         if finding.verdict in ANNOTATED:
             text = str(finding).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -32,7 +32,7 @@ def github(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def junit(findings: Sequence[Finding]) -> str:
-    """A JUnit XML report: one test per thing looked at."""
+    """A JUnit XML report with one test case per finding."""
     failing = sum(finding.failing for finding in findings)
     suite = ET.Element("testsuite", name="vcfe-bench check", tests=str(len(findings)), failures=str(failing))
     for finding in findings:

@@ -1,0 +1,47 @@
+"""What a reader has to know about the numbers of a leaderboard, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.runs.configuration import REFERENCES
+
+COMPARISON = (
+    "Bold: significantly better than every other method. Methods that share a letter are not distinguishable "
+    "(sign-flip permutation tests on shared videos, Holm correction, 5 %). Only means over videos are tested; the "
+    f"reference methods ({', '.join(REFERENCES)}) are not."
+)
+READING = (
+    "[low, high]: 95 % interval over videos. floor: the noise floor, real videos against other real videos at the same "
+    "n. D(E(x)): originals against their own reconstructions by the generator, at the same n."
+)
+
+
+def notes(board: Leaderboard) -> list[str]:
+    """The notes below a leaderboard, each once."""
+    comparison = [COMPARISON] if board.compared else []
+    return list(dict.fromkeys((*comparison, READING, *_tasks(board), *_metrics(board), *board.notes)))
+
+
+def _tasks(board: Leaderboard) -> Iterator[str]:
+    if board.missing:
+        yield f"{board.missing} planned tasks have not run yet: run the same command again to resume."
+    for _, row in board.frame.iterrows():
+        if row["reasons"]:
+            yield f"{row['method']}: {row['failed']} failed, {row['skipped']} skipped: {row['reasons']}"
+
+
+def _metrics(board: Leaderboard) -> Iterator[str]:
+    for card in board.metrics:
+        if card.unavailable:
+            yield f"{card.name} is not available: {card.unavailable}"
+        elif card.problems:
+            yield f"{card.name} {card.problems}"
+        elif card.level == "set":
+            fewest = board.frame.loc[board.frame[card.name].notna(), "n"].min()
+            if fewest < card.min_samples:
+                yield (
+                    f"{card.name} is biased at this n: {fewest:,} videos are fewer than the {card.min_samples:,} that "
+                    "the covariance of its features needs for full rank. Compare it with its floor only."
+                )

@@ -1,0 +1,80 @@
+"""What the rows of a joined leaderboard are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from vcfe_bench.runs.records import ScoredCard
+
+CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos")
+"""Fields of a row's context that make it a row of its own."""
+SEED, TARGET_RIGHT = "seed", "target_right"
+DIVISIONS = (*CONTEXT, SEED, TARGET_RIGHT)
+"""Fields of a row's context that tables may be divided by."""
+ALL, FLIPPED, FLIPPED_BY_ALL = "all", "flipped", "flipped_by_all"
+CHOICES = (ALL, FLIPPED, FLIPPED_BY_ALL)
+"""Which counterfactuals a table may be restricted to."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a row belongs to, besides its method.
+
+    Attributes:
+        videos: the number of videos requested.
+        code: a hash of the method's code and of all weights.
+        seed: all seeds, separated by commas.
+        among: one of ``CHOICES``.
+        runs: paths of the runs, separated by commas.
+        target_right: ``yes`` or ``no`` where rows are divided by whether the target predicts the true label of the
+            original, otherwise None.
+    """
+
+    dataset: str
+    split: str
+    target: str
+    generator: str
+    goals: str
+    videos: int
+    code: str
+    seed: str
+    among: str = ALL
+    runs: str = ""
+    target_right: str | None = None
+
+    def values(self, names: Sequence[str]) -> tuple[str | int, ...]:
+        return tuple(getattr(self, name) for name in names)
+
+    def columns(self) -> dict[str, str | int]:
+        """The columns of the row; ``target_right`` only where rows are divided by it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The records of one row; ``records`` and ``sets`` have the columns of a run's own tables."""
+
+    method: str
+    context: Context
+    records: pd.DataFrame
+    sets: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Joined runs.
+
+    Attributes:
+        rows: in the order of the runs, reference methods last.
+        metrics: one card for each metric.
+        missing: the number of planned tasks that have not run.
+        notes: what a reader should know about the runs.
+    """
+
+    rows: tuple[Row, ...]
+    metrics: tuple[ScoredCard, ...]
+    missing: int
+    notes: tuple[str, ...]

@@ -1,0 +1,29 @@
+"""Leaderboards as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from html import escape
+
+from vcfe_bench.results.cells import Cell
+from vcfe_bench.results.grid import Grid, grids
+from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.results.notes import notes
+
+HEAD = '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>Leaderboard</title>'
+
+
+def write(board: Leaderboard) -> str:
+    """A page with the tables, then the notes as a list."""
+    items = "".join(f"<li>{escape(note)}</li>\n" for note in notes(board))
+    return "\n".join([HEAD, *(_table(grid) for grid in grids(board)), f"<ul>\n{items}</ul>"]) + "\n"
+
+
+def _table(grid: Grid) -> str:
+    header = "".join(f"<th>{escape(column.title)}</th>" for column in grid.columns)
+    rows = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>\n" for row in grid.rows)
+    caption = f"<caption>{escape(grid.title)}</caption>"
+    return f"<table>\n{caption}\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
+
+
+def _text(cell: Cell) -> str:
+    return f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)

@@ -1,0 +1,31 @@
+"""Leaderboards as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vcfe_bench.results.cells import Cell
+from vcfe_bench.results.grid import Grid, grids
+from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.results.notes import notes
+
+
+def write(board: Leaderboard) -> str:
+    """Tables with bold titles, then the notes as a list."""
+    tables = [_table(grid) for grid in grids(board)]
+    return "\n\n".join([*tables, "\n".join(f"- {note}" for note in notes(board))]) + "\n"
+
+
+def _table(grid: Grid) -> str:
+    header = _line(column.title for column in grid.columns)
+    rule = _line("---" if column.kind == "identity" else "---:" for column in grid.columns)
+    return "\n".join([f"**{grid.title}**", "", header, rule, *(_line(map(_text, row)) for row in grid.rows)])
+
+
+def _line(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _text(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    return f"**{text}**" if cell.best else text
