@@ -1,4 +1,4 @@
-"""Every dataset of recorded videos, from raw files to a leaderboard; target and generator are trained on the way."""
+"""Every dataset of recorded videos, from raw files to a leaderboard, with a target and a generator trained for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORM = "frames=5,size=32"
 
 @pytest.fixture(scope="module", autouse=True)
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Raw files of all datasets, and a cache for what is prepared from them."""
+    """Raw files of all datasets, and a cache for the clips prepared from them."""
     root = tmp_path_factory.mktemp("copies")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VCFE_DATA", str(root))
@@ -42,7 +42,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def wan(copies: Path) -> Path:
-    """A small Wan, trained for a minute or two on the clips of one dataset."""
+    """A small Wan, trained briefly on the clips of one dataset."""
     arguments = ["--steps", "150", "--checkpoints", str(copies / "training"), "--out", str(copies / "wan")]
     with pytest.MonkeyPatch.context() as patch:
         assert call(patch, "train", "generator", f"ferv39k[{FORM}]", *arguments) == 0
@@ -50,7 +50,7 @@ def wan(copies: Path) -> Path:
 
 
 def train(monkeypatch: pytest.MonkeyPatch, spec: str) -> str:
-    """The target that a few updates on a dataset make."""
+    """The spec of a target trained on a dataset for a few updates."""
     short = ["--steps", "2", "--batch", "2", "--length", "2", "--out", "target.safetensors"]
     assert call(monkeypatch, "train", "target", spec, *short) == 0
     return "video_swin[weights=target.safetensors]"
@@ -67,9 +67,9 @@ def test_from_raw_files_to_a_leaderboard(
     bttf = "bttf[iterations=1,steps=1]"
     assert call(monkeypatch, "run", "--methods", f"pgd,{bttf}", "--dataset", spec, *arguments, "--out", "run") == 0
     board = pd.read_csv("run/leaderboard.csv").set_index("method")
-    asked = board.loc[["pgd", bttf, "reconstruction", "no_edit"]]
-    assert (asked["n"] == DATASETS.build(spec).size("test")).all()
-    assert (asked[["failed", "skipped"]] == 0).all(axis=None)
+    rows = board.loc[["pgd", bttf, "reconstruction", "no_edit"]]
+    assert (rows["n"] == DATASETS.build(spec).size("test")).all()
+    assert (rows[["failed", "skipped"]] == 0).all(axis=None)
     assert board.loc["no_edit", "L1"] == 0 < board.loc["pgd", "L1"] < board.loc[bttf, "L1"]
     records = pd.read_parquet("run/records.parquet")
     assert records["goal"].str.startswith("value=" if dataset == "echonet_dynamic" else "class=").all()
@@ -96,10 +96,10 @@ def test_tubes_from_raw_files_to_a_leaderboard(
     assert board["positive_drop"].notna().all()
 
 
-def test_the_card_of_the_generator_says_what_it_knows(
+def test_the_generator_reproduces_only_the_dataset_it_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wan: Path
 ) -> None:
-    """It has seen one film, which grows brighter: it shows that one, whatever the noise, and no other as well."""
+    """Trained on one brightening video, it samples that video from any noise and reconstructs other videos worse."""
     known, unknown = (
         card(tmp_path / dataset, monkeypatch, capsys, f"{dataset}[{FORM}]", wan)
         for dataset in ("ferv39k", "echonet_dynamic")
@@ -113,7 +113,7 @@ def test_the_card_of_the_generator_says_what_it_knows(
 def card(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spec: str, wan: Path
 ) -> dict[str, float]:
-    """What ``evaluate generator`` prints of the generator on a dataset."""
+    """The measurements that ``evaluate generator`` prints for the generator on a dataset."""
     folder.mkdir()
     monkeypatch.chdir(folder)
     target = train(monkeypatch, spec)

@@ -25,7 +25,7 @@ from vcfe_bench.models.i3d import WEIGHTS as I3D
 
 
 class Malicious:
-    """Unpickling it would make a folder."""
+    """Unpickling an instance creates a folder."""
 
     def __init__(self, path):
         self.path = str(path)

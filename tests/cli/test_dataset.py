@@ -19,12 +19,12 @@ def test_the_card_of_shape_moving_prints_the_probe_table():
 
 
 @pytest.mark.slow
-def test_the_card_says_what_a_single_frame_tells():
+def test_the_card_states_what_single_frames_reveal():
     measured = probe(ShapeMoving(), train=3000, test=1000, frames=[0, 8, 16])
     assert measured == pytest.approx({frame: _table()[frame] for frame in (0, 8, 16)}, abs=0.06)
 
 
 def _table() -> dict[int, float]:
-    """Accuracy by frame, as the card has it."""
+    """Accuracy by frame, as stated in the card."""
     rows = re.findall(r"^\| (\d+) \| (0\.\d\d) \|$", ShapeMoving().card(), re.MULTILINE)
     return {int(frame): float(accuracy) for frame, accuracy in rows}

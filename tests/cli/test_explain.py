@@ -1,4 +1,4 @@
-"""``vcfe-bench explain``, and the flags that describe a classifier of one's own."""
+"""``vcfe-bench explain``, and the options that describe a user's own classifier."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lossless.write(Path("clip.mkv"), pixels.byte(), 8)
 
 
-def test_a_network_of_ones_own_is_explained(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_users_own_network_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     method = ["--method", "toy_push[rate=60,steps=8]"]
     assert call(monkeypatch, "explain", "clip.mkv", *FLAGS, *method, "--to", "right", "--out", "out") == 0
     printed = capsys.readouterr().out
@@ -59,7 +57,7 @@ def test_a_network_of_ones_own_is_explained(
     assert capsys.readouterr().err == "vcfe-bench: the target knows no class 'rigth'; did you mean 'right'?\n"
 
 
-def test_run_and_score_take_the_same_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_and_score_take_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
     common = ["--dataset", "toy_lights", "--metrics", "toy_flip", *FLAGS]
     assert call(monkeypatch, "run", "--methods", "toy_push", "--limit", "2", "--out", "ours", *common) == 0
     records = pd.read_parquet("ours/records.parquet")
@@ -77,7 +75,7 @@ def test_run_and_score_take_the_same_flags(monkeypatch: pytest.MonkeyPatch) -> N
         assert scored.loc[("theirs", row["sample"]), "after"].tolist() == row["after"].tolist()
 
 
-def test_flags_are_parameters_of_the_target() -> None:
+def test_options_become_parameters_of_the_target() -> None:
     spec = target_spec("my_pkg.models:build", "x.safetensors", "labels.txt", "16x112", "0.45", "0.2,0.3,0.4")
     assert spec is not None
     assert specs.parse(spec) == (
@@ -115,6 +113,6 @@ def test_a_spec_in_brackets_means_the_same_target() -> None:
         (("toy_conv[weights=v.pt]", "w.pt", None, None, None, None), "'weights' of the target is given twice"),
     ],
 )
-def test_flags_in_the_wrong_form_are_refused(arguments: tuple, message: str) -> None:
+def test_malformed_options_are_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("[", r"\[")):
         target_spec(*arguments)

@@ -32,6 +32,6 @@ def test_plan_prints_tasks_evaluations_hours_and_memory(
         (["--generator", "wan[path=nowhere]"], "'nowhere' is neither a pipeline directory nor one of Wan-AI/"),
     ],
 )
-def test_plan_says_what_to_change(monkeypatch, capsys, arguments: list[str], message: str) -> None:
+def test_plan_reports_what_to_change(monkeypatch, capsys, arguments: list[str], message: str) -> None:
     assert call(monkeypatch, "plan", *TOYS, *arguments) == 2
     assert capsys.readouterr().err.startswith(f"vcfe-bench: {message}")

@@ -1,4 +1,4 @@
-"""Progress on a terminal and elsewhere."""
+"""Progress of a run on a terminal and elsewhere."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_explainer_needs_a_target(
     assert capsys.readouterr().err.startswith("vcfe-bench: dataset 'toy_lights' has no target of its own")
 
 
-def test_explainer_stores_what_the_method_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explainer_stores_what_the_method_has_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(self, dataset, target, folder, steps, log=print):
         grown = torch.full((2,), float(steps)) * target(dataset.sample("train", 0).video[None]).numel()
         return {"grown": grown, "frozen": torch.tensor(not any(p.requires_grad for p in target.parameters()))}

@@ -75,7 +75,7 @@ def test_odd_sizes(tmp_path: Path, height: int, width: int) -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, -1])
 def test_a_rotation_in_the_container_is_applied(tmp_path: Path, turns: int) -> None:
-    """``rotation`` is counterclockwise in degrees, as in ``np.rot90``."""
+    """``rotation`` is counterclockwise in degrees, like that of ``np.rot90``."""
     frames = film(2)
     write_video(tmp_path / "video.mp4", frames, rotation=90.0 * turns, **H264)
     upright = seen(tmp_path / "video.mp4", 0)[0].astype(int)
@@ -84,7 +84,7 @@ def test_a_rotation_in_the_container_is_applied(tmp_path: Path, turns: int) -> N
     assert np.abs(upright - expected).mean() < 3
 
 
-def test_a_variable_rate_is_in_the_ticks(tmp_path: Path) -> None:
+def test_a_variable_frame_rate_is_in_the_ticks(tmp_path: Path) -> None:
     ticks = [0, 40, 80, 500, 540, 1000]
     write_video(tmp_path / "video.mkv", film(6), codec="ffv1", pixels="bgr0", ticks=ticks)
     timeline = VideoFile(tmp_path / "video.mkv").timeline()
@@ -92,7 +92,7 @@ def test_a_variable_rate_is_in_the_ticks(tmp_path: Path) -> None:
     assert nearest(timeline, 5).tolist() == [0, 2, 3, 4, 5]
 
 
-def test_a_given_rate_overrules_the_file(tmp_path: Path) -> None:
+def test_a_given_frame_rate_overrides_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "video.mp4", film(6), rate=30, **H264)
     assert VideoFile(tmp_path / "video.mp4", 10).timeline().seconds == pytest.approx(0.5)
 
@@ -110,7 +110,7 @@ def _use(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "how"), [(".avi", XVID), (".avi", MJPEG), (".mp4", H264), (".webm", VP9)])
-def test_a_file_that_was_cut_off_is_told(tmp_path: Path, suffix: str, how: dict) -> None:
+def test_a_truncated_file_is_reported(tmp_path: Path, suffix: str, how: dict) -> None:
     path = tmp_path / f"video{suffix}"
     data = _noisy(path, how)
     _use(path)
@@ -120,8 +120,8 @@ def test_a_file_that_was_cut_off_is_told(tmp_path: Path, suffix: str, how: dict)
 
 
 @pytest.mark.parametrize(("suffix", "how"), [(".avi", XVID), (".avi", MJPEG), (".mp4", H264)])
-def test_damaged_pictures_are_told(tmp_path: Path, suffix: str, how: dict) -> None:
-    """VP9 makes a picture of any bytes."""
+def test_damaged_frames_are_reported(tmp_path: Path, suffix: str, how: dict) -> None:
+    """VP9 is left out: its decoder accepts any bytes."""
     path = tmp_path / f"video{suffix}"
     data = bytearray(_noisy(path, how))
     middle = len(data) // 2
@@ -181,7 +181,7 @@ def test_nearest_is_nearest_in_time(gaps: list[int], frames: int) -> None:
         assert index == distances.index(min(distances))
 
 
-def test_square_is_the_middle() -> None:
+def test_square_crops_the_centre() -> None:
     picture = np.zeros((40, 100, 3), np.uint8)
     picture[:, 30:70] = 200
     assert (square(picture, 20)[:, 2:-2] == 200).all()
@@ -189,7 +189,7 @@ def test_square_is_the_middle() -> None:
     assert np.array_equal(square(picture[:, 30:70], 40), picture[:, 30:70])
 
 
-def test_square_averages_when_it_shrinks() -> None:
+def test_square_antialiases_when_it_shrinks() -> None:
     fine = np.zeros((64, 64, 3), np.uint8)
     fine[::2] = 200
     assert np.abs(square(fine, 8).astype(int) - 100).max() <= 12

@@ -45,8 +45,8 @@ def test_the_grid_is_a_fixed_point() -> None:
 
 @given(st.lists(st.floats(-2, 3, width=32), min_size=1))
 def test_quantise_clamps_and_rounds_half_up(values: list[float]) -> None:
-    found = lossless.quantise(torch.tensor(values))
-    for value, pixel in zip(values, found.tolist(), strict=True):
+    pixels = lossless.quantise(torch.tensor(values))
+    for value, pixel in zip(values, pixels.tolist(), strict=True):
         exact = min(max(value, 0.0), 1.0) * 255
         assert pixel - 0.5 <= exact < pixel + 0.5
 
