@@ -24,10 +24,10 @@ def test_every_plugin_is_examined(parts: dict[tuple[str, str], Part]) -> None:
 
 def test_what_works_and_what_is_missing(parts: dict[tuple[str, str], Part]) -> None:
     assert parts["version", "torch"].about == torch.__version__.partition("+")[0]
-    assert parts["target", "m_swin"].lack is None
-    assert parts["metric", "toy_flip"].lack is None
-    assert parts["metric", "toy_missing"].lack == "net.safetensors is missing"
-    assert "toy_broken' cannot be loaded: ModuleNotFoundError" in str(parts["method", "toy_broken"].lack)
+    assert parts["target", "m_swin"].problem is None
+    assert parts["metric", "toy_flip"].problem is None
+    assert parts["metric", "toy_missing"].problem == "net.safetensors is missing"
+    assert "toy_broken' cannot be loaded: ModuleNotFoundError" in str(parts["method", "toy_broken"].problem)
 
 
 def test_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ def test_calibration_error_by_its_definition():
 
 def test_a_method_that_needs_a_generator_is_no_attack(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_Reverse, "needs_generator", True)
-    with pytest.raises(UsageError, match="cannot attack here: needs a generator"):
+    with pytest.raises(UsageError, match="cannot attack this target: needs a generator"):
         evaluate_target(_Up(), ShapeMoving(), _Reverse(), limit=4, robust_limit=4)
 
 

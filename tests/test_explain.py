@@ -18,7 +18,7 @@ from vcfe_bench.plugins import registry
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows import explain
-from vcfe_bench.workflows.explain import Wish
+from vcfe_bench.workflows.explain_request import ExplainRequest, clip_shape
 from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 
@@ -32,9 +32,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ask(film: Path, out: Path, **wish: Any) -> explain.Explained:
+def ask(film: Path, out: Path, **request: Any) -> explain.Explained:
     return explain.explain(
-        film, **{"target": "toy_conv", "method": "toy_push", "frames": 5, "size": 12, **wish}, out=out
+        film, **{"target": "toy_conv", "method": "toy_push", "frames": 5, "size": 12, **request}, out=out
     )
 
 
@@ -79,7 +79,7 @@ def test_it_is_a_run_like_any_other(found: explain.Explained) -> None:
     assert torch.equal(lossless.dequantise(store.video(record["video"])), found.video)
 
 
-def test_the_same_wish_is_answered_from_the_folder(film: Path, tmp_path: Path) -> None:
+def test_the_same_request_is_answered_from_the_folder(film: Path, tmp_path: Path) -> None:
     first = ask(film, tmp_path / "out", to=1)
     journal = RunDirectory(first.folder).lines("task")
     second = ask(film, tmp_path / "out", to="middle")
@@ -123,33 +123,33 @@ def test_a_generator_stretches_the_clip_to_what_it_can_make(film: Path) -> None:
         spec = "shy"
 
     limits = registry.GENERATORS.build("toy_blocks")
-    wish = Wish(film, "shy", "toy_half", to=1)
-    assert explain._clip(wish, Shy(), None) == (6, 11)
-    assert explain._clip(wish, Shy(), limits) == (9, 12)
+    request = ExplainRequest(film, "shy", "toy_half", to=1)
+    assert clip_shape(request, Shy(), None) == (6, 11)
+    assert clip_shape(request, Shy(), limits) == (9, 12)
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("request_", "message"),
     [
-        ({}, r"say with --to which class to reach; now the target says left 0\.\d+, "),
-        ({"to": "rihgt"}, r"the target knows no class 'rihgt'; did you mean 'right'\?"),
-        ({"to": 3}, "the target knows no class '3'; there are: left, middle, right"),
-        ({"to": "left"}, "the target already says what is asked for: left"),
-        ({"value": 3.0}, "the target knows classes, no values"),
-        ({"target": "toy_meter", "to": "left"}, "the target gives a value, no class"),
-        ({"target": "toy_meter", "value": 55.0}, r"with --value and --tolerance; now the target says \d"),
+        ({}, r"choose the class to reach with --to; the target predicts left 0\.\d+, "),
+        ({"to": "rihgt"}, r"the target has no class 'rihgt'; did you mean 'right'\?"),
+        ({"to": 3}, "the target has no class '3'; there are: left, middle, right"),
+        ({"to": "left"}, "the target's prediction already meets the goal: left"),
+        ({"value": 3.0}, "the target predicts classes, not values"),
+        ({"target": "toy_meter", "to": "left"}, "the target predicts a value, not a class"),
+        ({"target": "toy_meter", "value": 55.0}, r"with --value and --tolerance; the target predicts \d"),
         ({"target": "toy_meter", "value": 55.0, "tolerance": 0.0}, "--tolerance must be positive, not 0"),
-        ({"to": "right", "frames": None}, "'toy_conv' does not say which clips it wants: give --frames and --size"),
-        ({"to": "right", "frames": 1}, "has two frames or more and a side, not 1 frames of 12x12"),
-        ({"to": "right", "method": "toy_half"}, "needs a generator: name one with --generator"),
+        ({"to": "right", "frames": None}, "'toy_conv' does not state the clip it needs: give --frames and --size"),
+        ({"to": "right", "frames": 1}, "needs at least two frames and one pixel, not 1 frames of 12x12"),
+        ({"to": "right", "method": "toy_half"}, "needs a generator: choose one with --generator"),
         ({"to": "right", "method": "toy_half", "generator": "toy_blocks", "frames": 6}, "makes 4k\\+1 frames"),
         ({"to": "right", "method": "toy_picky"}, "'toy_picky' skipped: not before dawn"),
         ({"to": "right", "method": "toy_psuh"}, "unknown method 'toy_psuh'; did you mean 'toy_push'"),
     ],
 )
-def test_what_is_wrong_is_told(film: Path, tmp_path: Path, wish: dict[str, Any], message: str) -> None:
+def test_what_is_wrong_is_told(film: Path, tmp_path: Path, request_: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ask(film, tmp_path / "out", **wish)
+        ask(film, tmp_path / "out", **request_)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_video_is_told_of(tmp_path: Path, content: bytes | Non
 
 def test_a_picture_is_no_video(tmp_path: Path) -> None:
     lossless.write(tmp_path / "one.mkv", torch.zeros(1, 3, 12, 12, dtype=torch.uint8), 8)
-    with pytest.raises(UsageError, match="has one frame only"):
+    with pytest.raises(UsageError, match="has only one frame"):
         OneVideo(OneVideoParams(str(tmp_path / "one.mkv")))
 
 

@@ -30,7 +30,14 @@ def test_an_unknown_name_is_told() -> None:
 def test_the_former_module_still_serves_with_a_warning() -> None:
     import vcfe_bench.explain as former
 
-    for name, here in {"Wish": workflow.Wish, "Prepared": workflow.Prepared, "video": workflow.explain}.items():
+    places = {
+        "Wish": workflow.ExplainRequest,
+        "Said": workflow.Prediction,
+        "Prepared": workflow.Prepared,
+        "Explained": workflow.Explained,
+        "video": workflow.explain,
+    }
+    for name, here in places.items():
         with pytest.warns(DeprecationWarning, match=rf"vcfe_bench.explain.{name} is now vcfe_bench\."):
             assert getattr(former, name) is here
     with warnings.catch_warnings():

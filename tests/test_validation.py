@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,9 @@ from vcfe_bench.core import seeds
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Context, PairMetric, Query
 from vcfe_bench.plugins import registry
-from vcfe_bench.workflows.validate_metrics import (
-    Another,
-    Blurred,
-    Corrupted,
-    Flickering,
-    Noise,
-    auroc,
-    auroc_interval,
-    compare,
-)
+from vcfe_bench.runs.records import ScoredCard
+from vcfe_bench.workflows.negative_controls import AnotherVideo, Blurred, Corrupted, Flickering, Noise
+from vcfe_bench.workflows.validate_metrics import auroc, auroc_interval, compare
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
 
 values = arrays(float, st.integers(1, 15), elements=st.integers(-5, 5).map(float))
@@ -74,15 +68,15 @@ def test_metrics_are_oriented_by_their_cards_and_compared_where_both_sides_have_
             "either": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
         }
     )
-    card = {"level": "sample", "criterion": "realism", "unavailable": None}
+    card = ScoredCard("good", "good", "sample", criterion="realism", direction="higher")
     cards = [
-        {**card, "name": "good", "direction": "higher"},
-        {**card, "name": "bad", "direction": "lower"},
-        {**card, "name": "either", "direction": None},
-        {**card, "name": "absent", "direction": None, "unavailable": "no weights"},
-        {**card, "name": "FID", "direction": "lower", "level": "set"},
+        card,
+        replace(card, name="bad", direction="lower"),
+        replace(card, name="either", direction=None),
+        replace(card, name="absent", direction=None, unavailable="no weights"),
+        replace(card, name="FID", direction="lower", level="set"),
     ]
-    found = compare(records, cards).set_index("metric")
+    found = pd.DataFrame(compare(records, cards)).set_index("metric")
     assert found.index.tolist() == ["good", "bad", "either"]
     assert found["auroc"].tolist() == [0.75, 1.0, 0.0]
     assert found["n"].tolist() == [2, 3, 3]
@@ -113,7 +107,7 @@ def test_noise_is_as_long_as_the_change_it_imitates(context, queries, like):
         assert found.abs().max() < 10 * found.std(), "spread over all voxels"
 
 
-def test_spoiled_edits_are_what_they_are_called(context, queries):
+def test_corrupted_edits_are_what_they_are_called(context, queries):
     for query in queries[:3]:
         true = context.dataset.true_edit(query.sample, query.goal)
         (blurred,), (flickering,), (fading,) = (
@@ -130,7 +124,7 @@ def test_spoiled_edits_are_what_they_are_called(context, queries):
 
 def test_another_video_shows_the_goal_and_is_another_one(context, queries):
     originals = [context.dataset.sample("test", index).video for index in range(8)]
-    for query, found in zip(queries, Another().answer(queries, context), strict=True):
+    for query, found in zip(queries, AnotherVideo().answer(queries, context), strict=True):
         assert not any(torch.equal(found.video, video) for video in originals)
         direction = context.target(found.video[None]).argmax()
         assert direction == query.goal.index

@@ -1,7 +1,8 @@
 """Deprecated location of ``vcfe_bench.workflows.explain``, kept for code that was written when it was a module.
 
 ``vcfe_bench.explain`` is a function. Importing this module replaces it on the package, as any import of a submodule
-does, so the module can be called like the function. Whatever is taken from it comes with a ``DeprecationWarning``.
+does, so the module can be called like the function. Every name that is taken from it comes with a
+``DeprecationWarning``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import sys
 import warnings
 from types import ModuleType
 from typing import Any
+
+RENAMED = {"video": "explain", "Wish": "ExplainRequest", "Said": "Prediction"}
+"""Former names with the current ones in ``vcfe_bench.workflows.explain``."""
 
 
 class _Moved(ModuleType):
@@ -21,7 +25,7 @@ class _Moved(ModuleType):
     def __getattr__(self, name: str) -> Any:
         from vcfe_bench.workflows import explain
 
-        new = "explain" if name == "video" else name
+        new = RENAMED.get(name, name)
         if new.startswith("__") or not hasattr(explain, new):
             raise AttributeError(f"module 'vcfe_bench.explain' has no attribute {name!r}")
         place = "vcfe_bench.explain" if new == "explain" else f"vcfe_bench.workflows.explain.{new}"

@@ -54,7 +54,7 @@ def test_a_users_own_network_is_explained(monkeypatch: pytest.MonkeyPatch, capsy
     assert scores["met"]
     assert scores["target"].startswith("module[build=own_thirds:Thirds,classes=labels.txt,frames=5,")
     assert call(monkeypatch, "explain", "clip.mkv", *FLAGS, *method, "--to", "rigth", "--out", "out") == 2
-    assert capsys.readouterr().err == "vcfe-bench: the target knows no class 'rigth'; did you mean 'right'?\n"
+    assert capsys.readouterr().err == "vcfe-bench: the target has no class 'rigth'; did you mean 'right'?\n"
 
 
 def test_run_and_score_take_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:

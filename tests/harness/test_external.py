@@ -136,7 +136,7 @@ def spoil(given: Given) -> None:
         (drop_goal, r"no goal in .*goals.csv for the originals clip \d"),
         (add("clip 9,left"), r"no original in .*originals for the goals of clip 9"),
         (add("clip 0,left"), r"goals.csv has two goals for clip 0"),
-        (add("clip 9,lft"), r"'lft' in .*goals.csv is no goal; did you mean 'left'"),
+        (add("clip 9,lft"), r"'lft' in .*goals.csv is not a goal; did you mean 'left'"),
         (lambda given: given.goals.write_text("a,b"), "is not a csv file with the columns name and goal"),
         (lambda given: given.goals.unlink(), "is not a csv file with the columns name and goal"),
         (lambda given: (given.counterfactuals / "clip 9.mkv").touch(), "for the counterfactuals clip 9"),
@@ -144,7 +144,7 @@ def spoil(given: Given) -> None:
             lambda given: (given.originals / "clip 1.mp4").touch(),
             "has two files called clip 1: clip 1.mkv and clip 1.mp4",
         ),
-        (spoil, "clip 3 are not videos of the test split of 'toy_lights', pixel by pixel"),
+        (spoil, "clip 3 do not equal any video of the test split of 'toy_lights' in every pixel"),
         (lambda given: shutil.rmtree(given.counterfactuals), "cannot read .*theirs: No such file"),
     ],
 )

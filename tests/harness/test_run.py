@@ -112,7 +112,7 @@ def test_the_same_again_does_nothing_twice(finished: Path) -> None:
             self.begun.append(batch.method.spec)
 
         def scored(self, done: int, total: int, what: str) -> None:
-            self.scored_videos += what.startswith("videos compared")
+            self.scored_videos += what.startswith("videos scored")
 
     before = pd.read_parquet(finished / "records.parquet")
     watch = Count()

@@ -16,6 +16,7 @@ from vcfe_toys.dataset import Lights
 from tests.harness.toys import METRICS, ask
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.results import leaderboard
+from vcfe_bench.runs.journal import Entry, Scores
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.video import lossless
@@ -52,7 +53,7 @@ def assert_tables_and_lock(directory: Path) -> pd.DataFrame:
     store.lock()
     store.close()
     records = store.table("records.parquet")
-    assert len(records) == len(store.tasks()) > 0
+    assert len(records) == len(store.records()) > 0
     board = leaderboard.load(directory).frame
     assert board["n"].sum() == (records["status"] == "ok").sum()
     return records
@@ -72,11 +73,11 @@ def given(tmp_path: Path) -> score_external.Given:
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> explain.Wish:
+def request_(tmp_path: Path) -> explain.ExplainRequest:
     pixels = torch.randint(0, 100, (12, 3, 12, 16), generator=torch.Generator().manual_seed(0))
     pixels[..., 2:6] += 40
     lossless.write(tmp_path / "dusk.mkv", pixels.byte(), 8)
-    return explain.Wish(tmp_path / "dusk.mkv", "toy_conv", "toy_push", to="right", frames=5, size=12)
+    return explain.ExplainRequest(tmp_path / "dusk.mkv", "toy_conv", "toy_push", to="right", frames=5, size=12)
 
 
 @pytest.mark.parametrize("observer", [InAHurry(), Impatient()])
@@ -107,7 +108,7 @@ def test_interrupted_scoring_of_given_videos_has_tables(given: score_external.Gi
     assert_tables_and_lock(tmp_path / "run")
 
 
-def test_an_interrupted_explanation_has_tables(request_: explain.Wish, tmp_path: Path) -> None:
+def test_an_interrupted_explanation_has_tables(request_: explain.ExplainRequest, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         explain.Prepared(request_).run(tmp_path / "run", Impatient())
     assert_tables_and_lock(tmp_path / "run")
@@ -146,10 +147,10 @@ def test_the_first_error_is_the_one_that_is_told(tmp_path: Path, monkeypatch: py
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append = RunDirectory.append
 
-    def full(self: RunDirectory, kind: str, **fields: Any) -> None:
-        if kind == "score":
+    def full(self: RunDirectory, entry: Entry) -> None:
+        if isinstance(entry, Scores):
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(self, kind, **fields)
+        append(self, entry)
 
     monkeypatch.setattr(RunDirectory, "append", full)
     with pytest.raises(OSError, match="No space left"):

@@ -29,7 +29,7 @@ def test_the_generator_is_that_of_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     store = run(tmp_path / "run")
     assert (store.table("records.parquet")["networks"] == 2).all()
     monkeypatch.setattr(Blocks, "fingerprint", "other blocks")
-    with pytest.raises(UsageError, match="generator 'toy_blocks' is not the one that was run"):
+    with pytest.raises(UsageError, match="generator 'toy_blocks' has changed since the run"):
         runner.rescore(store.path, ("toy_networks",))
 
 
@@ -43,11 +43,11 @@ def test_without_a_generator_the_card_says_so(tmp_path: Path) -> None:
 def test_other_targets_are_those_named_but_for_the_explained_one(tmp_path: Path) -> None:
     assert (run(tmp_path / "three", OTHERS).table("records.parquet")["networks"] == 4).all()
     store = run(tmp_path / "one", "toy_networks[targets=[toy_conv]]")
-    assert card(store)["unavailable"] == "no target is named but the one that was explained"
+    assert card(store)["unavailable"] == "no target is named other than the one that the run explains"
 
 
 def test_other_targets_have_the_datasets_classes(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"target 'toy_meter' knows the classes none; .* has left, middle, right"):
+    with pytest.raises(UsageError, match=r"target 'toy_meter' predicts the classes none; .* has left, middle, right"):
         run(tmp_path / "run", "toy_networks[targets=[toy_meter]]")
 
 

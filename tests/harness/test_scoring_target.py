@@ -32,7 +32,7 @@ def test_the_target_is_that_of_the_run(scored: Path) -> None:
 
 def test_another_target_is_refused_where_it_is_asked_for(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conv, "fingerprint", "other weights")
-    with pytest.raises(UsageError, match="target 'toy_conv' is not the one that was run"):
+    with pytest.raises(UsageError, match="target 'toy_conv' has changed since the run"):
         runner.rescore(scored, METRICS)
     runner.rescore(scored, ("toy_flip",))
 
@@ -42,7 +42,7 @@ def test_by_default_the_card_tells_why_a_column_is_empty(tmp_path: Path, monkeyp
     monkeypatch.setattr(Conv, "fingerprint", "other weights")
     runner.rescore(out)
     cards = {card["name"]: card for card in RunDirectory(out).json("metrics.json")}
-    assert "is not the one that was run" in cards["survives_blur"]["unavailable"]
+    assert "has changed since the run" in cards["survives_blur"]["unavailable"]
     assert cards["L1"]["unavailable"] is None
     records = pd.read_parquet(out / "records.parquet")
     assert records["survives_blur"].isna().all()

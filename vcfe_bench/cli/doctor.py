@@ -15,6 +15,6 @@ def doctor() -> None:
     for title in ("part", "name", ""):
         table.add_column(title, overflow="fold")
     for part in examine():
-        state = Text(part.about or "works") if part.lack is None else Text(part.lack, style="yellow")
+        state = Text(part.about or "works") if part.problem is None else Text(part.problem, style="yellow")
         table.add_row(part.kind, part.name, state)
     Console().print(table)

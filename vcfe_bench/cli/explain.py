@@ -12,7 +12,7 @@ from vcfe_bench.cli import target as flags
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vcfe_bench.workflows.explain import Explained, Said
+    from vcfe_bench.workflows.explain import Explained, Prediction
 
 
 def explain(
@@ -54,10 +54,10 @@ def explain(
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     assert spec is not None
     console = Console()
-    wish = explain.Wish(video, spec, method, to, value, tolerance, generator, preset, frames, size, seed)
-    prepared = explain.Prepared(wish)
+    request = explain.ExplainRequest(video, spec, method, to, value, tolerance, generator, preset, frames, size, seed)
+    prepared = explain.Prepared(request)
     console.print("[bold]prediction for the original")
-    console.print(_classes(prepared.said))
+    console.print(_classes(prepared.prediction))
     try:
         with progress_display(console) as observer:
             found = prepared.run(out, observer)
@@ -73,15 +73,15 @@ def explain(
     console.print(f"folder: {out}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _classes(said: Said) -> Table:
+def _classes(prediction: Prediction) -> Table:
     """The target's prediction for a video."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    if said.value is not None:
-        table.add_row("value", f"{said.value:.4g}")
-    for name, probability in said.classes.items():
+    if prediction.value is not None:
+        table.add_row("value", f"{prediction.value:.4g}")
+    for name, probability in prediction.classes.items():
         table.add_row(escape(name), f"{probability:.3f}")
     return table
 

@@ -7,7 +7,7 @@ target, generator, goals and number of videos. A task that two runs have done co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from vcfe_bench.results.rows import (
     Row,
 )
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
-from vcfe_bench.runs.records import ScoredCard
+from vcfe_bench.runs.records import Record, ScoredCard
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
 from vcfe_bench.runs.tables import SET_COLUMNS
 
@@ -242,18 +242,24 @@ def _flipped(part: _Part) -> set[tuple[str, str]]:
     return set(met.index[met])
 
 
+def _stored(run: _Run, ids: Iterable[str]) -> list[Record]:
+    """The records that the run's journal has under these ids."""
+    records = run.store.records()
+    return [records[id] for id in ids]
+
+
 def _sets(part: _Part, cards: Sequence[ScoredCard]) -> pd.DataFrame:
     """The table of set and pair metrics for the records of a part, computed from the features that its runs store."""
-    from vcfe_bench.scoring.sets import pooled  # reaches the registry of plug-ins, which no other table needs
+    from vcfe_bench.scoring.pooled import pooled  # reaches the registry of plug-ins, which no other table needs
 
     done = part.done
     shares = [
-        (run.store, done[done["run"] == number].to_dict("records"))
+        (run.store, _stored(run, done.loc[done["run"] == number, "id"]))
         for number, run in enumerate(part.runs)
         if (done["run"] == number).any()
     ]
     rows = [
-        {"method": part.method, "metric": card.name, "version": card.version, **pooled(shares, card.spec)}
+        pooled(part.method, card, shares)
         for card in cards
         if card.level in ("set", "pair") and not card.unavailable and shares
     ]

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from vcfe_bench.plugins.dataset import Split
+
 REFERENCES = ("true_edit", "reconstruction", "no_edit")
 """Methods that run alongside all others: the upper bound and the baselines that every row is compared with."""
 
@@ -54,7 +56,7 @@ class Configuration:
 
     methods: Mapping[str, MethodIdentity]
     dataset: str
-    split: str
+    split: Split
     limit: int
     goals: str
     target: NetworkIdentity

@@ -1,87 +1,103 @@
-"""The networks that metrics query again: the target and generator of the run, and other targets."""
+"""The networks that metrics query: target and generator of the run, and further targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
-from vcfe_bench.plugins.metric import Metric, SampleMetric
+from vcfe_bench.plugins.metric import SampleMetric
 from vcfe_bench.plugins.target import Target
-from vcfe_bench.runs.run_directory import Line, RunDirectory
+from vcfe_bench.runs.configuration import Configuration
 
 
 class Missing(UsageError):
-    """The run lacks what a metric asks for: the metric has no values, whoever named it."""
+    """The run itself does not have what a metric needs: the metric has no values, even if requested by name."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What metrics may ask again: target and generator of the run, and other targets by spec."""
+    """Target and generator of the run, and further targets by spec; None and empty as far as no metric needs them."""
 
     target: Target | None = None
     generator: Generator | None = None
     others: Mapping[str, Target] = field(default_factory=dict)
 
 
-def with_networks(
-    store: RunDirectory, dataset: Dataset, metrics: list[Metric], cards: list[Line], must_work: bool
-) -> tuple[list[Metric], Networks]:
-    """The networks that metrics ask; without one, what is left of the metrics, the others' cards telling why."""
-    target, generator = cache(partial(_target, store)), cache(partial(_generator, store))
-    others = cache(partial(_others, store, dataset))
-    left: list[Metric] = []
+def load_networks(
+    configuration: Configuration, dataset: Dataset, metrics: Sequence[SampleMetric], must_work: bool
+) -> tuple[Networks, dict[str, str]]:
+    """The networks that the metrics query, and why some metrics cannot be computed, by metric name.
+
+    Raises:
+        UsageError: with ``must_work``, a network cannot be loaded or has changed since the run.
+    """
+    loader = _Loader(configuration, dataset)
     networks = Networks()
+    unavailable: dict[str, str] = {}
     for metric in metrics:
-        if isinstance(metric, SampleMetric):
-            try:
-                networks = Networks(
-                    target() if metric.needs_target else networks.target,
-                    generator() if metric.needs_generator else networks.generator,
-                    {**networks.others, **others(tuple(metric.other_targets(dataset)))},
-                )
-            except UsageError as error:
-                if must_work and not isinstance(error, Missing):
-                    raise
-                next(card for card in cards if card["name"] == metric.card.name)["unavailable"] = str(error)
-                continue
-        left.append(metric)
-    return left, networks
+        try:
+            networks = loader.extended(networks, metric)
+        except UsageError as error:
+            if must_work and not isinstance(error, Missing):
+                raise
+            unavailable[metric.card.name] = str(error)
+    return networks, unavailable
 
 
-def _target(store: RunDirectory) -> Target:
-    planned = store.configuration["target"]
-    target = registry.frozen_target(planned["spec"])
-    if target.fingerprint != planned["fingerprint"]:
-        raise UsageError(f"target '{target.spec}' is not the one that was run: its weights or preprocessing changed")
-    return target
+class _Loader:
+    """Loads each network when the first metric needs it, and checks that it is the one of the run."""
 
+    def __init__(self, configuration: Configuration, dataset: Dataset) -> None:
+        self.configuration, self.dataset = configuration, dataset
+        self.others: dict[str, Target] = {}
 
-def _generator(store: RunDirectory) -> Generator:
-    planned = store.configuration["generator"]
-    if planned is None:
-        raise Missing("the run has no generator")
-    generator = registry.GENERATORS.build(planned["spec"])
-    if generator.fingerprint != planned["fingerprint"]:
-        raise UsageError(f"generator '{generator.spec}' is not the one that was run: its weights or settings changed")
-    return generator
+    def extended(self, networks: Networks, metric: SampleMetric) -> Networks:
+        """``networks`` with those that the metric queries."""
+        if metric.needs_target:
+            networks = replace(networks, target=self.target)
+        if metric.needs_generator:
+            networks = replace(networks, generator=self.generator)
+        further = self.further_targets(metric.other_targets(self.dataset))
+        return replace(networks, others={**networks.others, **further})
 
+    @cached_property
+    def target(self) -> Target:
+        planned = self.configuration.target
+        target = registry.frozen_target(planned.spec)
+        if target.fingerprint != planned.fingerprint:
+            raise UsageError(f"target '{target.spec}' has changed since the run: other weights or other preprocessing")
+        return target
 
-def _others(store: RunDirectory, dataset: Dataset, specs: tuple[str, ...]) -> dict[str, Target]:
-    """Targets by spec, but for the one that was explained."""
-    found = {spec: registry.frozen_target(spec) for spec in specs}
-    for target in found.values():
-        if target.classes != dataset.classes:
+    @cached_property
+    def generator(self) -> Generator:
+        planned = self.configuration.generator
+        if planned is None:
+            raise Missing("the run has no generator")
+        generator = registry.GENERATORS.build(planned.spec)
+        if generator.fingerprint != planned.fingerprint:
+            raise UsageError(f"generator '{generator.spec}' has changed since the run: other weights or other settings")
+        return generator
+
+    def further_targets(self, specs: Sequence[str]) -> dict[str, Target]:
+        """Targets by spec, without the one that the run explains."""
+        for spec in specs:
+            if spec not in self.others:
+                self.others[spec] = self._of_these_classes(registry.frozen_target(spec))
+        explained = self.configuration.target.fingerprint
+        further = {spec: self.others[spec] for spec in specs if self.others[spec].fingerprint != explained}
+        if specs and not further:
+            raise Missing("no target is named other than the one that the run explains")
+        return further
+
+    def _of_these_classes(self, target: Target) -> Target:
+        if target.classes != self.dataset.classes:
             raise UsageError(
-                f"target '{target.spec}' knows the classes {', '.join(target.classes) or 'none'}; "
-                f"dataset '{dataset.spec}' has {', '.join(dataset.classes) or 'none'}"
+                f"target '{target.spec}' predicts the classes {', '.join(target.classes) or 'none'}; "
+                f"dataset '{self.dataset.spec}' has {', '.join(self.dataset.classes) or 'none'}"
             )
-    explained = store.configuration["target"]["fingerprint"]
-    left = {spec: target for spec, target in found.items() if target.fingerprint != explained}
-    if specs and not left:
-        raise Missing("no target is named but the one that was explained")
-    return left
+        return target

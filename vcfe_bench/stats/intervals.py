@@ -1,8 +1,8 @@
-"""What a number over a few videos is worth: intervals, floors of set distances, and differences between methods.
+"""Intervals for means, rates and statistics of pairs over a small number of videos.
 
-Goals that share a source video are not independent, so whole source videos ("clusters") are drawn or left out, never
-single values. Nothing here depends on the order in which values come, in any bit: they are sorted first, also before
-numbers are drawn for them.
+Counterfactuals of one source video with several goals are not independent, so resampling draws whole source videos
+("clusters"), never single values. No result depends on the order of the values, not even in the last bit: values are
+sorted before anything is summed or drawn.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+"""Confidence level of all intervals."""
 RESAMPLES = 9999
+"""Number of bootstrap draws, and the largest number of permutations of a test."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95% interval; NaN where there is none.
+    """A value with its 95 % interval, each NaN if it is undefined.
 
     Attributes:
-        n: values it rests on.
-        missing: values that were NaN and left out.
-        clusters: independent source videos among the ``n``.
+        n: number of values it is computed from.
+        missing: number of values that were excluded because they are not finite.
+        clusters: number of source videos among the ``n`` values.
     """
 
     value: float
@@ -37,12 +39,13 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
-    """Mean with the percentile bootstrap interval, source videos drawn with replacement.
+    """Mean with its percentile bootstrap interval; source videos are drawn with replacement.
 
-    ``clusters`` names the source video of each value (None: each its own). NaN values are left out and counted. Without
-    two clusters there is no interval. Where all values are equal, the interval has no width.
+    ``clusters`` names the source video of each value; None means that each value has its own. NaN values are excluded
+    and counted as missing. With fewer than two clusters there is no interval. If all values are equal, the interval has
+    zero width.
     """
-    kept, groups = _finite(values, clusters)
+    kept, groups = present_values(values, clusters)
     missing = len(values) - len(kept)
     if not len(kept):
         return Estimate(np.nan, np.nan, np.nan, 0, missing, 0)
@@ -67,16 +70,17 @@ def mean_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
 
 
 def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
-    """As ``mean_interval``, for values that are 0 or 1, or shares between.
+    """``mean_interval`` for values that are 0 or 1, or fractions between.
 
-    A sample of nothing but ones does not show that the rate is one, and a bootstrap cannot see what the sample does not
-    hold. Where all values are equal, the exact binomial (Clopper-Pearson) interval of the clusters takes its place:
-    sixteen of sixteen give [0.79, 1]. Shares vary less than zeros and ones of their mean, so theirs is wide enough.
+    If all values are equal, a bootstrap interval has zero width, although sixteen ones out of sixteen do not show that
+    the rate is one. In this case the interval is the exact binomial (Clopper-Pearson) interval with the clusters as
+    trials: [0.79, 1] for sixteen of sixteen. Fractions vary less than zeros and ones of the same mean, so the interval
+    is conservative for them.
 
     Raises:
         ValueError: a value is neither in [0, 1] nor NaN.
     """
-    kept, _ = _finite(values, clusters)
+    kept, _ = present_values(values, clusters)
     if ((kept < 0) | (kept > 1)).any():
         raise ValueError("a rate is a mean of values between 0 and 1")
     estimate = mean_interval(values, clusters, seed)
@@ -91,21 +95,22 @@ def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
 
 
 def pairs_interval(
-    asked: Sequence[float],
+    requested: Sequence[float],
     reached: Sequence[float],
     statistic: Callable[[np.ndarray, np.ndarray], float],
     clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """A statistic of pairs with its percentile bootstrap interval, source videos drawn with replacement.
+    """A statistic of pairs with its percentile bootstrap interval; source videos are drawn with replacement.
 
-    Pairs with a value that is not finite are left out and counted. Without three clusters there is no interval. Draws
-    for which the statistic is undefined (NaN) do not count.
+    ``statistic`` gets two arrays, ``requested [n]`` and ``reached [n]``. Pairs with a value that is not finite are
+    excluded and counted as missing. With fewer than three clusters there is no interval. Draws for which the statistic
+    is undefined (NaN) are ignored.
 
     Raises:
-        ValueError: the sides differ in length.
+        ValueError: ``requested``, ``reached`` and ``clusters`` differ in length.
     """
-    pairs = np.array([asked, reached], dtype=np.float64)
+    pairs = np.array([requested, reached], dtype=np.float64)
     present = np.isfinite(pairs[0]) & np.isfinite(pairs[1])
     members = _sorted(pairs[:, present], _numbered(clusters, len(present), present))
     total, missing, count = int(present.sum()), int((~present).sum()), len(members)
@@ -120,8 +125,8 @@ def pairs_interval(
     return Estimate(value, float(low), float(high), total, missing, count)
 
 
-def _finite(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Values that are not NaN, cluster by cluster, and the number of the cluster of each, counted from 0."""
+def present_values(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The values that are not NaN, cluster by cluster, and the index of each value's cluster, both ``[n]``."""
     array = np.asarray(values, dtype=np.float64)
     present = ~np.isnan(array)
     members = _sorted(array[None, present], _numbered(clusters, len(array), present))
@@ -130,7 +135,7 @@ def _finite(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tup
 
 
 def _sorted(columns: np.ndarray, groups: np.ndarray) -> list[np.ndarray]:
-    """The columns ``[k, n]`` of each cluster in ascending order, and the clusters in that of their columns."""
+    """The columns ``[k, n_c]`` of each cluster c in ascending order; clusters are ordered by their columns."""
     members: dict[int, list[list[float]]] = {}
     for column, group in zip(columns.T.tolist(), groups.tolist(), strict=True):
         members.setdefault(group, []).append(column)
@@ -138,6 +143,7 @@ def _sorted(columns: np.ndarray, groups: np.ndarray) -> list[np.ndarray]:
 
 
 def _numbered(clusters: Sequence[Hashable] | None, length: int, present: np.ndarray) -> np.ndarray:
+    """The index of the cluster of each ``present`` value; without ``clusters``, each value has its own."""
     names: Sequence[Hashable] = range(length) if clusters is None else clusters
     if len(names) != length:
         raise ValueError(f"{length} values, but {len(names)} clusters")

@@ -1,4 +1,4 @@
-"""Which of several methods can be told apart, from their records of the same questions."""
+"""Paired significance tests between methods, from their records with the same videos and goals."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ import pandas as pd
 from scipy import stats
 
 from vcfe_bench.core import seeds
-from vcfe_bench.stats.intervals import (
-    LEVEL,
-    RESAMPLES,
-    Estimate,
-    _finite,
-    mean_interval,
-)
+from vcfe_bench.stats.intervals import LEVEL, RESAMPLES, Estimate, mean_interval, present_values
 
 Direction = Literal["higher", "lower"]
+"""Which values of a metric are better."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Where a method stands by a metric: it cannot be told apart from any that shares a letter of its ``group``.
+    """The rank of a method by a metric.
 
-    ``best``: its mean is the best, and every other method is significantly worse.
+    Attributes:
+        group: letters of a compact letter display; methods that share a letter are not significantly different.
+        best: whether the method's mean is the best and every other method is significantly worse.
     """
 
     group: str = ""
@@ -36,30 +33,30 @@ class Rank:
 
 
 def answers(records: pd.DataFrame, metric: str) -> pd.Series:
-    """The metric's values by ``(sample, goal)``, those of several seeds averaged; without those that have none."""
+    """The metric's values by ``(sample, goal)``, averaged over seeds, without missing values."""
     if metric not in records:
         return pd.Series(index=pd.MultiIndex.from_arrays([[], []], names=["sample", "goal"]), dtype=float)
     return records.groupby(["sample", "goal"], sort=False)[metric].mean().dropna()
 
 
 def paired(first: pd.Series, second: pd.Series, seed: int = 0) -> Difference:
-    """``first - second`` over the questions that both answered, with whole source videos drawn and flipped."""
+    """The mean of ``first - second`` over the samples and goals that both have; clusters are source videos."""
     shared = first.index.intersection(second.index)
     videos = shared.get_level_values("sample").tolist()
     return paired_difference(first[shared].tolist(), second[shared].tolist(), videos, seed)
 
 
 def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, direction: Direction) -> list[Rank]:
-    """The rank of each row by a sample metric; ``names`` are the rows' methods, ``direction`` is the better one.
+    """The rank of each row by a sample metric, of which ``direction`` is better; ``names`` are the rows' methods.
 
-    All pairs of rows are tested by sign flips on the questions that both answered, and the p values adjusted by Holm's
-    method. Letters are those of a compact letter display, ``a`` for the best. Rows of one method (over other videos,
-    with other weights) are not tested against each other. Nothing is said of rows without values, or where there are no
-    two methods.
+    All pairs of rows are compared with a sign-flip test on the samples and goals that both have, and the p values are
+    adjusted by Holm's method. ``a`` is the letter of the best group. Rows of the same method (over other videos or with
+    other weights) are not compared with each other. Rows without values have no rank, and neither has any row if there
+    are fewer than two methods.
     """
     sign = 1 if direction == "higher" else -1
     values = [sign * answers(part, metric) for part in records]
-    order = sorted((row for row, found in enumerate(values) if len(found)), key=lambda row: -values[row].mean())
+    order = sorted((row for row, series in enumerate(values) if len(series)), key=lambda row: -values[row].mean())
     result = [Rank()] * len(names)
     if len({names[row] for row in order}) < 2:
         return result
@@ -69,7 +66,7 @@ def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, di
         if names[a] != names[b]
     }
     significant = holm([test.p for test in tests.values()]) < 1 - LEVEL
-    distinct = {pair for pair, told in zip(tests, significant, strict=True) if told}
+    distinct = {pair for pair, is_significant in zip(tests, significant, strict=True) if is_significant}
     groups = groups_alike(len(order), distinct)
     ahead = all(pair in distinct and test.value > 0 for pair, test in tests.items() if pair[0] == 0)
     for place, row in enumerate(order):
@@ -84,7 +81,7 @@ def _letter(number: int) -> str:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """A mean paired difference; ``p`` is the two-sided probability of one as large where the sides are exchangeable."""
+    """A mean paired difference with the p value of a two-sided test that the two sides are exchangeable."""
 
     p: float
 
@@ -94,20 +91,20 @@ def paired_difference(
 ) -> Difference:
     """Mean of ``first[i] - second[i]`` with the interval of ``mean_interval`` and a sign-flip permutation test.
 
-    The test flips the sign of all differences of a source video at once, in all 2^clusters ways where these are no more
-    than ``RESAMPLES``, else in as many drawn at random. Pairs with a NaN are left out and counted. ``p`` is NaN without
-    pairs.
+    The test flips the signs of all differences of a source video together: in all 2^clusters ways if these are at most
+    ``RESAMPLES``, else in ``RESAMPLES`` random ways. Pairs with a NaN are excluded and counted as missing. ``p`` is NaN
+    without pairs.
 
     Raises:
-        ValueError: the sides differ in length.
+        ValueError: ``first`` and ``second`` differ in length.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} values against {len(second)}")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    found = mean_interval(differences.tolist(), clusters, seed)
-    kept, groups = _finite(differences.tolist(), clusters)
+    mean = mean_interval(differences.tolist(), clusters, seed)
+    kept, groups = present_values(differences.tolist(), clusters)
     p = 1.0 if len(kept) else np.nan
-    if kept.any() and found.clusters > 1:
+    if kept.any() and mean.clusters > 1:
         test = stats.permutation_test(
             (np.bincount(groups, kept),),
             lambda sums, axis: sums.sum(axis=axis),
@@ -118,13 +115,13 @@ def paired_difference(
             rng=np.random.default_rng(seed),
         )
         p = float(test.pvalue)
-    return Difference(found.value, found.low, found.high, found.n, found.missing, found.clusters, p)
+    return Difference(mean.value, mean.low, mean.high, mean.n, mean.missing, mean.clusters, p)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """p values ``[n]`` adjusted for n tests by Holm's step-down method (Scand. J. Statist. 6, 1979), in their order.
+    """p values ``[n]`` adjusted for n tests by Holm's step-down method (Scand. J. Statist. 6, 1979), in the same order.
 
-    NaN stands for a test that was not made: it stays NaN and does not count among the n.
+    NaN stands for a test that was not performed: it stays NaN and is not counted among the n.
     """
     adjusted = np.array(p_values, dtype=np.float64)
     made = np.flatnonzero(~np.isnan(adjusted))
@@ -134,10 +131,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def groups_alike(count: int, distinct: Collection[tuple[int, int]]) -> list[tuple[int, ...]]:
-    """Largest groups of ``range(count)`` without a ``distinct`` pair: the letters of a compact letter display.
+    """The maximal groups of ``range(count)`` without a ``distinct`` pair: the letters of a compact letter display.
 
-    Two members share a group exactly where they are not distinct (insert and absorb; Piepho, J. Comput. Graph. Stat.
-    13, 2004). Groups may overlap, for "cannot be told apart" is not transitive. In order of their members.
+    Two members share a group if and only if they are not distinct (insert-and-absorb algorithm; Piepho, J. Comput.
+    Graph. Stat. 13, 2004). Groups may overlap, since "not significantly different" is not transitive. The groups are
+    sorted by their members.
     """
     groups = [frozenset(range(count))] if count else []
     for pair in distinct:

@@ -1,4 +1,4 @@
-"""What of the benchmark works in this installation: versions, devices, and every plug-in with what it lacks."""
+"""``vcfe-bench doctor``: the versions and devices of this installation, and whether each plug-in works in it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from vcfe_bench.plugins.registry import DATASETS, REGISTRIES
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the installation: what it is, and why it does not work (None where it does)."""
+    """One part of the installation; ``problem`` is why it does not work, None where it does."""
 
     kind: str
     name: str
     about: str = ""
-    lack: str | None = None
+    problem: str | None = None
 
 
 def examine() -> Iterator[Part]:
-    """All parts. Plug-ins are built with their defaults, so weights that are needed are looked for and read.
+    """All parts of the installation: library versions, devices, plug-ins.
 
-    Metrics are put before the dataset ``conformance.WORLD``: some cannot be computed on others.
+    Each plug-in is built with its default parameters, which reads the weights it needs. Metrics are checked for the
+    dataset ``conformance.WORLD``, since some cannot be computed on others.
     """
-    found = environment()
-    for name, version in found["versions"].items():
+    current = environment()
+    for name, version in current["versions"].items():
         yield Part("version", name, str(version))
-    machine = found["machine"]
+    machine = current["machine"]
     yield Part("device", "cpu", f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB")
     for index in range(torch.cuda.device_count()):
         yield Part("device", f"cuda:{index}", torch.cuda.get_device_name(index))
@@ -41,16 +42,16 @@ def examine() -> Iterator[Part]:
     world: Dataset = DATASETS.build(WORLD)
     for registry in REGISTRIES.values():
         for name in registry.names():
-            yield Part(registry.kind, name, lack=_lack(registry.kind, name, world))
+            yield Part(registry.kind, name, problem=_problem(registry.kind, name, world))
 
 
-def _lack(kind: str, name: str, world: Dataset) -> str | None:
+def _problem(kind: str, name: str, world: Dataset) -> str | None:
     try:
         plugin = REGISTRIES[f"{kind}s"].build(name)
         if kind == "metric":
             return plugin.unavailable(world)
         if kind == "dataset" and not plugin.target:
-            return "has no target of its own: name one with --target"
+            return "has no default target: name one with --target"
     except UsageError as error:
         return str(error)
     return None

@@ -1,4 +1,4 @@
-"""How good a target and a generator are: the numbers that their cards print."""
+"""``vcfe-bench evaluate``: the quality of targets and generators, as printed on their cards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,67 +27,70 @@ from vcfe_bench.stats.intervals import LEVEL
 
 BATCH = 16
 BINS = 15
-"""Bins of confidence, equally wide, of the expected calibration error."""
+"""Number of equally wide bins of confidence in the expected calibration error."""
+Measure = float | int | bool | str | Mapping[str, float]
+Measures = Mapping[str, Measure]
+"""Measurements by name."""
 
 
-def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> dict[str, Any]:
-    """Accuracy and calibration on ``limit`` test videos, robust accuracy on ``robust_limit``, and controls.
+def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> Measures:
+    """Accuracy and calibration on ``limit`` test videos, robust accuracy on ``robust_limit``, and control experiments.
 
-    Accuracy and robust accuracy are those of Table 1 of the BTTF paper: a video counts as robust when the target is
-    right on it and ``attack`` does not make it say something else. ``calibration_error`` is the expected calibration
-    error (arXiv 1706.04599, equation 3): how far confidence is from the share of right answers in each of ``BINS`` bins
-    of confidence, averaged over videos. The controls are what the dataset measures of its targets by itself.
+    Accuracy and robust accuracy are those of Table 1 of the BTTF paper: a video counts as robust if the target's
+    prediction is correct and ``attack`` does not change it. ``calibration_error`` is the expected calibration error
+    (arXiv 1706.04599, equation 3): the difference between confidence and accuracy in each of ``BINS`` bins of
+    confidence, averaged over videos. The control experiments are those of the dataset.
 
-    A regressor is measured by its errors on ``limit`` test videos: ``mae`` and ``rmse`` in the dataset's unit, and the
-    coefficient of determination ``r2``; nothing attacks it.
+    A regressor is evaluated by its errors on ``limit`` test videos: ``mae`` and ``rmse`` in the dataset's unit, and the
+    coefficient of determination ``r2``. It is not attacked.
 
     Raises:
-        UsageError: the method cannot be an attack here.
+        UsageError: the method cannot attack this target.
     """
     if dataset.values is not None:
         return _evaluate_regressor(target, dataset, min(limit, dataset.size("test")))
     reason = attack.supports(dataset, target, None, AvoidGoal(0))
     if reason:
-        raise UsageError(f"'{attack.spec}' cannot attack here: {reason}")
+        raise UsageError(f"'{attack.spec}' cannot attack this target: {reason}")
     limit, robust_limit = (min(n, dataset.size("test")) for n in (limit, robust_limit))
     outputs, truth = [], []
     for samples in _batches(dataset, limit):
         with torch.no_grad():
             outputs.append(target(_videos(samples)))
         truth += [int(sample.label) for sample in samples]
-    said, true = torch.cat(outputs).double().softmax(dim=1), torch.tensor(truth)
-    kept = 0
+    probabilities, true = torch.cat(outputs).double().softmax(dim=1), torch.tensor(truth)
+    robust = 0
     for samples in _batches(dataset, robust_limit, attack.width):
         queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
         videos = torch.stack([e.video for e in attack.answer(queries, Context(dataset, target))])
         with torch.no_grad():
             before, after = target(_videos(samples)).argmax(1), target(videos).argmax(1)
         labels = torch.tensor([s.label for s in samples])
-        kept += int(((before == labels) & (after == labels)).sum())
+        robust += int(((before == labels) & (after == labels)).sum())
     return {
-        **_rate("accuracy", int((said.argmax(1) == true).sum()), limit),
-        "calibration_error": float(multiclass_calibration_error(said, true, said.shape[1], BINS)),
-        **_rate("robust_accuracy", kept, robust_limit),
+        **_proportion("accuracy", int((probabilities.argmax(1) == true).sum()), limit),
+        "calibration_error": float(multiclass_calibration_error(probabilities, true, probabilities.shape[1], BINS)),
+        **_proportion("robust_accuracy", robust, robust_limit),
         "attack": attack.spec,
         **_controls(dataset, target, limit),
     }
 
 
-def _rate(name: str, hits: int, count: int) -> dict[str, float]:
-    """A share of ``count`` videos with its 95 % interval (Wilson's)."""
+def _proportion(name: str, hits: int, count: int) -> dict[str, float]:
+    """The proportion ``hits / count`` with its 95 % Wilson score interval."""
     interval = stats.binomtest(hits, count).proportion_ci(LEVEL, "wilson")
     low, high = float(interval.low), float(interval.high)
     return {name: hits / count, f"{name}_low": low, f"{name}_high": high, f"{name}_n": count}
 
 
 @torch.no_grad()
-def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> dict[str, Any]:
-    said: list[float] = []
+def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> Measures:
+    predicted: list[float] = []
     true: list[float] = []
     for samples in _batches(dataset, limit):
-        said += target(_videos(samples))[:, 0].tolist()
+        predicted += target(_videos(samples))[:, 0].tolist()
         true += [float(sample.label) for sample in samples]
-    labels, values = np.array(true), np.array(said)
+    labels, values = np.array(true), np.array(predicted)
     return {
         "mae": float(abs(values - labels).mean()),
         "rmse": float(rmse(labels, values)),
@@ -101,21 +103,29 @@ def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> dict[st
 @torch.no_grad()
 def evaluate_generator(
     generator: Generator, target: Target, dataset: Dataset, limit: int, steps: int, noises: int
-) -> dict[str, Any]:
+) -> Measures:
     """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
 
-    - ``reconstruction_error``: mean absolute error of D(E(x)), and ``reconstruction_target``: share of videos whose
-      D(E(x)) keeps its label for the target, a value within the dataset's tolerance; for a regressor also
-      ``reconstruction_shift_95``: D(E(x)) moves the value of 95 % of the videos by at most so much;
-    - of samples (one a video, ``steps`` steps, from its first frame) ``first_frame_error``: their first frame's mean
-      absolute error, and ``motion``: mean absolute difference of neighbouring frames, that of real videos being
-      ``real_motion``;
-    - ``variety``: mean absolute difference, one to the next, of samples of ``noises`` noises of the first test video's
-      first frame, and ``repeatable``: whether the same noise gave the same video, bit for bit.
+    Reconstructions D(E(x)):
 
-    Where the dataset has an oracle, also ``reconstruction_oracle``: share of videos whose D(E(x)) keeps its label for
-    it; ``coherent``: share of samples in which it finds a label; and with classes ``directions``: how often each comes
-    out of those noises.
+    - ``reconstruction_error``: mean absolute error;
+    - ``reconstruction_target``: proportion of videos for which the target's prediction does not change (for a
+      regressor, by more than the dataset's tolerance);
+    - ``reconstruction_shift_95``, for a regressor: the 95 % quantile of the change of the predicted value.
+
+    Samples, one for each video, from its first frame in ``steps`` steps:
+
+    - ``first_frame_error``: mean absolute error of the first frame;
+    - ``motion``: mean absolute difference of consecutive frames, ``real_motion`` that of the real videos.
+
+    Samples from the first frame of the first test video with ``noises`` different noises:
+
+    - ``variety``: mean absolute difference of consecutive samples;
+    - ``repeatable``: whether the same noise gives the same video, bit for bit.
+
+    If the dataset has an oracle, also ``reconstruction_oracle``: proportion of reconstructions with the original's
+    label; ``coherent``: proportion of samples with any label; and for classes ``directions``: the frequency of each
+    class among the samples with different noises.
     """
     limit = min(limit, dataset.size("test"))
     sums: Counter[str] = Counter()
@@ -126,7 +136,7 @@ def evaluate_generator(
         drawn = sample(generator, originals[:, 0], dataset.shape, steps, [f"evaluation/{s.id}" for s in samples])
         before, after = (_labels(dataset, target(videos)) for videos in (originals, result))
         shifts += [abs(b - a) for a, b in zip(before, after, strict=True)]
-        found = {
+        measured = {
             "reconstruction_error": float((result - originals).abs().mean()) * count,
             "reconstruction_target": sum(map(partial(_same, dataset), before, after)),
             "first_frame_error": float((drawn[:, 0] - originals[:, 0]).abs().mean()) * count,
@@ -136,8 +146,8 @@ def evaluate_generator(
         if isinstance(dataset, Oracle):
             kept = [_same(dataset, s.label, dataset.oracle(s, r)) for s, r in zip(samples, result, strict=True)]
             labels = [dataset.oracle(s, v) for s, v in zip(samples, drawn, strict=True)]
-            found |= {"reconstruction_oracle": sum(kept), "coherent": sum(label is not None for label in labels)}
-        sums.update(found)
+            measured |= {"reconstruction_oracle": sum(kept), "coherent": sum(label is not None for label in labels)}
+        sums.update(measured)
     return {
         **{name: total / limit for name, total in sums.items()},
         **({"reconstruction_shift_95": float(np.quantile(shifts, 0.95))} if dataset.values else {}),
@@ -147,27 +157,27 @@ def evaluate_generator(
     }
 
 
-def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int) -> dict[str, Any]:
-    """What comes of many noises of the first test video's first frame."""
+def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int) -> Measures:
+    """Measurements of samples from the first frame of the first test video with different noises."""
     chosen = dataset.sample("test", 0)
-    found: Counter[str] = Counter()
-    apart: list[float] = []
+    labels: Counter[str] = Counter()
+    differences: list[float] = []
     last: list[Tensor] = []
     for first in range(0, noises, BATCH):
         names = [f"evaluation/noise/{k}" for k in range(first, min(first + BATCH, noises))]
         frames = chosen.video[:1].expand(len(names), -1, -1, -1)
         videos = sample(generator, frames, dataset.shape, steps, names)
-        apart += [float((a - b).abs().mean()) for a, b in pairwise([*last, *videos])]
+        differences += [float((a - b).abs().mean()) for a, b in pairwise([*last, *videos])]
         last = [videos[-1]]
         if isinstance(dataset, Oracle) and dataset.classes:
-            labels = [dataset.oracle(chosen, video) for video in videos]
-            found.update("none" if label is None else dataset.classes[int(label)] for label in labels)
+            shown = [dataset.oracle(chosen, video) for video in videos]
+            labels.update("none" if label is None else dataset.classes[int(label)] for label in shown)
     again = sample(generator, frames, dataset.shape, steps, names)
-    shares = {name: found[name] / noises for name in (*dataset.classes, "none")}
+    frequencies = {name: labels[name] / noises for name in (*dataset.classes, "none")}
     return {
-        "variety": float(np.mean(apart)) if apart else 0.0,
+        "variety": float(np.mean(differences)) if differences else 0.0,
         "variety_n": noises,
-        **({"directions": shares, "directions_n": noises} if found else {}),
+        **({"directions": frequencies, "directions_n": noises} if labels else {}),
         "repeatable": bool(torch.equal(videos, again)),
     }
 
@@ -176,7 +186,7 @@ def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int) -> 
 def sample(
     generator: Generator, first_frames: Tensor, shape: tuple[int, int, int], steps: int, names: list[str]
 ) -> Tensor:
-    """Videos ``[B, T, 3, H, W]`` in [0, 1] from first frames ``[B, 3, H, W]``, each with the noise of its name."""
+    """Videos ``[B, T, 3, H, W]`` in [0, 1] from first frames ``[B, 3, H, W]``; names determine the noises."""
     latent = generator.latent_shape(shape)
     noise = torch.stack(
         [torch.randn(latent, generator=torch.Generator().manual_seed(seeds.derive(name))) for name in names]
@@ -190,12 +200,13 @@ def _controls(dataset: Dataset, target: Target, limit: int) -> Mapping[str, floa
 
 
 def _labels(dataset: Dataset, output: Tensor) -> list[int | float]:
-    """What a target says, class or value, of each row of its output."""
+    """The predicted class or value for each row of a target's output."""
     return (output.argmax(1) if dataset.values is None else output[:, 0]).tolist()
 
 
-def _same(dataset: Dataset, label: int | float, found: int | float | None) -> bool:
-    return found is not None and abs(found - label) <= (dataset.values.tolerance if dataset.values else 0)
+def _same(dataset: Dataset, label: int | float, other: int | float | None) -> bool:
+    """Whether two labels are equal, or two values within the dataset's tolerance."""
+    return other is not None and abs(other - label) <= (dataset.values.tolerance if dataset.values else 0)
 
 
 def _batches(dataset: Dataset, limit: int, width: int = BATCH) -> Iterator[list[Sample]]:

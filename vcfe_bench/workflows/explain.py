@@ -1,6 +1,6 @@
-"""One video of one's own: what a target says of it, and a counterfactual that makes it say something else.
+"""``vcfe-bench explain``: a counterfactual for one video of the user.
 
-It is a run of one video, so that seeds, the 8-bit rule and the scores are those of every run.
+It is an ordinary run of one video, so that seeds, the storage in 8 bits and the scores are those of every run.
 """
 
 from __future__ import annotations
@@ -14,109 +14,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors import serial
 from vcfe_bench.figures import strips
 from vcfe_bench.figures.side_by_side import side_by_side, write_mp4
-from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
+from vcfe_bench.goals import ClassGoal, Goal
 from vcfe_bench.plugins import registry, specs
 from vcfe_bench.plugins.dataset import Dataset, Values
-from vcfe_bench.plugins.generator import Constraints, Generator
+from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import SampleMetric
-from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
-from vcfe_bench.runs.goal_selection import GoalSelection, Output, PredictedVideo
+from vcfe_bench.runs.goal_selection import GoalSelection, PredictedVideo
 from vcfe_bench.runs.progress import Observer
-from vcfe_bench.runs.run_directory import METRICS, RECORDS, RunDirectory
+from vcfe_bench.runs.records import Record
+from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup
-from vcfe_bench.scoring import score as scoring
+from vcfe_bench.runs.tables import latest_scores
+from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
+from vcfe_bench.workflows.explain_request import ExplainRequest, Prediction, clip_shape, requested_goal
 from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 from vcfe_bench.workflows.scored_run import scored_run
 
-TOP = 5
-"""How many classes are shown."""
+__all__ = ["ExplainRequest", "Explained", "Prediction", "Prepared", "explain"]
+
 COUNTERFACTUAL, ORIGINAL = "counterfactual.mkv", "original.mkv"
 SIDE_BY_SIDE, STRIP, SCORES = "side_by_side.mp4", "strip.png", "scores.json"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to explain, as the user says it.
-
-    Attributes:
-        video: a file that FFmpeg reads.
-        target: spec of the target.
-        method: spec of the method.
-        to: the class to reach, by name or index.
-        value: the value to reach, within ``tolerance``; for a regressor.
-        tolerance: in the target's unit.
-        generator: spec of the video generator, for a method that needs one.
-        preset: a named set of the method's parameters.
-        frames: length of the clip, evenly spaced over the video; None for what target and generator want.
-        size: side of the square clip in pixels; None for what target and generator want.
-        seed: base seed of all randomness.
-    """
-
-    video: Path
-    target: str
-    method: str
-    to: str | int | None = None
-    value: float | None = None
-    tolerance: float | None = None
-    generator: str | None = None
-    preset: str | None = None
-    frames: int | None = None
-    size: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a target says of a video: its likeliest classes with probabilities, or the value of a regressor."""
-
-    classes: Mapping[str, float]
-    value: float | None = None
-
-    def __str__(self) -> str:
-        if self.value is not None:
-            return f"{self.value:.4g}"
-        return ", ".join(f"{name} {probability:.3f}" for name, probability in self.classes.items())
-
-
-@dataclass(frozen=True)
 class Explained:
-    """A counterfactual and what is known of it.
+    """A counterfactual for one video, with its scores.
 
     Attributes:
-        folder: a run's directory with, beside what every run keeps, ``counterfactual.mkv`` and ``original.mkv``
-            (without loss), ``side_by_side.mp4``, ``strip.png`` and ``scores.json``.
+        folder: a run directory that also contains ``counterfactual.mkv`` and ``original.mkv`` (lossless),
+            ``side_by_side.mp4``, ``strip.png`` and ``scores.json``.
         video: the stored counterfactual, ``[T, 3, H, W]`` in [0, 1].
-        goal: what was asked, in words.
-        met: whether the target says so of the stored video.
-        before: what it says of the original.
-        after: what it says of the counterfactual.
+        goal: the requested class or value.
+        met: whether the target's prediction for the stored counterfactual meets the goal.
+        before: the prediction for the original.
+        after: the prediction for the counterfactual.
         scores: by metric; None where a metric is undefined.
-        directions: of the metrics: "higher" or "lower" is better, or None.
-        seconds: what the method took.
+        directions: of the metrics: whether "higher" or "lower" is better, or None.
+        seconds: the time that the method took.
     """
 
     folder: Path
     video: Tensor
     goal: str
     met: bool
-    before: Said
-    after: Said
+    before: Prediction
+    after: Prediction
     scores: Mapping[str, float | None]
     directions: Mapping[str, str | None]
     seconds: float
 
 
 @dataclass(frozen=True)
-class _One(GoalSelection):
-    """One goal, whatever the target says."""
+class _OneGoal(GoalSelection):
+    """The same goal for every video, whatever the target predicts."""
 
     goal: Goal
 
@@ -125,185 +83,179 @@ class _One(GoalSelection):
 
 
 class Prepared:
-    """A wish, understood: the clip is decoded, the target has seen it, and everything else is checked.
+    """A request that has been checked: the clip is decoded, and the target has been run on it.
 
     Attributes:
-        said: what the target says of the original.
-        goal: what is asked, in words.
+        prediction: the target's prediction for the original.
+        goal: the requested class or value.
     """
 
-    def __init__(self, wish: Wish) -> None:
-        """Decode the video and put it before the target.
+    def __init__(self, request: ExplainRequest) -> None:
+        """Decode the video and run the target on it.
 
         Raises:
             UsageError: anything the user has to change.
         """
-        target = registry.frozen_target(wish.target)
-        method = registry.METHODS.build(wish.method, wish.preset)
+        target = registry.frozen_target(request.target)
+        method = registry.METHODS.build(request.method, request.preset)
         method.width = 1
-        generator = registry.GENERATORS.build(wish.generator) if wish.generator else None
-        frames, size = _clip(wish, target, generator if method.needs_generator else None)
-        dataset = OneVideo(OneVideoParams(str(wish.video), frames, size))
-        dataset.spec = specs.format("one_video", {"path": wish.video, "frames": frames, "size": size})
+        generator = registry.GENERATORS.build(request.generator) if request.generator else None
+        frames, size = clip_shape(request, target, generator if method.needs_generator else None)
+        dataset = OneVideo(OneVideoParams(str(request.video), frames, size))
+        dataset.spec = specs.format("one_video", {"path": request.video, "frames": frames, "size": size})
         with serial.threads(THREADS), torch.no_grad():
             output = target(dataset.sample("test", 0).video[None])[0]
         if len(output) > 1:
             dataset.classes = target.classes or tuple(map(str, range(len(output))))
         else:
-            dataset.values = Values(-math.inf, math.inf, 0.0, wish.tolerance or math.nan, "")
-        self.said = _said(output.tolist(), dataset.classes)
-        goal = _goal(wish, dataset, self.said)
+            dataset.values = Values(-math.inf, math.inf, 0.0, request.tolerance or math.nan, "")
+        self.prediction = Prediction.read(output.tolist(), dataset.classes)
+        goal = requested_goal(request, dataset, self.prediction)
         if goal.met(output[None])[0]:
-            raise UsageError(f"the target already says what is asked for: {self.said}")
+            raise UsageError(f"the target's prediction already meets the goal: {self.prediction}")
         self.goal = dataset.classes[goal.index] if isinstance(goal, ClassGoal) else str(goal).partition("=")[2]
         reason = method.supports(dataset, target, generator, goal)
         if reason is not None:
-            hint = ": name one with --generator" if method.needs_generator and generator is None else ""
+            hint = ": choose one with --generator" if method.needs_generator and generator is None else ""
             raise UsageError(f"method '{method.spec}' cannot explain this video: {reason}{hint}")
-        request = Request(
-            (method.spec,), dataset.spec, "test", 1, str(goal), target.spec, wish.generator, seed=wish.seed
+        self.setup = Setup(
+            Request(
+                (method.spec,),
+                dataset.spec,
+                limit=1,
+                goals=str(goal),
+                target=target.spec,
+                generator=request.generator,
+                seed=request.seed,
+            ),
+            _with_reconstruction(method, generator),
+            dataset,
+            target,
+            generator,
+            _OneGoal(goal),
         )
-        self.setup = Setup(request, _with_floor(method, generator), dataset, target, generator, _One(goal))
+        self.clip = dataset
 
     def run(self, out: Path, observer: Observer | None = None) -> Explained:
-        """Make the counterfactual, score it, and write everything into ``out``.
+        """Compute the counterfactual, score it, and write everything to ``out``.
 
         Raises:
-            UsageError: ``out`` cannot be written or holds something else, or the method fails.
+            UsageError: ``out`` cannot be written or contains something else, or the method fails.
         """
-        setup, observer = self.setup, observer or Observer()
-        with scored_run(out, setup.configuration()) as store:
-            generate(setup, store, observer)
-            scoring.score(store, setup.dataset, _metrics(setup.dataset), observer)
-        return self._written(store)
+        observer = observer or Observer()
+        with scored_run(out, self.setup.configuration()) as store:
+            generate(self.setup, store, observer)
+            score_run(store, self.clip, _available_metrics(self.clip), observer)
+        method = self.setup.methods[0]
+        record = next(record for record in store.records().values() if record.method == method.spec)
+        if record.status != "ok":
+            raise UsageError(f"method '{method.spec}' {record.status}: {record.reason}")
+        return self._write(store, record)
 
-    def _written(self, store: RunDirectory) -> Explained:
-        method, dataset = self.setup.methods[0], self.setup.dataset
-        record = next(row for row in store.table(RECORDS).to_dict("records") if row["method"] == method.spec)
-        if record["status"] != "ok":
-            raise UsageError(f"method '{method.spec}' {record['status']}: {record['reason']}")
-        sample = dataset.sample("test", 0)
-        original, changed = lossless.quantise(sample.video), store.video(record["video"])
+    def _write(self, store: RunDirectory, record: Record) -> Explained:
+        """Write the files that people look at; the record is that of the method and ok."""
+        assert record.video is not None
+        assert record.after is not None
+        sample = self.clip.sample("test", 0)
+        original, counterfactual = lossless.quantise(sample.video), store.video(record.video)
         lossless.write(store.path / ORIGINAL, original, sample.fps)
-        lossless.write(store.path / COUNTERFACTUAL, changed, sample.fps)
-        write_mp4(store.path / SIDE_BY_SIDE, side_by_side(original, changed), sample.fps)
-        strips.figure(store, [record["id"]]).savefig(store.path / STRIP, dpi=150)
-        cards = [card for card in store.json(METRICS) if not card["unavailable"]]
-        found = Explained(
-            store.path,
-            lossless.dequantise(changed),
-            self.goal,
-            bool(record["met"]),
-            self.said,
-            _said(record["after"], dataset.classes),
-            {card["name"]: _number(record[card["name"]]) for card in cards},
-            {card["name"]: card["direction"] for card in cards},
-            float(record["seconds"]),
+        lossless.write(store.path / COUNTERFACTUAL, counterfactual, sample.fps)
+        write_mp4(store.path / SIDE_BY_SIDE, side_by_side(original, counterfactual), sample.fps)
+        strips.figure(store, [record.id]).savefig(store.path / STRIP, dpi=150)
+        values = latest_scores(store).get(record.id, {})
+        cards = [card for card in store.cards() if not card.unavailable]
+        explained = Explained(
+            folder=store.path,
+            video=lossless.dequantise(counterfactual),
+            goal=self.goal,
+            met=bool(record.met),
+            before=self.prediction,
+            after=Prediction.read(record.after, self.clip.classes),
+            scores={card.name: _number(values.get(card.name, math.nan)) for card in cards},
+            directions={card.name: card.direction for card in cards},
+            seconds=record.seconds,
         )
-        store.put_json(SCORES, _summary(found, self.setup))
-        return found
+        store.put_json(SCORES, self._summary(explained))
+        return explained
+
+    def _summary(self, explained: Explained) -> dict[str, Any]:
+        """The content of ``scores.json``."""
+        setup, clip = self.setup, self.clip
+        return {
+            "video": clip.params.path,
+            "clip": {"frames": clip.shape[0], "size": clip.shape[1], "fps": clip.sample("test", 0).fps},
+            "target": setup.target.spec,
+            "method": setup.methods[0].spec,
+            "generator": setup.generator and setup.generator.spec,
+            "seed": setup.request.seed,
+            "goal": explained.goal,
+            "met": explained.met,
+            "before": explained.before.classes or explained.before.value,
+            "after": explained.after.classes or explained.after.value,
+            "scores": dict(explained.scores),
+            "seconds": explained.seconds,
+        }
 
 
-def explain(path: str | Path, target: str, *, method: str, out: str | Path, **wish: Any) -> Explained:
+def explain(
+    path: str | Path,
+    target: str,
+    *,
+    method: str,
+    out: str | Path,
+    to: str | int | None = None,
+    value: float | None = None,
+    tolerance: float | None = None,
+    generator: str | None = None,
+    preset: str | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> Explained:
     """Explain one video: ``explain("clip.mp4", "i3d_kinetics400", to="yoga", method="pgd", out="runs/clip")``.
 
-    ``wish`` is as in ``Wish``. ``out`` is a folder that is new, or holds the same explanation.
+    Args:
+        path: a video file that FFmpeg can read.
+        target: spec of the target.
+        method: spec of the method.
+        out: a new folder, or one that contains the same explanation, which is then not computed again.
+        to: the class to reach, by name or index.
+        value: the value to reach, for a regressor.
+        tolerance: the largest accepted deviation from ``value``.
+        generator: spec of the video generator, for a method that needs one.
+        preset: a named set of the method's parameters.
+        frames: number of frames of the clip, evenly spaced over the video; by default what the target needs.
+        size: height and width of the clip in pixels; by default what the target needs.
+        seed: base seed of all randomness.
 
     Raises:
         UsageError: anything the user has to change.
     """
-    return Prepared(Wish(Path(path), target, method, **wish)).run(Path(out))
+    request = ExplainRequest(Path(path), target, method, to, value, tolerance, generator, preset, frames, size, seed)
+    return Prepared(request).run(Path(out))
 
 
-def _clip(wish: Wish, target: Target, generator: Generator | None) -> tuple[int, int]:
-    """Frames and side: as asked, or the least that target and generator want."""
-    frames, size = wish.frames, wish.size
-    limits = generator.constraints if generator else Constraints(1, 1)
-    wanted = target.clip
-    if wanted is not None:
-        frames = wanted[0] + (1 - wanted[0]) % limits.frame_step if frames is None else frames
-        size = math.ceil(wanted[1] / limits.side_step) * limits.side_step if size is None else size
-    if frames is None or size is None:
-        raise UsageError(f"target '{target.spec}' does not say which clips it wants: give --frames and --size")
-    if frames < 2 or size < 1:
-        raise UsageError(f"a clip has two frames or more and a side, not {frames} frames of {size}x{size}")
-    violation = limits.violation((frames, size, size))
-    if violation:
-        raise UsageError(f"clip of {frames} frames of {size}x{size}: {violation}; choose --frames and --size")
-    return frames, size
-
-
-def _goal(wish: Wish, dataset: Dataset, said: Said) -> Goal:
-    if dataset.classes:
-        if wish.value is not None:
-            raise UsageError("the target knows classes, no values: name one with --to")
-        if wish.to is None:
-            raise UsageError(f"say with --to which class to reach; now the target says {said}")
-        return ClassGoal(_class(str(wish.to), dataset.classes))
-    if wish.to is not None:
-        raise UsageError("the target gives a value, no class: say which one to reach with --value")
-    if wish.value is None or wish.tolerance is None:
-        raise UsageError(f"say which value to reach with --value and --tolerance; now the target says {said}")
-    if not wish.tolerance > 0:
-        raise UsageError(f"--tolerance must be positive, not {wish.tolerance:g}")
-    return ValueGoal(wish.value, wish.tolerance)
-
-
-def _class(name: str, classes: tuple[str, ...]) -> int:
-    if name in classes:
-        return classes.index(name)
-    if name.isdecimal() and int(name) < len(classes):
-        return int(name)
-    raise UsageError(f"the target knows no class '{name}'; {nearest(name, classes)}")
-
-
-def _said(output: Output, classes: tuple[str, ...]) -> Said:
-    if not classes:
-        return Said({}, output[0])
-    probabilities, indices = torch.tensor(output, dtype=torch.float64).softmax(0).topk(min(TOP, len(classes)))
-    pairs = zip(indices.tolist(), probabilities.tolist(), strict=True)
-    return Said({classes[index]: probability for index, probability in pairs})
-
-
-def _with_floor(method: Method, generator: Generator | None) -> tuple[Method, ...]:
-    """The method and, where a generator makes the video, what that alone does to it."""
+def _with_reconstruction(method: Method, generator: Generator | None) -> tuple[Method, ...]:
+    """The method and, if it uses a generator, the generator's reconstruction of the original as a baseline."""
     if generator is None or not method.needs_generator:
         return (method,)
-    floor = registry.METHODS.build("reconstruction")
-    floor.width = 1
-    return (method, floor)
+    baseline = registry.METHODS.build("reconstruction")
+    baseline.width = 1
+    return (method, baseline)
 
 
-def _metrics(dataset: Dataset) -> tuple[str, ...]:
-    """Metrics of single videos that can be computed here."""
-    found = []
+def _available_metrics(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the sample metrics that can be computed for the dataset."""
+    names = []
     for name in registry.METRICS.names():
         try:
             metric = registry.METRICS.build(name)
         except UsageError:
             continue
         if isinstance(metric, SampleMetric) and metric.unavailable(dataset) is None:
-            found.append(name)
-    return tuple(found)
+            names.append(name)
+    return tuple(names)
 
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _summary(found: Explained, setup: Setup) -> dict[str, Any]:
-    sample = setup.dataset.sample("test", 0)
-    return {
-        "video": setup.dataset.params.path,
-        "clip": {"frames": setup.dataset.shape[0], "size": setup.dataset.shape[1], "fps": sample.fps},
-        "target": setup.target.spec,
-        "method": setup.methods[0].spec,
-        "generator": setup.generator and setup.generator.spec,
-        "seed": setup.request.seed,
-        "goal": found.goal,
-        "met": found.met,
-        "before": found.before.classes or found.before.value,
-        "after": found.after.classes or found.after.value,
-        "scores": dict(found.scores),
-        "seconds": found.seconds,
-    }

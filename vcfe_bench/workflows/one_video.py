@@ -17,7 +17,13 @@ from vcfe_bench.video import decoding, lossless
 
 @validated(frozen=True, config={"extra": "forbid"})
 class OneVideoParams:
-    """``path``: the file; ``frames``: length of the clip, evenly spaced over it; ``size``: side in pixels."""
+    """The clip to make of a video file.
+
+    Attributes:
+        path: the file.
+        frames: number of frames, evenly spaced over the whole video.
+        size: height and width in pixels.
+    """
 
     path: str = ""
     frames: int = Field(default=16, ge=2)
@@ -25,7 +31,7 @@ class OneVideoParams:
 
 
 class OneVideo(Dataset):
-    """One video from a file, without a label: its middle square, in frames evenly spaced over its whole length."""
+    """One video file without a label: the centre square of each frame, in frames evenly spaced over the whole video."""
 
     Params = OneVideoParams
     params: OneVideoParams
@@ -34,21 +40,21 @@ class OneVideo(Dataset):
         super().__init__(params)
         p = self.params
         if not p.path:
-            raise UsageError("name a file: one_video[path=clip.mp4]")
+            raise UsageError("one_video needs a file: one_video[path=clip.mp4]")
         self.shape = (p.frames, p.size, p.size)
         file = decoding.VideoFile(Path(p.path))
         try:
             timeline = file.timeline()
             if len(timeline.ticks) == 1:
-                raise UsageError(f"{p.path} has one frame only: give a video")
-            picked = decoding.nearest(timeline, p.frames)
-            pictures = [decoding.square(picture, p.size) for picture in file.pictures(set(picked.tolist()))]
+                raise UsageError(f"{p.path} has only one frame; give a video")
+            chosen = decoding.nearest(timeline, p.frames)
+            pictures = [decoding.square(picture, p.size) for picture in file.pictures(set(chosen.tolist()))]
         except decoding.Undecodable as error:
             raise UsageError(f"{p.path} cannot be used: {error}") from None
         except OSError as error:
             raise UsageError(f"cannot read {p.path}: {error.strerror or error}") from None
-        _, place = np.unique(picked, return_inverse=True)
-        pixels = torch.from_numpy(np.stack(pictures)[place]).permute(0, 3, 1, 2).contiguous()
+        _, positions = np.unique(chosen, return_inverse=True)
+        pixels = torch.from_numpy(np.stack(pictures)[positions]).permute(0, 3, 1, 2).contiguous()
         fps = (p.frames - 1) / timeline.seconds
         self._sample = Sample(Path(p.path).stem, lossless.dequantise(pixels), math.nan, fps)
 

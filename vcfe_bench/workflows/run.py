@@ -9,7 +9,7 @@ from vcfe_bench.runs.configuration import short_hash
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
-from vcfe_bench.scoring import score as scoring
+from vcfe_bench.scoring.session import score_run
 from vcfe_bench.workflows.scored_run import scored_run
 
 
@@ -40,7 +40,7 @@ def run(
     out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{short_hash(configuration.write())}"
     with scored_run(out, configuration) as store:
         generate(setup, store, observer)
-        scoring.score(store, setup.dataset, metrics, observer)
+        score_run(store, setup.dataset, metrics, observer)
     return out
 
 
@@ -53,4 +53,4 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
     """
     with scored_run(directory) as store:
         dataset = registry.DATASETS.build(store.configuration["dataset"])
-        scoring.score(store, dataset, metrics, observer or Observer(), fresh=True)
+        score_run(store, dataset, metrics, observer or Observer(), fresh=True)

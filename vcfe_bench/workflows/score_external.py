@@ -1,6 +1,7 @@
-"""Counterfactuals that another program made, scored like those of any method.
+"""``vcfe-bench score``: scores counterfactuals that another program made, like those of any method.
 
-The originals have to be videos of a dataset, pixel by pixel: then floors, oracles and other methods' rows are the same.
+The originals have to be videos of a dataset, equal in every pixel, so that oracles, noise floors and the rows of other
+methods apply to them.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ from vcfe_bench.runs.plan import Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup, resolve
-from vcfe_bench.scoring import score as scoring
+from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.scored_run import scored_run
 
 
 @dataclass(frozen=True)
 class Given:
-    """What is to be scored.
+    """The videos to score.
 
     Attributes:
         originals: directory of videos of the dataset's test split.
-        counterfactuals: directory of their counterfactuals, under the same names (without suffix).
-        goals: csv file with the columns ``name`` and ``goal``: a class, a value, or the text of a goal (``class=2``).
+        counterfactuals: directory of their counterfactuals, under the same names without suffix.
+        goals: csv file with the columns ``name`` and ``goal``: a class, a value, or a goal as text (``class=2``).
         dataset: spec of the dataset.
-        method: the row's name.
+        method: name of the row.
         target: spec of the target; None for the dataset's own.
     """
 
@@ -58,7 +59,7 @@ class Given:
 
 
 class Files(Method):
-    """Counterfactuals from files by sample id; ``name`` is the spec of the row."""
+    """A method whose counterfactuals are files, by sample id; ``name`` is the spec of its row."""
 
     def __init__(self, name: str, files: Mapping[str, Path]) -> None:
         super().__init__()
@@ -78,59 +79,60 @@ class Files(Method):
 
 
 def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, observer: Observer | None = None) -> Path:
-    """Make a run of given counterfactuals, with the references beside them, score it, and return its directory.
+    """Make a run of the given counterfactuals and the reference methods, score it, and return its directory.
 
-    An original without a counterfactual becomes a failed record. What reading took is not kept as a cost.
+    An original without a counterfactual becomes a failed record. The time to read files is not recorded as a cost.
 
     Raises:
-        UsageError: anything the user has to change, such as names without a partner.
+        UsageError: anything the user has to change, such as originals without a goal.
     """
     observer = observer or Observer()
     setup = resolve(Request(REFERENCES, given.dataset, target=given.target))
     originals, counterfactuals = _videos(given.originals), _videos(given.counterfactuals)
-    wishes = _goals(given.goals, setup)
-    _must_pair(given, originals, counterfactuals, wishes)
+    requested = _goals(given.goals, setup)
+    _check_names(given, originals, counterfactuals, requested)
     indices = _indices(setup, originals, observer)
     samples = {name: setup.dataset.sample(setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
     setup = dataclasses.replace(setup, methods=(files, *setup.methods))
     configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
     with scored_run(out, configuration) as store:
-        _keep(setup, store, indices, wishes, observer)
-        scoring.score(store, setup.dataset, metrics, observer)
+        _generate(setup, store, {index: requested[name] for name, index in indices.items()}, observer)
+        score_run(store, setup.dataset, metrics, observer)
     return out
 
 
 def _videos(folder: Path) -> dict[str, Path]:
-    """Files of a folder by name without suffix."""
+    """The files of a folder by name without suffix."""
     try:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror or error}") from None
-    found: dict[str, Path] = {}
+    videos: dict[str, Path] = {}
     for file in files:
-        if file.stem in found:
-            raise UsageError(f"{folder} has two files called {file.stem}: {found[file.stem].name} and {file.name}")
-        found[file.stem] = file
-    if not found:
-        raise UsageError(f"{folder} holds no videos")
-    return found
+        if file.stem in videos:
+            raise UsageError(f"{folder} has two files called {file.stem}: {videos[file.stem].name} and {file.name}")
+        videos[file.stem] = file
+    if not videos:
+        raise UsageError(f"{folder} contains no videos")
+    return videos
 
 
 def _goals(file: Path, setup: Setup) -> dict[str, Goal]:
+    """The goals of a csv file by the name of the video."""
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
         rows = list(zip(table["name"], table["goal"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{file} is not a csv file with the columns name and goal: {error}") from None
-    twice = table.loc[table["name"].duplicated(), "name"]
-    if len(twice):
-        raise UsageError(f"{file} has two goals for {twice.iloc[0]}")
+    repeated = table.loc[table["name"].duplicated(), "name"]
+    if len(repeated):
+        raise UsageError(f"{file} has two goals for {repeated.iloc[0]}")
     return {name: _goal(text.strip(), setup, file) for name, text in rows}
 
 
 def _goal(text: str, setup: Setup, file: Path) -> Goal:
-    """A class by its name, a value in the dataset's unit, or the canonical text of a goal."""
+    """A class by its name, a value in the dataset's unit, or a goal as text."""
     values = setup.dataset.values
     if text in setup.classes:
         return ClassGoal(setup.classes.index(text))
@@ -138,23 +140,23 @@ def _goal(text: str, setup: Setup, file: Path) -> Goal:
         return ValueGoal(float(text), values.tolerance) if values and "=" not in text else goals.parse(text)
     except ValueError:
         hint = nearest(text, setup.classes) if setup.classes else "write a number"
-        raise UsageError(f"'{text}' in {file} is no goal; {hint}") from None
+        raise UsageError(f"'{text}' in {file} is not a goal; {hint}") from None
 
 
-def _must_pair(
-    given: Given, originals: Mapping[str, Path], counterfactuals: Mapping[str, Path], wishes: Mapping[str, Goal]
+def _check_names(
+    given: Given, originals: Mapping[str, Path], counterfactuals: Mapping[str, Path], requested: Mapping[str, Goal]
 ) -> None:
-    for what, names in (
-        (f"no goal in {given.goals} for the originals", originals.keys() - wishes.keys()),
-        (f"no original in {given.originals} for the goals of", wishes.keys() - originals.keys()),
+    for problem, names in (
+        (f"no goal in {given.goals} for the originals", originals.keys() - requested.keys()),
+        (f"no original in {given.originals} for the goals of", requested.keys() - originals.keys()),
         (f"no original in {given.originals} for the counterfactuals", counterfactuals.keys() - originals.keys()),
     ):
         if names:
-            raise UsageError(f"{what} {', '.join(sorted(names))}")
+            raise UsageError(f"{problem} {', '.join(sorted(names))}")
 
 
 def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) -> dict[str, int]:
-    """Where the originals stand in the split, by name, in the split's order."""
+    """The index in the split of each original by name, in the order of the split."""
     names: dict[str, str] = {}
     for name, file in originals.items():
         try:
@@ -162,36 +164,35 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
         except OSError as error:
             raise UsageError(str(error)) from None
     if len(names) < len(originals):
-        raise UsageError(f"the originals {', '.join(sorted(set(originals) - set(names.values())))} are there twice")
-    found: dict[str, int] = {}
+        repeated = sorted(set(originals) - set(names.values()))
+        raise UsageError(f"the originals {', '.join(repeated)} are copies of others: give each video once")
+    indices: dict[str, int] = {}
     split = setup.request.split
     for index in range(setup.dataset.size(split)):
-        if len(found) == len(originals):
+        if len(indices) == len(originals):
             break
         original = names.get(lossless.content_hash(lossless.quantise(setup.dataset.sample(split, index).video)))
         if original is not None:
-            found[original] = index
-            observer.scored(len(found), len(originals), "originals found in the dataset")
-    strange = sorted(originals.keys() - found.keys())
-    if strange:
+            indices[original] = index
+            observer.scored(len(indices), len(originals), "originals found in the dataset")
+    unknown = sorted(originals.keys() - indices.keys())
+    if unknown:
         raise UsageError(
-            f"{', '.join(strange)} are not videos of the {split} split of '{setup.dataset.spec}', pixel by pixel: "
-            "give the originals as the dataset has them, without lossy compression"
+            f"{', '.join(unknown)} do not equal any video of the {split} split of '{setup.dataset.spec}' in every "
+            "pixel: give the originals as the dataset has them, losslessly compressed"
         )
-    return found
+    return indices
 
 
-def _keep(
-    setup: Setup, store: RunDirectory, indices: Mapping[str, int], wishes: Mapping[str, Goal], observer: Observer
-) -> None:
-    """Put the originals before the target, and keep all counterfactuals that the store lacks."""
+def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], observer: Observer) -> None:
+    """Run the target on the originals, by index in the split, and store all counterfactuals not stored yet."""
     known = store.originals()
-    survey = Originals(setup, known)
-    chosen = [survey[index] for index in indices.values()]
+    originals = Originals(setup, known)
+    chosen = [originals[index] for index in requested]
     for original in chosen:
         if original.index not in known:
             store.append(original)
-    planned = _plan(setup, chosen, [wishes[name] for name in indices])
+    planned = _plan(setup, chosen, [*requested.values()])
     record_plan(planned, store)
     done = {id for id, record in store.records().items() if record.status != "failed"}
     batches = planned.batches(done)
@@ -209,9 +210,11 @@ def _without_costs(outcome: Outcome) -> Outcome:
     return dataclasses.replace(outcome, record=record)
 
 
-def _plan(setup: Setup, chosen: list[Original], wishes: list[Goal]) -> Plan:
+def _plan(setup: Setup, chosen: list[Original], requested: list[Goal]) -> Plan:
     tasks = [
-        task for method in setup.methods for task in plan.tasks_of(setup, method, chosen, [[goal] for goal in wishes])
+        task
+        for method in setup.methods
+        for task in plan.tasks_of(setup, method, chosen, [[goal] for goal in requested])
     ]
     taken = {original.index for original in chosen}
     others = (index for index in range(setup.dataset.size(setup.request.split)) if index not in taken)

@@ -1,0 +1,77 @@
+"""The metrics that were requested, and a card for each of them, whether it can be computed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins import registry
+from vcfe_bench.plugins.dataset import Dataset
+from vcfe_bench.plugins.metric import Card, Metric, PairMetric, SampleMetric, SetMetric
+from vcfe_bench.runs.journal import Scores
+from vcfe_bench.runs.records import Level, ScoredCard
+
+LEVELS: tuple[tuple[type, Level], ...] = ((SampleMetric, "sample"), (SetMetric, "set"), (PairMetric, "pair"))
+_SHARED = {field.name for field in fields(Card)} & {field.name for field in fields(ScoredCard)}
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A metric that was requested; ``metric`` is None where it cannot be computed, and ``card`` says why."""
+
+    card: ScoredCard
+    metric: Metric | None
+
+
+def build(specs: Sequence[str], dataset: Dataset, must_work: bool) -> list[Requested]:
+    """The metrics of ``specs`` for a dataset.
+
+    Raises:
+        UsageError: two metrics have the same name, or, with ``must_work``, one cannot be built.
+    """
+    requested: list[Requested] = []
+    for spec in specs:
+        try:
+            metric = registry.METRICS.build(spec)
+            unavailable = metric.unavailable(dataset)
+        except UsageError as error:
+            if must_work:
+                raise
+            requested.append(Requested(ScoredCard(spec, spec, unavailable=str(error)), None))
+            continue
+        if any(other.card.name == metric.card.name for other in requested):
+            raise UsageError(f"two metrics are called '{metric.card.name}'")
+        requested.append(Requested(_card(metric, unavailable), metric if unavailable is None else None))
+    return requested
+
+
+def installed_version(spec: str) -> int | None:
+    """The version of a metric as it is installed; None if it cannot be built, as on its card."""
+    try:
+        return registry.METRICS.build(spec).card.version
+    except UsageError:
+        return None
+
+
+def problems(entries: Iterable[Scores]) -> dict[str, str]:
+    """For each metric that failed on records, by name: on how many, and the first of the errors."""
+    latest: dict[tuple[str, str], str | None] = {}
+    for entry in entries:
+        for name in entry.values:
+            latest[entry.id, name] = entry.errors.get(name)
+    errors: dict[str, list[str]] = {}
+    for (_, name), error in latest.items():
+        if error:
+            errors.setdefault(name, []).append(error)
+    return {name: f"failed on {len(found)} videos: {found[0]}" for name, found in errors.items()}
+
+
+def _card(metric: Metric, unavailable: str | None) -> ScoredCard:
+    return ScoredCard(
+        spec=metric.spec,
+        level=next(level for kind, level in LEVELS if isinstance(metric, kind)),
+        network=metric.network if isinstance(metric, SetMetric) else None,
+        unavailable=unavailable,
+        **{name: getattr(metric.card, name) for name in _SHARED},
+    )

@@ -1,0 +1,88 @@
+"""Features of videos, stored in a run directory by the content of the video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.executors import parallel
+from vcfe_bench.plugins.metric import Footage, SetMetric
+from vcfe_bench.runs.records import Record
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.scoring.sets import SetFeatures
+
+Report = Callable[[int, int], None]
+"""Called with the number of videos done and the number of all videos."""
+
+
+class FeatureStore:
+    """Features of one network, in files ``features/<network>/<content hash>.npz`` of a run directory."""
+
+    def __init__(self, store: RunDirectory, network: str) -> None:
+        self.store = store
+        self.folder = "features/" + re.sub(r"[^\w.-]+", "-", network)
+
+    def get(self, sha256: str) -> np.ndarray | None:
+        """The stored features of a video, or None."""
+        arrays = self.store.arrays(self.folder, sha256[:32])
+        return None if arrays is None else arrays["features"]
+
+    def put(self, sha256: str, features: np.ndarray) -> None:
+        """Store the features of a video."""
+        self.store.put_arrays(self.folder, sha256[:32], {"features": features})
+
+    def stored(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:
+        """Features by content hash, of those videos whose features are stored."""
+        return {sha256: features for sha256 in hashes if (features := self.get(sha256)) is not None}
+
+
+def extract_features(
+    metric: SetMetric, videos: Mapping[str, Callable[[], Footage]], store: FeatureStore, report: Report
+) -> dict[str, np.ndarray]:
+    """Features of all videos by content hash; the network runs only on those whose features are not stored yet."""
+
+    def extract(item: tuple[str, Callable[[], Footage]]) -> tuple[str, np.ndarray]:
+        sha256, read = item
+        features = store.get(sha256)
+        if features is None:
+            features = metric.features_of(read())
+            store.put(sha256, features)
+        return sha256, features
+
+    features: dict[str, np.ndarray] = {}
+    for sha256, extracted in parallel.execute(extract, list(videos.items())):
+        features[sha256] = extracted
+        report(len(features), len(videos))
+    return features
+
+
+def original_hashes(store: RunDirectory, records: Sequence[Record]) -> list[str]:
+    """The content hash of each record's original."""
+    originals = store.originals()
+    return [originals[record.index].sha256 for record in records]
+
+
+def stored_features(store: RunDirectory, metric: SetMetric, records: Sequence[Record]) -> SetFeatures:
+    """Features of successful records and their originals, as the run stores them.
+
+    Raises:
+        UsageError: some are missing.
+    """
+    features = FeatureStore(store, metric.network)
+    originals = [features.get(sha256) for sha256 in original_hashes(store, records)]
+    counterfactuals = [features.get(record.video_sha256 or "") for record in records]
+    pairs = [
+        (original, counterfactual)
+        for original, counterfactual in zip(originals, counterfactuals, strict=True)
+        if original is not None and counterfactual is not None
+    ]
+    if len(pairs) < len(records):
+        raise UsageError(f"features are missing in {store.path}: run 'vcfe-bench rescore {store.path}'")
+    return SetFeatures(
+        [original for original, _ in pairs],
+        [counterfactual for _, counterfactual in pairs],
+        [record.sample for record in records],
+    )
