@@ -57,7 +57,8 @@ def score_run(
     session.score_samples([m for m in metrics if isinstance(m, SampleMetric) and m.card.name not in unavailable], fresh)
     unavailable |= session.score_sets([m for m in metrics if isinstance(m, SetMetric)])
     session.score_pairs([m for m in metrics if isinstance(m, PairMetric)])
-    problems = cards.problems(store.scores())
+    current = store.records()
+    problems = cards.problems(entry for entry in store.scores() if entry.id in current)
     now = [
         replace(
             entry.card,
