@@ -32,10 +32,24 @@ def tests_full(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_slow(session: nox.Session) -> None:
+    """The tests that ``tests`` leaves out."""
+    _python(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(venv_backend="uv", python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The quick tests with the oldest release of every dependency that ``pyproject.toml`` admits."""
+    session.install("--resolution", "lowest-direct", "--editable", ".[test]")
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
-    """Style, formatting and the directions of imports."""
+    """Style, formatting, spelling and the directions of imports."""
     _python(session, "ruff", "check")
     _python(session, "ruff", "format", "--check")
+    _python(session, "codespell_lib")
     session.run(str(Path(sys.executable).with_name("lint-imports")))
 
 
