@@ -70,6 +70,17 @@ def test_c3d_resnet_writes_weights_that_its_target_reads(tmp_path: Path, monkeyp
     assert C3DResNetTarget(FiledParams(str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)
 
 
+def test_a_small_wan_needs_muon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32]", "--out", "wan") == 2
+    assert capsys.readouterr().err.startswith("vcfe-bench: training a small Wan needs torch 2.9 or newer")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9 has no Muon optimiser")
 def test_a_small_wan_in_few_steps_and_its_checkpoints_are_of_one_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

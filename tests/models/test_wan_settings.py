@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.models import pipelines
 from tests.models.pipelines import SHAPE
+from tests.test_devices import fake_cuda
 from vcfe_bench.models.cogvideox import CogVideoX
 from vcfe_bench.models.latent_video import LatentVideoGenerator, architecture
 from vcfe_bench.models.wan import Wan
@@ -81,6 +82,7 @@ def test_a_sketch_has_the_types_of_the_real_thing(directory):
         assert sketch == real
 
 
+@fake_cuda
 @pytest.mark.parametrize(
     ("make", "cls"),
     [

@@ -122,6 +122,7 @@ def generator(
         return
     from vcfe_bench.training import transformer, vae
 
+    transformer.require_muon()
     start = _small_wan(base) if base else None
     first = vae.CONTINUED if start else vae.VAERecipe()
     second = transformer.CONTINUED if start else transformer.TransformerRecipe()

@@ -37,6 +37,8 @@ class HuggingFaceTarget(ClipTarget):
             processor = AutoVideoProcessor.from_pretrained(params.path)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
+            if "Unrecognized video processor" in reason:
+                reason += "; transformers 5.11 or newer knows those of VideoMAE, TimeSformer and ViViT"
             raise UsageError(f"{params.path} cannot be loaded as a video classifier: {reason}") from error
         config = network.config
         classes = tuple(config.id2label[index] for index in range(config.num_labels)) if config.num_labels > 1 else ()

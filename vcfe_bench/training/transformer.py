@@ -14,6 +14,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor
 
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import fingerprint
 from vcfe_bench.models.wan import WanCondition, WanModel
 from vcfe_bench.plugins.dataset import Dataset
@@ -103,6 +104,14 @@ def flow_loss(model: WanModel, latent: Tensor, condition: Tensor, sigma: Tensor,
     return (velocity - (noise - latent)).square().mean()
 
 
+def require_muon() -> None:
+    """Raise a ``UsageError`` where this version of torch lacks the optimiser of the matrices."""
+    if not hasattr(torch.optim, "Muon"):
+        raise UsageError(
+            f"training a small Wan needs torch 2.9 or newer, for its Muon optimiser; this is {torch.__version__}"
+        )
+
+
 def train(
     dataset: Dataset,
     vae: AutoencoderKLWan,
@@ -116,6 +125,7 @@ def train(
     ``start``: the model whose transformer and prompt to go on from; it is left as it is, and the recipe's sizes do not
     count.
     """
+    require_muon()
     model = WanModel(vae, copy.deepcopy(start.transformer), start.prompt) if start else build(recipe, vae)
     model.transformer.train().requires_grad_(True)
     pool = encode_pool(model, dataset, min(recipe.pool, dataset.size("train")), folder, log)

@@ -15,15 +15,15 @@ from typing import Protocol
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 """Suffixes of the pictures in a folder of frames."""
 COMPLETE = 0.9
 """Smallest fraction of the frames announced by the container that must be decodable."""
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-"""Flags for a conversion to RGB that gives the same bytes on every CPU."""
+EXACT = "flags=bicubic+accurate_rnd+bitexact+full_chroma_int"
+"""Options of FFmpeg's ``scale`` filter with which a conversion to RGB gives the same bytes on every CPU."""
 
 MAX_SINGLE_SLICE = (352, 288)
 """Width and height of the largest frame that FFmpeg's FFV1 encoder accepts in a single slice."""
@@ -101,12 +101,11 @@ class VideoFile:
         return timeline
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
-        reformatter, wanted, last = VideoReformatter(), set(indices), max(indices)
+        convert, wanted, last = _RGBConverter(), set(indices), max(indices)
         with self._open() as container:
             for index, frame in enumerate(_decoded(container)):
                 if index in wanted:
-                    rgb = reformatter.reformat(frame, format="rgb24", interpolation=EXACT, threads=1)
-                    yield np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
+                    yield np.rot90(convert(frame), round(frame.rotation / 90))
                 if index == last:
                     return
         raise Undecodable(f"damaged: frame {last} is missing")
@@ -200,6 +199,35 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
         yield from container.decode(video=0)
     except av.FFmpegError as error:
         raise Undecodable(f"damaged: {error.strerror}") from None
+
+
+class _RGBConverter:
+    """Converts decoded frames to uint8 ``[H, W, 3]`` with an FFmpeg filter.
+
+    The flags of ``EXACT`` are not in the ``Interpolation`` of PyAV before 18. The filter is built again when frames
+    change their form.
+    """
+
+    def __init__(self) -> None:
+        self._form: tuple[object, ...] = ()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        form = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        if form != self._form:
+            self._form, self._graph = form, _to_rgb(frame)
+        self._graph.push(frame)
+        return self._graph.pull().to_ndarray()
+
+
+def _to_rgb(frame: av.VideoFrame) -> av.filter.Graph:
+    """A filter graph that converts frames like this one."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
+    )
+    scale, form = graph.add("scale", EXACT), graph.add("format", "pix_fmts=rgb24")
+    graph.link_nodes(source, scale, form, graph.add("buffersink")).configure()
+    return graph
 
 
 def write_lossless(path: Path, frames: np.ndarray, fps: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import struct
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,6 @@ def write_video(
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
         if tag:
             stream.codec_context.codec_tag = tag
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
         if ticks is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number, picture in enumerate(frames):
@@ -70,6 +69,19 @@ def write_video(
                 frame.pts, frame.time_base = ticks[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if rotation is not None:
+        _turn(path, rotation)
+
+
+def _turn(path: Path, rotation: float) -> None:
+    """Set the display matrix of an MP4 with one track: a rotation counterclockwise, in degrees.
+
+    The bytes are written here because PyAV before 17.1 cannot set the matrix.
+    """
+    cosine, sine = (round(function(math.radians(rotation)) * 2**16) for function in (math.cos, math.sin))
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, cosine, -sine, 0, sine, cosine, 0, 0, 0, 2**30)
+    path.write_bytes(data)
 
 
 def jpeg(picture: np.ndarray) -> bytes:
