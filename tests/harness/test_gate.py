@@ -70,7 +70,7 @@ def moved(result: Result, method: str, values: dict[str, Any]) -> Result:
 
 
 def named(findings: list[Finding], method: str, metric: str) -> Finding:
-    (finding,) = [found for found in findings if (found.method, found.metric) == (method, metric)]
+    (finding,) = [each for each in findings if (each.method, each.metric) == (method, metric)]
     return finding
 
 
@@ -97,6 +97,8 @@ def test_a_committed_table_says_what_it_is_of(result: Result, tmp_path: Path) ->
     read = baseline.read(tmp_path / "toys.csv")
     reasons = ["reasons"]
     pd.testing.assert_frame_equal(read.frame.drop(columns=reasons), result.frame.drop(columns=reasons))
+    available = tuple(card for card in result.about.metrics if not card.unavailable)
+    assert read.about == dataclasses.replace(result.about, metrics=available)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +156,9 @@ def test_a_sure_change_within_the_tolerance_holds(result: Result, changed: Calla
 
 def test_missing_and_new_rows(result: Result, before: Path) -> None:
     fewer = dataclasses.replace(result, frame=result.frame.query("method != 'toy_half'"))
-    (lost,) = [found for found in gate.check(fewer, result, {}) if found.verdict != "same"]
+    (lost,) = [finding for finding in gate.check(fewer, result, {}) if finding.verdict != "same"]
     assert (lost.verdict, str(lost)) == ("lost", "toy_half: is not in the run")
-    (new,) = [found for found in gate.check(result, fewer, {}) if found.verdict != "same"]
+    (new,) = [finding for finding in gate.check(result, fewer, {}) if finding.verdict != "same"]
     assert (new.verdict, str(new)) == ("new", "toy_half: is not in the baseline")
     assert not new.failing
 
@@ -177,14 +179,14 @@ def with_card(result: Result, metric: str, fields: dict[str, Any]) -> Result:
 )
 def test_metrics_that_cannot_be_compared_fail(result: Result, name: str, fields: dict, text: str) -> None:
     findings = gate.check(with_card(result, name, fields), result, {})
-    (finding,) = [found for found in findings if found.failing]
+    (finding,) = [each for each in findings if each.failing]
     assert (finding.verdict, str(finding)) == ("incomparable", text)
-    assert not any(found.metric == name and found.method for found in findings)
+    assert not any(each.metric == name and each.method for each in findings)
 
 
 def test_new_metrics_are_named(result: Result) -> None:
     findings = gate.check(with_card(result, "missing(net)", {"unavailable": None, "name": "fresh"}), result, {})
-    assert [str(found) for found in findings if found.verdict != "same"] == ["fresh: is not in the baseline"]
+    assert [str(finding) for finding in findings if finding.verdict != "same"] == ["fresh: is not in the baseline"]
 
 
 def test_failures_skips_and_lost_values_are_worse(result: Result) -> None:
@@ -199,7 +201,7 @@ def test_failures_skips_and_lost_values_are_worse(result: Result) -> None:
     )
     assert better.verdict == "better"
     findings = gate.check(result, moved(result, "toy_half", {"change_n": 8}), {})
-    assert [str(found) for found in findings if found.failing] == [
+    assert [str(finding) for finding in findings if finding.failing] == [
         "toy_half change: has no value for 1 videos, in the baseline for 0"
     ]
     gone = gate.check(moved(result, "toy_half", {"change": float("nan")}), result, {})
@@ -210,7 +212,7 @@ def test_other_weights_are_named(result: Result) -> None:
     target = NetworkIdentity("toy_conv", "conv-2")
     configuration = dataclasses.replace(result.about.configuration, target=target)
     other = dataclasses.replace(result, about=dataclasses.replace(result.about, configuration=configuration))
-    (note,) = [found for found in gate.check(other, result, {}) if found.verdict != "same"]
+    (note,) = [finding for finding in gate.check(other, result, {}) if finding.verdict != "same"]
     assert str(note) == "the weights of target toy_conv are not those of the baseline"
     assert not note.failing
 
@@ -223,13 +225,13 @@ def test_other_weights_are_named(result: Result) -> None:
         ({"goals": "all"}, "has goals"),
     ],
 )
-def test_other_questions_are_misuse(result: Result, tmp_path: Path, rest: dict, message: str) -> None:
+def test_runs_about_different_questions_are_refused(result: Result, tmp_path: Path, rest: dict, message: str) -> None:
     run(tmp_path / "other", "toy_fragile", **{"limit": 8, **rest})
     with pytest.raises(UsageError, match=message):
         gate.check(baseline.of_run(tmp_path / "other"), result, {})
 
 
-def test_a_tolerance_for_an_unknown_metric_is_misuse(result: Result) -> None:
+def test_a_tolerance_for_an_unknown_metric_is_refused(result: Result) -> None:
     with pytest.raises(UsageError, match="no metric 'chang' that is judged; did you mean 'change'"):
         gate.check(result, result, {"chang": 0.1})
 
@@ -252,7 +254,7 @@ FINDINGS = [
 ]
 
 
-def test_people_read_the_failing_first(result: Result) -> None:
+def test_failing_findings_come_first(result: Result) -> None:
     lines = list(gate_report.lines(FINDINGS))
     assert [line.split()[0] for line in lines] == ["worse", "lost", "noise", "new", "FAILED:"]
     assert lines[-1] == "FAILED: 1 same, 1 worse, 1 noise, 1 lost, 1 new"
@@ -326,14 +328,14 @@ def test_misuse_gets_one_line(
 @pytest.mark.parametrize(
     "damage", ["{", '{"scheme": 0}', '{"scheme": 1, "configuration": {}, "metrics": [], "methods": []}']
 )
-def test_a_damaged_baseline_is_misuse(result: Result, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_baseline_is_refused(result: Result, tmp_path: Path, damage: str) -> None:
     baseline.write(result, tmp_path / "toys.csv")
     (tmp_path / "toys.json").write_text(damage)
     with pytest.raises(UsageError, match=r"toys.csv with toys.json cannot be read"):
         baseline.read(tmp_path / "toys.csv")
 
 
-def test_an_unfinished_run_is_misuse(before: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_refused(before: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(before, tmp_path / "copy"))
     records = pd.read_parquet(copy / "records.parquet")
     records.head(3).to_parquet(copy / "records.parquet")

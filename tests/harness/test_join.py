@@ -47,7 +47,7 @@ def rewrite(file: Path, change: object) -> None:
     file.write_text(json.dumps(content))
 
 
-def test_methods_of_two_machines_stand_in_one_table_as_in_their_own(runs: dict[str, Path]) -> None:
+def test_methods_of_two_machines_have_the_same_numbers_in_one_table_as_in_their_own(runs: dict[str, Path]) -> None:
     frame = leaderboard.join([runs["push"], runs["half"]]).frame.set_index("method")
     assert frame.index.tolist() == ["toy_push", "toy_picky", "toy_half", "true_edit", "reconstruction", "no_edit"]
     for name in ("push", "half"):
@@ -85,14 +85,14 @@ def test_seeds_are_pooled(runs: dict[str, Path]) -> None:
     assert row["spread(mean)_floor"] == pd.read_parquet(runs["push"] / "sets.parquet")["floor"].iloc[0]
 
 
-def test_seeds_can_stand_apart(runs: dict[str, Path]) -> None:
+def test_seeds_can_have_separate_rows(runs: dict[str, Path]) -> None:
     board = leaderboard.join([runs["push"], runs["seed"]], by=["seed"])
     push = board.frame[board.frame["method"] == "toy_push"]
     assert push["seed"].tolist() == ["0", "1"]
     assert push["n"].tolist() == [6, 6]
 
 
-def test_runs_over_other_numbers_of_videos_stand_apart_and_say_so(runs: dict[str, Path]) -> None:
+def test_runs_over_different_numbers_of_videos_have_separate_rows_and_a_note(runs: dict[str, Path]) -> None:
     board = leaderboard.join([runs["push"], runs["more"]])
     push = board.frame[board.frame["method"] == "toy_push"]
     assert push["videos"].tolist() == push["n"].tolist() == [6, 9]
@@ -106,9 +106,9 @@ def test_pair_metrics_are_pooled(tmp_path: Path) -> None:
     ]
     records = pd.concat([pd.read_parquet(out / "records.parquet") for out in outs])
     push = records[records["method"] == "toy_push"]
-    asked = push["goal"].str.extract(r"value=(.*)±", expand=False).astype(float)
+    requested = push["goal"].str.extract(r"value=(.*)±", expand=False).astype(float)
     row = leaderboard.join(outs).frame.set_index("method").loc["toy_push"]
-    assert row["toy_bias"] == pytest.approx((push["after"].str[0] - asked).mean())
+    assert row["toy_bias"] == pytest.approx((push["after"].str[0] - requested).mean())
     assert row["toy_bias_n"] == 12
 
 
@@ -119,7 +119,7 @@ def test_pair_metrics_are_pooled(tmp_path: Path) -> None:
         ("spread(mean)", "network", "other", r"has feature network mean/colour in .*push and other in .*copy"),
     ],
 )
-def test_metrics_of_other_versions_or_networks_are_not_mixed(
+def test_metrics_of_different_versions_or_networks_are_not_mixed(
     runs: dict[str, Path], copy: Path, name: str, field: str, value: object, message: str
 ) -> None:
     def change(cards: list[dict]) -> None:
@@ -130,7 +130,7 @@ def test_metrics_of_other_versions_or_networks_are_not_mixed(
         leaderboard.join([runs["push"], copy])
 
 
-def test_a_metric_that_is_empty_in_one_run_says_where(runs: dict[str, Path], copy: Path) -> None:
+def test_a_metric_that_is_not_available_in_one_run_is_noted(runs: dict[str, Path], copy: Path) -> None:
     def change(cards: list[dict]) -> None:
         next(card for card in cards if card["name"] == "change").update(unavailable="too dark", version=2)
 
@@ -165,7 +165,7 @@ def test_a_failure_is_replaced_by_the_result_of_another_run(tmp_path: Path) -> N
     assert row["spread(mean)"] == 0
 
 
-def test_results_that_should_be_the_same_but_are_not_are_named(runs: dict[str, Path], copy: Path) -> None:
+def test_different_results_of_the_same_task_are_noted(runs: dict[str, Path], copy: Path) -> None:
     records = pd.read_parquet(copy / "records.parquet")
     records.loc[records["method"] == "no_edit", "video_sha256"] = "another"
     records.to_parquet(copy / "records.parquet")
@@ -173,7 +173,7 @@ def test_results_that_should_be_the_same_but_are_not_are_named(runs: dict[str, P
     assert any(note.startswith("no_edit: 6 results differ between runs although their tasks") for note in board.notes)
 
 
-def test_rows_are_sorted_better_end_first_and_empty_ones_last(runs: dict[str, Path]) -> None:
+def test_rows_are_sorted_better_end_first_and_missing_values_last(runs: dict[str, Path]) -> None:
     paths = [runs["push"], runs["half"]]
     best_first = leaderboard.join(paths, sort="toy_FR").frame
     assert best_first["toy_FR"].dropna().is_monotonic_decreasing
@@ -222,7 +222,7 @@ def test_averages_over_what_each_method_flipped(flips: list[Path]) -> None:
     assert frame.loc["toy_half", ["n", "change"]].tolist() == pytest.approx([3, half["change"].mean()])
     assert frame.loc["toy_push", "change_n"] == 3, "one of the four could not be measured"
     assert frame.loc["no_edit", "n"] == 0
-    assert frame.loc["toy_picky", "skipped"] == 6, "what did not run stays to be seen"
+    assert frame.loc["toy_picky", "skipped"] == 6, "skipped tasks are still counted"
     assert (frame["among"] == "flipped").all()
     assert any(note.startswith("Only counterfactuals that meet their goal") for note in board.notes)
 
@@ -245,7 +245,7 @@ def test_a_question_is_flipped_if_it_is_with_every_seed(flips: list[Path], runs:
     for path in (flips[0], runs["seed"]):
         for _, record in pd.read_parquet(path / "records.parquet").query("method == 'toy_push'").iterrows():
             answers.setdefault((record["sample"], record["goal"]), []).append(record["met"])
-    assert any(len(set(met)) == 2 for met in answers.values()), "or the test shows nothing"
+    assert any(len(set(met)) == 2 for met in answers.values()), "otherwise the test shows nothing"
     frame = leaderboard.join([flips[0], runs["seed"]], among="flipped_by_all").frame.set_index("method")
     expected = sum(len(met) for met in answers.values() if all(met))
     assert frame.loc[["toy_push", "no_edit"], "n"].tolist() == [expected] * 2
@@ -286,7 +286,7 @@ def test_rows_are_divided_by_whether_the_target_was_right(copy: Path) -> None:
         assert row["change"] == pytest.approx(mine["change"].mean())
 
 
-def test_values_have_no_right_and_wrong(tmp_path: Path) -> None:
+def test_a_table_of_values_cannot_be_divided_by_target_right(tmp_path: Path) -> None:
     out = runner.run(ask(dataset="toy_dimmer", limit=3), tmp_path / "run", ("toy_bias",))
     with pytest.raises(UsageError, match="labels of toy_dimmer are values"):
         leaderboard.join([out], by=["target_right"])

@@ -1,4 +1,4 @@
-"""The table people read."""
+"""The leaderboard of one run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
         "D(E(x)) 0.",
     ):
         assert expected in text
-    assert "missing(net) ↓" not in text, "empty columns are a note, not a column"
+    assert "missing(net) ↓" not in text, "a metric without values is a note, not a column"
 
 
 def test_parameters_of_methods_are_shown(finished: Path) -> None:

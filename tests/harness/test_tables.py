@@ -13,11 +13,12 @@ from rich.console import Console
 
 from tests.harness.test_cli import call
 from tests.harness.toys import run
+from vcfe_bench.cli.leaderboard import Format
 from vcfe_bench.results import leaderboard
 from vcfe_bench.results.grid import grids
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.notes import notes
-from vcfe_bench.results.writers import html, latex, markdown, terminal
+from vcfe_bench.results.writers import WRITERS, html, latex, markdown, terminal
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,13 @@ def test_bold_is_the_significantly_best_alone(board: Leaderboard) -> None:
     assert re.fullmatch(r"0\.000 \[0\.000, 0\.\d{3}\] b", value)
 
 
-def test_only_telling_columns_are_shown(board: Leaderboard, runs: list[Path]) -> None:
+def test_only_distinguishing_columns_are_shown(board: Leaderboard, runs: list[Path]) -> None:
     assert all([c.title for c in grid.columns[:2]] == ["method", "n"] for grid in grids(board))
     undivided = leaderboard.join(runs, by=[])
     assert all([c.title for c in grid.columns[:3]] == ["method", "dataset", "n"] for grid in grids(undivided))
 
 
-def test_notes_name_what_is_skipped_failed_and_empty(board: Leaderboard) -> None:
+def test_notes_name_what_is_skipped_failed_and_not_available(board: Leaderboard) -> None:
     text = "\n".join(notes(board))
     assert "toy_picky: 0 failed, 8 skipped: wants to go right (" in text
     assert "toy_fragile: 1 failed, 0 skipped: ValueError: the light went out" in text
@@ -136,7 +137,7 @@ def test_frames_are_written_whole(
 @pytest.mark.parametrize(
     ("suffix", "start"), [(".md", "**dataset"), (".tex", r"\begin"), (".html", "<!D"), (".txt", "d")]
 )
-def test_the_suffix_tells_the_format(
+def test_the_suffix_implies_the_format(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, start: str
 ) -> None:
     out = tmp_path / f"table{suffix}"
@@ -145,7 +146,7 @@ def test_the_suffix_tells_the_format(
     assert "toy_fragile" in out.read_text()
 
 
-def test_a_table_of_some_counterfactuals_says_which(
+def test_a_restricted_table_says_to_which_counterfactuals(
     runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "leaderboard", str(runs[0]), "--among", "flipped_by_all", "--format", "md") == 0
@@ -154,6 +155,10 @@ def test_a_table_of_some_counterfactuals_says_which(
     assert "questions whose goal was met by all of" in text
     assert call(monkeypatch, "leaderboard", str(runs[0]), "--by", "target_right") == 0
     assert "target_right yes" in capsys.readouterr().out
+
+
+def test_every_format_that_is_text_has_a_writer() -> None:
+    assert set(WRITERS) == set(Format) - {Format.parquet}
 
 
 def test_formats_are_printed(

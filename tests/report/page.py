@@ -1,4 +1,4 @@
-"""A page as its elements, read by the standard library's parser."""
+"""The elements of an HTML page."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Element:
                 yield from part.all(tag, **attributes)
 
     def one(self, tag: str = "", **attributes: str) -> Element:
-        (found,) = self.all(tag, **attributes)
-        return found
+        (element,) = self.all(tag, **attributes)
+        return element
 
 
 class _Reader(HTMLParser):

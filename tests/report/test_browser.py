@@ -22,7 +22,7 @@ from vcfe_bench.runs.run_directory import RunDirectory
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPENING = 3.0
-"""Seconds in which a report of 500 records has to be there."""
+"""Seconds within which a report of 500 records has to open."""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -34,10 +34,10 @@ class Quiet(SimpleHTTPRequestHandler):
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
-        found = own if Path(own).exists() else next(filter(None, map(shutil.which, BROWSERS)), None)
-        if found is None:
+        path = own if Path(own).exists() else next(filter(None, map(shutil.which, BROWSERS)), None)
+        if path is None:
             pytest.skip("no Chromium is installed: playwright install chromium, or apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -55,7 +55,7 @@ def address(finished: Path) -> str:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page on which nothing may go wrong."""
+    """A page that must neither log errors nor fail to load anything."""
     page = browser.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
@@ -74,8 +74,8 @@ def opened(page: Page, address: str) -> Page:
 
 def shown(page: Page, name: str) -> list[str]:
     """A field of the items in the gallery, in their order."""
-    found = page.evaluate("name => [...document.querySelectorAll('.record')].map(e => data.items[e.id][name])", name)
-    return list(found)
+    values = page.evaluate("name => [...document.querySelectorAll('.record')].map(e => data.items[e.id][name])", name)
+    return list(values)
 
 
 def painted(page: Page, frame: int) -> None:
@@ -194,7 +194,7 @@ def test_filters_and_order(opened: Page, finished: Path) -> None:
     assert opened.locator("#count").inner_text() == f"{len(records)} of {len(records)}"
 
 
-def test_two_methods_stand_side_by_side(opened: Page) -> None:
+def test_two_methods_are_shown_side_by_side(opened: Page) -> None:
     opened.select_option("[name=left]", "true_edit")
     opened.select_option("[name=right]", "no_edit")
     assert shown(opened, "method") == ["true_edit", "no_edit"] * 6
@@ -269,5 +269,5 @@ def test_five_hundred_records_open_fast_and_load_what_is_in_view(
     assert 0 < len(sheets) < 60
     page.locator(".record").last.scroll_into_view_if_needed()
     page.wait_for_function("records.at(-1).article.dataset.frame === '0'")
-    assert page.evaluate("records[0].sheets") is None, "what is far from view is let go"
+    assert page.evaluate("records[0].sheets") is None, "videos that are far from view are released"
     page.close()

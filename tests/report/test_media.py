@@ -1,4 +1,4 @@
-"""Sheets of frames hold the stored pixels."""
+"""Sheets of frames have exactly the stored pixels."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_written_sheets_hold_the_stored_pixels_and_each_content_once(tmp_path: P
         sheet = media.sheet(store, record["video"], record["video_sha256"])
         with Image.open(tmp_path / "report" / sheet.file) as image:
             assert image.format == "PNG"
-            found = cut(np.asarray(image), sheet)
-        assert lossless.content_hash(torch.from_numpy(found)) == record["video_sha256"]
+            pixels = cut(np.asarray(image), sheet)
+        assert lossless.content_hash(torch.from_numpy(pixels)) == record["video_sha256"]
     assert len(list((tmp_path / "report" / "media").iterdir())) == len({r["video_sha256"] for r in records})
 
 
-def test_a_video_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_a_missing_video_is_named(tmp_path: Path) -> None:
     store = RunDirectory(lights(tmp_path / "run", "toy_push", limit=2))
     with pytest.raises(UsageError, match=r"videos/nothing\.mkv is missing or damaged"):
         Media(tmp_path).sheet(store, "nothing", "0" * 64)

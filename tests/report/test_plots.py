@@ -1,4 +1,4 @@
-"""What the plots show, read from the drawing itself."""
+"""The contents of the plots, read from their SVG."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def groups(finished: Path) -> dict[str, Group]:
     return drawn(finished)
 
 
-def test_every_rate_stands_against_every_distance(groups: dict[str, Group]) -> None:
+def test_every_rate_is_plotted_against_every_distance(groups: dict[str, Group]) -> None:
     titles = [plot.title for plot in groups["Validity against proximity"].plots]
     assert titles == ["semantic_FR against change", "toy_FR against change"]
     axes = texts(groups["Validity against proximity"].plots[0].svg)
     assert {"change ↓", "semantic_FR ↑"} <= set(axes)
 
 
-def test_rates_over_flips_do_not_stand_against_distances(tmp_path: Path) -> None:
+def test_rates_over_flips_are_not_plotted_against_distances(tmp_path: Path) -> None:
     store = RunDirectory(lights(tmp_path / "run", "toy_half"))
     records = store.table("records.parquet")
     records.loc[0, "semantic_FR"] = np.nan
@@ -93,7 +93,7 @@ def test_convergence_is_the_median_over_videos(finished: Path, groups: dict[str,
     assert (second - first) * -scale == pytest.approx(middle[1] - middle[0], rel=1e-3)
 
 
-def test_confusion_counts_goals_met_of_goals_asked(finished: Path, groups: dict[str, Group]) -> None:
+def test_confusion_counts_goals_met_of_goals_requested(finished: Path, groups: dict[str, Group]) -> None:
     records = RunDirectory(finished).table("records.parquet").query("status == 'ok'")
     plot = groups["From source to goal"].plots[0]
     assert plot.title == "toy_push[rate=60.0,st…"
@@ -127,7 +127,7 @@ def test_long_names_of_classes_have_room() -> None:
     assert {*names, "1/1"} <= set(texts(plots._confusion(done, "pgd", names).svg))
 
 
-def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
+def test_reached_values_are_plotted_against_requested_values(tmp_path: Path) -> None:
     path = runner.run(ask(dataset="toy_dimmer", limit=6), tmp_path / "run", ("toy_bias",))
     groups = drawn(path)
     (plot,) = groups["From source to goal"].plots
@@ -136,7 +136,7 @@ def test_values_reached_stand_against_values_asked(tmp_path: Path) -> None:
     assert {"requested", "reached"} <= set(texts(plot.svg))
 
 
-def test_plots_follow_the_page_and_name_themselves(groups: dict[str, Group]) -> None:
+def test_plots_use_the_colours_of_the_page_and_have_a_text_alternative(groups: dict[str, Group]) -> None:
     for group in groups.values():
         for plot in group.plots:
             root = ElementTree.fromstring(plot.svg)
@@ -147,7 +147,7 @@ def test_plots_follow_the_page_and_name_themselves(groups: dict[str, Group]) -> 
             assert series <= set(range(plots.COLOURS))
 
 
-def test_what_there_is_nothing_of_is_not_drawn(tmp_path: Path) -> None:
+def test_kinds_without_data_are_not_drawn(tmp_path: Path) -> None:
     run(tmp_path / "run", "toy_picky", limit=2)
     assert "Convergence" not in drawn(tmp_path / "run")
 

@@ -10,7 +10,7 @@ from vcfe_bench.figures.side_by_side import GAP, side_by_side, write_mp4
 from vcfe_bench.video import lossless
 
 
-def test_original_counterfactual_and_difference_stand_in_a_row() -> None:
+def test_original_counterfactual_and_difference_are_side_by_side() -> None:
     original = torch.randint(0, 200, (3, 3, 8, 10), generator=torch.Generator().manual_seed(0)).byte()
     counterfactual = original.clone()
     counterfactual[1, :, 2, 3] += torch.tensor([20, 0, 0]).byte()

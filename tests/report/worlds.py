@@ -1,4 +1,4 @@
-"""Toy runs to be reported."""
+"""Toy runs for reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lights(out: Path, *methods: str, limit: int = 6, **rest: object) -> Path:
 
 
 def with_boxes(run: Path, method: str) -> Path:
-    """Gives every record of a method a tube: a growing box, absent in the first frame."""
+    """Give every record of a method a tube: a growing box that is missing from the first frame."""
     store = RunDirectory(run)
     boxes = np.array([[[np.nan] * 4, *([2.0, 3.0, 4.0 + t, 5.0 + t] for t in range(4))]])
     for id in store.table("records.parquet").query("method == @method and status == 'ok'")["id"]:
@@ -29,7 +29,7 @@ def with_boxes(run: Path, method: str) -> Path:
 
 
 def grown(run: Path, count: int) -> Path:
-    """Copies the records of a run under new names until there are so many."""
+    """Copy the records of a run under new ids until there are ``count``."""
     store = RunDirectory(run)
     records = store.table("records.parquet")
     copies = pd.concat([records] * (count // len(records) + 1), ignore_index=True).head(count)
