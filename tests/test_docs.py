@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -199,6 +200,20 @@ def test_markers_become_tables_and_unknown_ones_are_errors(hooks: ModuleType) ->
         hooks.on_page_markdown("<!-- parametres: pgd -->", None, None, [])
     with pytest.raises(Exception, match="unknown method 'pdg'"):
         hooks.on_page_markdown("<!-- parameters: pdg -->", None, None, [])
+
+
+def test_the_table_of_the_readme_is_an_excerpt_of_the_committed_one() -> None:
+    committed = pd.read_csv(ROOT / "leaderboards" / "shape_moving.csv").set_index("method")
+    metrics = ["FR", "semantic_FR", "SSIM", "LPIPS(st-alex)", "FVD(i3d)"]
+    rows = re.findall(
+        r"^\| `(\w+)` \|((?: \d[^|]*\|){5})$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [method for method, _ in rows] == ["bttf", "pgd", "true_edit", "reconstruction", "no_edit"]
+    for method, cells in rows:
+        for metric, cell in zip(metrics, cells.split("|"), strict=False):
+            for text, suffix in zip(re.findall(r"[\d.]+", cell), ("", "_low", "_high"), strict=False):
+                digits = len(text.partition(".")[2])
+                assert f"{committed.loc[method, metric + suffix]:.{digits}f}" == text, (method, metric + suffix)
 
 
 def test_the_citation_has_the_current_version() -> None:
