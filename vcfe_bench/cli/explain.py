@@ -60,15 +60,15 @@ def explain(
     console.print(_classes(prepared.prediction))
     try:
         with progress_display(console) as observer:
-            found = prepared.run(out, observer)
+            explanation = prepared.run(out, observer)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None
     console.print("[bold]prediction for the counterfactual")
-    console.print(_classes(found.after))
+    console.print(_classes(explanation.after))
     console.print("[bold]scores")
-    console.print(_scores(found))
-    goal = f"goal {found.goal}: {'met' if found.met else 'not met'}"
+    console.print(_scores(explanation))
+    goal = f"goal {explanation.goal}: {'met' if explanation.met else 'not met'}"
     console.print(goal, markup=False, highlight=False, soft_wrap=True)
     console.print(f"folder: {out}", markup=False, highlight=False, soft_wrap=True)
 
@@ -86,7 +86,7 @@ def _classes(prediction: Prediction) -> Table:
     return table
 
 
-def _scores(found: Explained) -> Table:
+def _scores(explanation: Explained) -> Table:
     """The available scores, and the seconds that the method took."""
     from rich.table import Table
 
@@ -94,8 +94,8 @@ def _scores(found: Explained) -> Table:
     from vcfe_bench.results.cells import ARROWS
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, value in found.scores.items():
+    for name, value in explanation.scores.items():
         if value is not None:
-            table.add_row(name + ARROWS[found.directions[name]], number(value))
-    table.add_row("seconds", number(found.seconds))
+            table.add_row(name + ARROWS[explanation.directions[name]], number(value))
+    table.add_row("seconds", number(explanation.seconds))
     return table
