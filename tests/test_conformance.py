@@ -1,4 +1,4 @@
-"""The conformance suite lets good methods pass and finds every fault by its name."""
+"""The conformance check accepts correct methods and reports each violation under the right rule."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FAULTS = {
     "supports": ("supports", "returns False for the goal class="),
     "raise": ("run", "ValueError: not today"),
     "count": ("count", "0 explanations for 2 queries"),
-    "shape": ("shape", "a video of (4, 3, 12, 12) for one of (5, 3, 12, 12)"),
-    "type": ("shape", "the video is torch.uint8, not a tensor of floats"),
+    "shape": ("shape", "a video of shape (4, 3, 12, 12) for an original of shape (5, 3, 12, 12)"),
+    "type": ("shape", "the video is torch.uint8, not a floating-point tensor"),
     "range": ("range", "lie outside [0, 1]"),
     "nan": ("range", "a video has NaN or infinite values"),
     "trace": ("trace", "series of different lengths"),
-    "artefacts": ("artefacts", "mask holds Python objects"),
-    "evaluations": ("evaluations", "calls of target are no whole number"),
+    "artefacts": ("artefacts", "mask contains Python objects"),
+    "evaluations": ("evaluations", "the number of calls of target is not a non-negative integer"),
     "inputs": ("inputs", "changed in place"),
-    "target": ("target", "the target's weights or mode were changed"),
+    "target": ("target", "the weights or the mode of the target were changed"),
     "luck": ("determinism", "draw from query.generator()"),
-    "neighbours": ("independence", "a result changes with its neighbours"),
+    "neighbours": ("independence", "a result depends on the other queries of the batch"),
 }
 
 
@@ -54,7 +54,7 @@ def test_state_is_found_twice() -> None:
 def test_what_is_not_supported_is_not_tried() -> None:
     findings = list(conformance.check("toy_picky", "toy_lights[videos=1]"))
     assert [(f.rule, f.problem) for f in findings] == [("spec", None), ("supports", None), ("run", None)]
-    assert findings[-1].note.startswith("not tried: the method ")
+    assert findings[-1].note.startswith("not run: the method ")
 
 
 def test_unknown_methods_are_the_users_mistake() -> None:

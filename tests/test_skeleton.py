@@ -1,4 +1,4 @@
-"""The skeleton of a package: written, installed into an environment of its own, run."""
+"""The package template is written, installed into its own environment, and run."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def test_it_is_small_and_complete(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Blend", "2d", "my-method", "a__b", "", "../x"])
 def test_what_is_no_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is not a name for a method"):
+    with pytest.raises(UsageError, match="is not a valid method name"):
         write_method(name, tmp_path / "package")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_there_already(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is a method 'toy_push' already"):
+    with pytest.raises(UsageError, match="a method 'toy_push' already exists"):
         write_method("toy_push", tmp_path / "package")
-    with pytest.raises(UsageError, match="exists already; choose another --out"):
+    with pytest.raises(UsageError, match="already exists; choose another --out"):
         write_method("blend", tmp_path)
 
 

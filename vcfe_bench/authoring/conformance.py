@@ -1,6 +1,7 @@
-"""Whether a method keeps the contract of ``interfaces.Method``, tried out on a few small videos.
+"""Conformance check of a method: does it keep the contract of ``interfaces.Method``, on a few small videos?
 
-A method that keeps it gives the same records whatever its neighbours, the order of the videos, and interruptions.
+The results of a method that keeps the contract do not depend on the other videos in the batch, on the order of the
+videos, or on interruptions of the run.
 """
 
 from __future__ import annotations
@@ -25,26 +26,32 @@ from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.video import lossless
 
-WORLD = "shape_moving"
-"""Spec of the dataset whose videos, target and generator a method is tried out on."""
+DATASET = "shape_moving"
+"""Spec of the dataset that is used by default, with its target and generator."""
 OUTSIDE = 0.25
-"""Share of a video's values beyond [0, 1] from which on it looks as if it were on another scale; the harness clamps."""
+"""Fraction of the values outside [0, 1] above which a video seems to be on another scale. The harness clamps values."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule and what is wrong, None where it is kept; ``note`` is what else there is to say."""
+    """Result for one rule of the contract.
+
+    Attributes:
+        rule: name of the rule.
+        problem: how the method breaks the rule, or None.
+        note: further information, for instance the running time.
+    """
 
     rule: str
     problem: str | None = None
     note: str = ""
 
 
-def check(spec: str, dataset: str = WORLD) -> Iterator[Finding]:
-    """Try a registered method out; the findings as they are made. It runs four times on a full micro-batch.
+def check(spec: str, dataset: str = DATASET) -> Iterator[Finding]:
+    """Check a registered method; yields the result for each rule. The method runs four times on a full micro-batch.
 
     Raises:
-        UsageError: unknown or broken method or dataset, or bad parameters.
+        UsageError: the method or the dataset cannot be built.
     """
     method = registry.METHODS.build(spec)
     setup = resolve(Request((spec,), dataset, limit=2 * method.width))
@@ -52,7 +59,7 @@ def check(spec: str, dataset: str = WORLD) -> Iterator[Finding]:
     yield Finding("spec", _spec(method))
     yield Finding("supports", _supports(method, setup, tasks[0].goal))
     if tasks[0].skip is not None:
-        yield Finding("run", note=f"not tried: the method does not support {dataset}: {tasks[0].skip}")
+        yield Finding("run", note=f"not run: the method does not support {dataset}: {tasks[0].skip}")
         return
     queries = [Query(sample_of(setup.dataset, "test", t.original), t.goal, t.seed) for t in tasks]
     queries = (queries * 2 * method.width)[: 2 * method.width]
@@ -61,54 +68,52 @@ def check(spec: str, dataset: str = WORLD) -> Iterator[Finding]:
 
 
 def _run(method: Method, setup: Setup, first: list[Query], second: list[Query]) -> Iterator[Finding]:
+    """Rules that need results, on two micro-batches."""
     context = Context(setup.dataset, setup.target, setup.generator_for(method))
 
-    def run(queries: Sequence[Query], luck: int) -> list[Explanation]:
-        torch.manual_seed(luck)
-        np.random.seed(luck)
+    def run(queries: Sequence[Query], global_seed: int) -> list[Explanation]:
+        torch.manual_seed(global_seed)
+        np.random.seed(global_seed)
         return list(method.run(queries, context))
 
-    given, target = _copies(first), weights.fingerprint(setup.target)
+    inputs, fingerprint = _copies(first), weights.fingerprint(setup.target)
     start = time.perf_counter()
     try:
-        found = run(given, 0)
+        explanations = run(inputs, 0)
     except NotImplementedError as error:
-        yield Finding("run", note=f"not tried: the method cannot do this: {error}")
+        yield Finding("run", note=f"not run: the method does not support this query: {error}")
         return
     except Exception as error:
         yield Finding("run", describe(error))
         return
     seconds = (time.perf_counter() - start) / len(first)
-    yield Finding("run", note=f"{seconds:.2f} s a video, {len(first)} side by side")
-    if len(found) != len(first):
-        yield Finding("count", f"{len(found)} explanations for {len(first)} queries")
+    yield Finding("run", note=f"{seconds:.2f} s per video, {len(first)} in a batch")
+    if len(explanations) != len(first):
+        yield Finding("count", f"{len(explanations)} explanations for {len(first)} queries")
         return
-    rules: dict[str, Callable[[Explanation, Tensor], str | None]] = {
-        "shape": _shape,
-        "range": _range,
-        "trace": _trace,
-        "artefacts": _artefacts,
-        "evaluations": _evaluations,
-    }
-    for rule, judge in rules.items():
-        judged = (judge(e, query.sample.video) for e, query in zip(found, first, strict=True))
-        problem = next(filter(None, judged), None)
+    for rule, judge in RULES.items():
+        problems = (judge(e, query.sample.video) for e, query in zip(explanations, first, strict=True))
+        problem = next(filter(None, problems), None)
         yield Finding(rule, problem)
         if rule == "shape" and problem:
             return
-    same = all(a.sample.video.equal(b.sample.video) for a, b in zip(given, first, strict=True))
+    same = all(a.sample.video.equal(b.sample.video) for a, b in zip(inputs, first, strict=True))
     yield Finding("inputs", None if same else "the video of a query was changed in place: work on a copy")
-    kept = weights.fingerprint(setup.target) == target and not setup.target.training
-    yield Finding("target", None if kept else "the target's weights or mode were changed")
-    alike = _equal(found, run(_copies(first), 1))
-    yield Finding("determinism", None if alike else "a second run differs: draw from query.generator(), keep no state")
+    same = weights.fingerprint(setup.target) == fingerprint and not setup.target.training
+    yield Finding("target", None if same else "the weights or the mode of the target were changed")
+    same = _equal(explanations, run(_copies(first), 1))
+    yield Finding(
+        "determinism", None if same else "a second run differs: draw from query.generator() and keep no state"
+    )
     run(_copies(second), 0)
-    alike = _equal(found[:1], run(_copies([first[0], *second[1:]]), 0)[:1])
-    yield Finding("independence", None if alike else "a result changes with its neighbours or with what ran before")
+    same = _equal(explanations[:1], run(_copies([first[0], *second[1:]]), 0)[:1])
+    yield Finding(
+        "independence", None if same else "a result depends on the other queries of the batch or on previous batches"
+    )
 
 
 def _copies(queries: Sequence[Query]) -> list[Query]:
-    """The queries with videos of their own."""
+    """Queries with copies of the videos."""
     return [replace(query, sample=replace(query.sample, video=query.sample.video.clone())) for query in queries]
 
 
@@ -119,49 +124,61 @@ def _spec(method: Method) -> str | None:
 
 def _supports(method: Method, setup: Setup, goal: Goal) -> str | None:
     generator = setup.generator_for(method)
-    for wish in (goal, ClassGoal(0), ValueGoal(0.0, 1.0)):
+    for each in (goal, ClassGoal(0), ValueGoal(0.0, 1.0)):
         try:
-            reason = method.supports(setup.dataset, setup.target, generator, wish)
+            reason = method.supports(setup.dataset, setup.target, generator, each)
         except Exception as error:
-            return f"raises for the goal {wish}: {describe(error)}"
+            return f"raises an error for the goal {each}: {describe(error)}"
         if not (reason is None or (isinstance(reason, str) and reason)):
-            return f"returns {reason!r} for the goal {wish}: None or a reason is wanted"
+            return f"returns {reason!r} for the goal {each}: it has to be None or a reason"
     if method.needs_generator and method.supports(setup.dataset, setup.target, None, goal) is None:
-        return "needs a generator, but says nothing when there is none: call super().supports()"
+        return "needs a generator but returns None without one: call super().supports()"
     return None
 
 
-def _shape(explanation: Explanation, video: Tensor) -> str | None:
-    found = explanation.video
-    if not isinstance(found, Tensor) or not found.is_floating_point():
-        return f"the video is {getattr(found, 'dtype', type(found).__name__)}, not a tensor of floats"
-    return None if found.shape == video.shape else f"a video of {tuple(found.shape)} for one of {tuple(video.shape)}"
+def _shape(explanation: Explanation, original: Tensor) -> str | None:
+    video: object = explanation.video
+    if not isinstance(video, Tensor) or not video.is_floating_point():
+        return f"the video is {getattr(video, 'dtype', type(video).__name__)}, not a floating-point tensor"
+    if video.shape != original.shape:
+        return f"a video of shape {tuple(video.shape)} for an original of shape {tuple(original.shape)}"
+    return None
 
 
-def _range(explanation: Explanation, video: Tensor) -> str | None:
-    found = explanation.video
-    if not torch.isfinite(found).all():
+def _range(explanation: Explanation, original: Tensor) -> str | None:
+    video = explanation.video
+    if not torch.isfinite(video).all():
         return "a video has NaN or infinite values"
-    share = float(((found < 0) | (found > 1)).float().mean())
-    span = f"from {float(found.min()):.3g} to {float(found.max()):.3g}"
-    return None if share < OUTSIDE else f"{share:.0%} of the values, {span}, lie outside [0, 1]"
+    outside = float(((video < 0) | (video > 1)).float().mean())
+    span = f"from {float(video.min()):.3g} to {float(video.max()):.3g}"
+    return None if outside < OUTSIDE else f"{outside:.0%} of the values, {span}, lie outside [0, 1]"
 
 
-def _trace(explanation: Explanation, video: Tensor) -> str | None:
+def _trace(explanation: Explanation, original: Tensor) -> str | None:
     if len({len(values) for values in explanation.trace.values()}) > 1:
         return "series of different lengths"
-    numbers = all(np.asarray(values).dtype.kind in "fiub" for values in explanation.trace.values())
-    return None if numbers else "a series is not of numbers"
+    numeric = all(np.asarray(values).dtype.kind in "fiub" for values in explanation.trace.values())
+    return None if numeric else "a series does not consist of numbers"
 
 
-def _artefacts(explanation: Explanation, video: Tensor) -> str | None:
+def _artefacts(explanation: Explanation, original: Tensor) -> str | None:
     objects = [name for name, values in explanation.artefacts.items() if np.asarray(values).dtype.hasobject]
-    return f"{objects[0]} holds Python objects: store numbers or text" if objects else None
+    return f"{objects[0]} contains Python objects: store numbers or text" if objects else None
 
 
-def _evaluations(explanation: Explanation, video: Tensor) -> str | None:
+def _evaluations(explanation: Explanation, original: Tensor) -> str | None:
     wrong = [name for name, count in explanation.evaluations.items() if not isinstance(count, int) or count < 0]
-    return f"calls of {wrong[0]} are no whole number" if wrong else None
+    return f"the number of calls of {wrong[0]} is not a non-negative integer" if wrong else None
+
+
+RULES: dict[str, Callable[[Explanation, Tensor], str | None]] = {
+    "shape": _shape,
+    "range": _range,
+    "trace": _trace,
+    "artefacts": _artefacts,
+    "evaluations": _evaluations,
+}
+"""Rules for a single explanation and its original ``[T, 3, H, W]``: the problem, or None."""
 
 
 def _equal(first: Sequence[Explanation], second: Sequence[Explanation]) -> bool:

@@ -1,4 +1,4 @@
-"""A package of one's own to begin with: a method that runs, its entry point, its test."""
+"""Template of a plug-in package: a working method with its entry point and test."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vcfe_bench.plugins import registry
 
 
 def write_method(name: str, out: Path) -> list[Path]:
-    """Write the package of a method called ``name`` into the new folder ``out``; the files.
+    """Write the package of a method ``name`` into the new folder ``out``; returns the files.
 
     Raises:
-        UsageError: not a name for a method, one that is taken, or ``out`` exists or cannot be written.
+        UsageError: the name is invalid or taken, or ``out`` exists or cannot be written.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise UsageError(f"'{name}' is not a name for a method: use small letters, digits and single underscores")
+        raise UsageError(f"'{name}' is not a valid method name: use lower-case letters, digits and single underscores")
     if name in registry.METHODS.names():
-        raise UsageError(f"there is a method '{name}' already; choose another name")
+        raise UsageError(f"a method '{name}' already exists; choose another name")
     environment = Environment(
         loader=PackageLoader("vcfe_bench.authoring", "skeletons/method"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    words = {"name": name, "class": "".join(word.capitalize() for word in name.split("_"))}
+    variables = {"name": name, "class": "".join(word.capitalize() for word in name.split("_"))}
     files = {
         "pyproject.toml": "pyproject.toml.jinja",
         f"vcfe_{name}.py": "module.py.jinja",
@@ -36,9 +36,9 @@ def write_method(name: str, out: Path) -> list[Path]:
         out.mkdir(parents=True)
         for file, template in files.items():
             (out / file).parent.mkdir(exist_ok=True)
-            (out / file).write_text(environment.get_template(template).render(words), encoding="utf-8")
+            (out / file).write_text(environment.get_template(template).render(variables), encoding="utf-8")
     except FileExistsError:
-        raise UsageError(f"{out} exists already; choose another --out") from None
+        raise UsageError(f"{out} already exists; choose another --out") from None
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror or error}") from None
     return [out / file for file in files]

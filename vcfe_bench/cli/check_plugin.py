@@ -17,7 +17,7 @@ def check_plugin(
     from vcfe_bench.authoring import conformance
 
     broken = False
-    for finding in conformance.check(method, dataset or conformance.WORLD):
+    for finding in conformance.check(method, dataset or conformance.DATASET):
         broken |= finding.problem is not None
         remark = finding.problem or finding.note
         echo(f"{'FAIL' if finding.problem else 'ok  '} {finding.rule}{f': {remark}' if remark else ''}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vcfe_bench.authoring.conformance import WORLD
+from vcfe_bench.authoring.conformance import DATASET
 from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.dataset import Dataset
@@ -28,7 +28,7 @@ def examine() -> Iterator[Part]:
     """All parts of the installation: library versions, devices, plug-ins.
 
     Each plug-in is built with its default parameters, which reads the weights it needs. Metrics are checked for the
-    dataset ``conformance.WORLD``, since some cannot be computed on others.
+    dataset ``conformance.DATASET``, since some cannot be computed on others.
     """
     current = environment()
     for name, version in current["versions"].items():
@@ -39,7 +39,7 @@ def examine() -> Iterator[Part]:
         yield Part("device", f"cuda:{index}", torch.cuda.get_device_name(index))
     if torch.backends.mps.is_available():
         yield Part("device", "mps", "Apple GPU")
-    world: Dataset = DATASETS.build(WORLD)
+    world: Dataset = DATASETS.build(DATASET)
     for registry in REGISTRIES.values():
         for name in registry.names():
             yield Part(registry.kind, name, problem=_problem(registry.kind, name, world))

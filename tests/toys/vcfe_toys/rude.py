@@ -14,7 +14,7 @@ from vcfe_bench.interfaces import Context, Dataset, Explanation, Generator, Meth
 
 @validated(frozen=True, config={"extra": "forbid"})
 class RudeParams:
-    """``fault``: the rule that is broken; none is."""
+    """``fault``: the rule that the method breaks; empty for none."""
 
     fault: str = ""
 
