@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.metrics.conftest import Silent
+from vcfe_bench import interfaces
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import (
     AnnotatedAttributes,
@@ -28,6 +31,7 @@ from vcfe_bench.interfaces import (
     Tracker,
     TransferTargets,
 )
+from vcfe_bench.plugins import abilities
 from vcfe_bench.plugins.abilities import training_clip
 from vcfe_bench.plugins.registry import DATASETS, METRICS
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
@@ -150,3 +154,26 @@ def test_clips_are_augmented_by_datasets_that_do() -> None:
 @pytest.fixture
 def silent() -> Silent:
     return Silent()
+
+
+def test_the_guide_lists_every_ability_with_its_members() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (`.*?`) \|", guide, re.MULTILINE))
+    listed = {name: set(re.findall(r"`(\w+)`", members)) for name, members in rows.items()}
+    assert listed == {
+        ability.__name__: {
+            member
+            for protocol in ability.__mro__
+            if getattr(protocol, "_is_protocol", False)
+            for member in vars(protocol)
+            if not member.startswith("_")
+        }
+        for ability in ABILITIES
+    }
+
+
+def test_every_ability_is_part_of_the_public_interfaces() -> None:
+    own = (value for value in vars(abilities).values() if getattr(value, "__module__", "") == abilities.__name__)
+    protocols = {value for value in own if getattr(value, "_is_protocol", False)}
+    assert protocols == set(ABILITIES)
+    assert {ability.__name__ for ability in protocols} <= set(interfaces.__all__)
