@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""``vcfe-bench doctor``."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from vcfe_methods.pgd import PGD, PGDParams
 
 
 class _Shift(Target):
-    """Reads the motion: how far the object's centroid gets in each direction."""
+    """Measures motion: the distance that the object's centroid travels in each direction."""
 
     classes = ShapeMoving.classes
     fingerprint = "shift"
@@ -47,7 +47,7 @@ class _Shift(Target):
 
 
 class _Up(Target):
-    """Says "up" to everything."""
+    """Predicts "up" for every video."""
 
     classes = ShapeMoving.classes
     fingerprint = "up"
@@ -57,17 +57,17 @@ class _Up(Target):
 
 
 class _Reverse(Method):
-    """An attack that cannot fail on a target that reads motion; it writes down what it was asked."""
+    """An attack that cannot fail on a target that reads motion; it records its queries."""
 
     width = 4
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[list[str]] = []
+        self.queried: list[list[str]] = []
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         assert all(query.goal == AvoidGoal(int(query.sample.label)) for query in queries)
-        self.asked.append([query.sample.id for query in queries])
+        self.queried.append([query.sample.id for query in queries])
         return [Explanation(query.sample.video.flip(0)) for query in queries]
 
 
@@ -141,7 +141,7 @@ def test_a_target_that_reads_motion():
 
 
 @pytest.mark.slow
-def test_targets_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_several_targets_make_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     out = tmp_path / "targets.csv"
     arguments = ["--dataset", "shape_moving", "--target", "m_swin,m_c3d", "--limit", "8", "--robust-limit", "4"]
     assert call(monkeypatch, "evaluate", "target", *arguments, "--attack", "pgd[steps=2]", "--out", str(out)) == 0
@@ -167,7 +167,7 @@ def test_the_last_batch_of_an_attack_is_padded_with_repetitions():
     attack, dataset = _Reverse(), ShapeMoving()
     result = evaluate_target(_Up(), dataset, attack, limit=1, robust_limit=6)
     names = [dataset.sample("test", index).id for index in range(6)]
-    assert attack.asked == [names[:4], [names[4], names[5], names[4], names[5]]]
+    assert attack.queried == [names[:4], [names[4], names[5], names[4], names[5]]]
     assert result["robust_accuracy"] == 2 / 6
 
 
@@ -184,7 +184,7 @@ def test_a_target_of_one_confidence_is_miscalibrated_by_its_distance_from_the_ac
 
 
 class _Hesitant(_Shift):
-    """Right, but sometimes hardly so."""
+    """Correct, but with low confidence on some videos."""
 
     fingerprint = "hesitant"
 
@@ -194,10 +194,10 @@ class _Hesitant(_Shift):
 
 def test_calibration_error_by_its_definition():
     samples = [ShapeMoving().sample("test", index) for index in range(40)]
-    said = _Hesitant()(torch.stack([s.video for s in samples])).double().softmax(1).numpy()
-    right = said.argmax(1) == np.array([s.label for s in samples])
-    bins = (said.max(1) * 15).astype(int)
-    expected = sum(abs(said.max(1)[bins == b].sum() - right[bins == b].sum()) for b in set(bins)) / 40
+    outputs = _Hesitant()(torch.stack([s.video for s in samples])).double().softmax(1).numpy()
+    right = outputs.argmax(1) == np.array([s.label for s in samples])
+    bins = (outputs.max(1) * 15).astype(int)
+    expected = sum(abs(outputs.max(1)[bins == b].sum() - right[bins == b].sum()) for b in set(bins)) / 40
     assert len(set(bins)) > 2
     result = evaluate_target(_Hesitant(), ShapeMoving(), _Reverse(), limit=40, robust_limit=4)
     assert result["calibration_error"] == pytest.approx(expected, rel=1e-5)
@@ -224,7 +224,7 @@ class _Speeds(Dataset):
 
 
 class _Travel(_Shift):
-    """Reads the way of the object's centroid, plus an error that is known."""
+    """Predicts the distance that the object's centroid travels, plus a known error."""
 
     classes = ()
 
@@ -235,14 +235,14 @@ class _Travel(_Shift):
 def test_a_regressor_is_measured_by_its_errors():
     dataset = _Speeds()
     samples = [dataset.sample("test", index) for index in range(40)]
-    said = _Travel()(torch.stack([s.video for s in samples]))[:, 0]
+    outputs = _Travel()(torch.stack([s.video for s in samples]))[:, 0]
     true = torch.tensor([s.label for s in samples])
     result = evaluate_target(_Travel(), dataset, _Reverse(), limit=40, robust_limit=8)
     assert result.pop("n") == 40
     assert result == {
-        "mae": pytest.approx(float(F.mean_absolute_error(said, true)), rel=1e-5),
-        "rmse": pytest.approx(float(F.mean_squared_error(said, true, squared=False)), rel=1e-5),
-        "r2": pytest.approx(float(F.r2_score(said, true)), rel=1e-4),
+        "mae": pytest.approx(float(F.mean_absolute_error(outputs, true)), rel=1e-5),
+        "rmse": pytest.approx(float(F.mean_squared_error(outputs, true, squared=False)), rel=1e-5),
+        "r2": pytest.approx(float(F.r2_score(outputs, true)), rel=1e-4),
     }
 
 
@@ -289,9 +289,9 @@ class _Mute(ShapeMoving):
 
 def test_a_generator_is_measured_without_an_oracle():
     known = evaluate_generator(_Perfect(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
-    found = evaluate_generator(_Perfect(), _Shift(), _Mute(), limit=4, steps=1, noises=4)
-    assert known.keys() - found.keys() == {"reconstruction_oracle", "coherent", "directions", "directions_n"}
-    assert found.items() <= known.items()
+    measured = evaluate_generator(_Perfect(), _Shift(), _Mute(), limit=4, steps=1, noises=4)
+    assert known.keys() - measured.keys() == {"reconstruction_oracle", "coherent", "directions", "directions_n"}
+    assert measured.items() <= known.items()
 
 
 @pytest.mark.parametrize(("generator", "kept"), [(_Perfect(), 1), (_Useless(), 0)])
@@ -311,9 +311,9 @@ class _Still(_Perfect):
 
 
 def test_how_far_reconstruction_moves_a_value():
-    """Of a video that stands still the target says 3: it moves by the way the object went."""
-    found = evaluate_generator(_Still(), _Travel(), _Speeds(), limit=20, steps=1, noises=1)
+    """For a still video the target predicts 3, so the value changes by the distance that the object travelled."""
+    measured = evaluate_generator(_Still(), _Travel(), _Speeds(), limit=20, steps=1, noises=1)
     ways = _Travel()(torch.stack([_Speeds().sample("test", index).video for index in range(20)]))[:, 0] - 3
-    assert found["reconstruction_shift_95"] == pytest.approx(float(np.quantile(ways, 0.95)), rel=1e-4)
+    assert measured["reconstruction_shift_95"] == pytest.approx(float(np.quantile(ways, 0.95)), rel=1e-4)
     kept = evaluate_generator(_Perfect(), _Travel(), _Speeds(), limit=4, steps=1, noises=1)
     assert kept["reconstruction_shift_95"] == 0

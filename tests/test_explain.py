@@ -24,7 +24,7 @@ from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve frames, 16×12, a second and a half long, the left third of the middle square brighter than the rest."""
+    """Twelve frames of 16×12, 1.5 s long; the left third of the centre square is brighter than the rest."""
     path = tmp_path_factory.mktemp("film") / "dusk.mkv"
     pixels = torch.randint(0, 100, (12, 3, 12, 16), generator=torch.Generator().manual_seed(0))
     pixels[..., 2:6] += 40
@@ -39,47 +39,47 @@ def ask(film: Path, out: Path, **request: Any) -> explain.Explained:
 
 
 @pytest.fixture(scope="module")
-def found(film: Path, tmp_path_factory: pytest.TempPathFactory) -> explain.Explained:
-    return ask(film, tmp_path_factory.mktemp("found") / "out", to="right", method="toy_push[rate=60,steps=8]")
+def explained(film: Path, tmp_path_factory: pytest.TempPathFactory) -> explain.Explained:
+    return ask(film, tmp_path_factory.mktemp("explained") / "out", to="right", method="toy_push[rate=60,steps=8]")
 
 
-def test_the_target_is_made_to_say_something_else(found: explain.Explained) -> None:
+def test_the_prediction_is_changed_to_the_requested_class(explained: explain.Explained) -> None:
     target = registry.TARGETS.build("toy_conv")
-    assert found.met
-    assert next(iter(found.before.classes)) == "left"
-    assert next(iter(found.after.classes)) == "right"
-    said = target(found.video[None])[0].detach().softmax(0)
-    assert found.after.classes["right"] == pytest.approx(float(said[2]))
-    assert sum(found.after.classes.values()) == pytest.approx(1)
+    assert explained.met
+    assert next(iter(explained.before.classes)) == "left"
+    assert next(iter(explained.after.classes)) == "right"
+    probabilities = target(explained.video[None])[0].detach().softmax(0)
+    assert explained.after.classes["right"] == pytest.approx(float(probabilities[2]))
+    assert sum(explained.after.classes.values()) == pytest.approx(1)
 
 
-def test_the_folder_holds_what_people_look_at(found: explain.Explained) -> None:
-    counterfactual = lossless.read(found.folder / explain.COUNTERFACTUAL)
-    original = lossless.read(found.folder / explain.ORIGINAL)
-    assert torch.equal(lossless.dequantise(counterfactual), found.video)
+def test_the_folder_contains_videos_strip_and_scores(explained: explain.Explained) -> None:
+    counterfactual = lossless.read(explained.folder / explain.COUNTERFACTUAL)
+    original = lossless.read(explained.folder / explain.ORIGINAL)
+    assert torch.equal(lossless.dequantise(counterfactual), explained.video)
     assert original.shape == counterfactual.shape == (5, 3, 12, 12)
-    assert lossless.read(found.folder / explain.SIDE_BY_SIDE).shape == (5, 3, 12, 44)
-    with Image.open(found.folder / explain.STRIP) as strip:
+    assert lossless.read(explained.folder / explain.SIDE_BY_SIDE).shape == (5, 3, 12, 44)
+    with Image.open(explained.folder / explain.STRIP) as strip:
         assert strip.width > 1000
         assert len(strip.convert("L").getcolors()) > 50
-    scores = json.loads((found.folder / explain.SCORES).read_text(), parse_constant=pytest.fail)
+    scores = json.loads((explained.folder / explain.SCORES).read_text(), parse_constant=pytest.fail)
     assert scores["met"] is True
     assert scores["goal"] == "right"
-    assert scores["after"] == found.after.classes
+    assert scores["after"] == explained.after.classes
     l1 = float((counterfactual.double() - original.double()).abs().mean() / 255)
     assert scores["scores"]["L1"] == pytest.approx(l1, rel=1e-6)
     assert scores["scores"]["FR"] == 1
 
 
-def test_it_is_a_run_like_any_other(found: explain.Explained) -> None:
-    store = RunDirectory(found.folder)
+def test_it_is_an_ordinary_run(explained: explain.Explained) -> None:
+    store = RunDirectory(explained.folder)
     record = store.table("records.parquet").iloc[0]
     assert (record["goal"], record["status"], record["met"]) == ("class=2", "ok", True)
     assert math.isnan(record["label"])
-    assert torch.equal(lossless.dequantise(store.video(record["video"])), found.video)
+    assert torch.equal(lossless.dequantise(store.video(record["video"])), explained.video)
 
 
-def test_the_same_request_is_answered_from_the_folder(film: Path, tmp_path: Path) -> None:
+def test_the_same_request_again_computes_nothing(film: Path, tmp_path: Path) -> None:
     first = ask(film, tmp_path / "out", to=1)
     journal = RunDirectory(first.folder).lines("task")
     second = ask(film, tmp_path / "out", to="middle")
@@ -89,14 +89,14 @@ def test_the_same_request_is_answered_from_the_folder(film: Path, tmp_path: Path
         ask(film, tmp_path / "out", to="right")
 
 
-def test_seeds_decide_what_is_drawn(film: Path, tmp_path: Path) -> None:
+def test_seeds_determine_all_randomness(film: Path, tmp_path: Path) -> None:
     videos = [ask(film, tmp_path / str(k), to="right", seed=seed).video for k, seed in enumerate((0, 0, 1))]
     assert torch.equal(videos[0], videos[1])
     assert not torch.equal(videos[0], videos[2])
 
 
-def test_a_regressor_is_brought_to_a_value(film: Path, tmp_path: Path) -> None:
-    found = ask(
+def test_a_regressor_reaches_the_requested_value(film: Path, tmp_path: Path) -> None:
+    explained = ask(
         film,
         tmp_path / "out",
         target="toy_meter",
@@ -104,20 +104,20 @@ def test_a_regressor_is_brought_to_a_value(film: Path, tmp_path: Path) -> None:
         value=55,
         tolerance=2.5,
     )
-    assert found.met
-    assert abs(found.after.value - 55) <= 2.5
-    assert found.after.value == pytest.approx(100 * float(found.video.mean()), rel=1e-5)
-    assert found.scores["MAE"] == pytest.approx(abs(found.after.value - 55), rel=1e-5)
+    assert explained.met
+    assert abs(explained.after.value - 55) <= 2.5
+    assert explained.after.value == pytest.approx(100 * float(explained.video.mean()), rel=1e-5)
+    assert explained.scores["MAE"] == pytest.approx(abs(explained.after.value - 55), rel=1e-5)
 
 
-def test_beside_a_generator_stands_what_it_alone_does(film: Path, tmp_path: Path) -> None:
-    found = ask(film, tmp_path / "out", to="right", method="toy_half", generator="toy_blocks")
-    table = pd.read_csv(found.folder / "leaderboard.csv")
+def test_the_reconstruction_of_a_generator_is_a_row_of_its_own(film: Path, tmp_path: Path) -> None:
+    explained = ask(film, tmp_path / "out", to="right", method="toy_half", generator="toy_blocks")
+    table = pd.read_csv(explained.folder / "leaderboard.csv")
     assert table["method"].tolist() == ["toy_half", "reconstruction"]
-    assert not found.met
+    assert not explained.met
 
 
-def test_a_generator_stretches_the_clip_to_what_it_can_make(film: Path) -> None:
+def test_a_clip_is_extended_to_what_the_generator_supports(film: Path) -> None:
     class Shy:
         clip = (6, 11, 11)
         spec = "shy"
@@ -147,7 +147,7 @@ def test_a_generator_stretches_the_clip_to_what_it_can_make(film: Path) -> None:
         ({"to": "right", "method": "toy_psuh"}, "unknown method 'toy_psuh'; did you mean 'toy_push'"),
     ],
 )
-def test_what_is_wrong_is_told(film: Path, tmp_path: Path, request_: dict[str, Any], message: str) -> None:
+def test_misuse_is_reported(film: Path, tmp_path: Path, request_: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ask(film, tmp_path / "out", **request_)
 
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_told(film: Path, tmp_path: Path, request_: dict[str, A
     ("content", "message"),
     [(None, "cannot read .*: No such file"), (b"", "the file is empty"), (b"no video", "cannot be used: not readable")],
 )
-def test_a_file_that_is_no_video_is_told_of(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_a_file_that_is_not_a_video_is_reported(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "clip.mp4"
     if content is not None:
         path.write_bytes(content)
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_video_is_told_of(tmp_path: Path, content: bytes | Non
         ask(path, tmp_path / "out", to="right")
 
 
-def test_a_picture_is_no_video(tmp_path: Path) -> None:
+def test_a_video_needs_two_frames(tmp_path: Path) -> None:
     lossless.write(tmp_path / "one.mkv", torch.zeros(1, 3, 12, 12, dtype=torch.uint8), 8)
     with pytest.raises(UsageError, match="has only one frame"):
         OneVideo(OneVideoParams(str(tmp_path / "one.mkv")))
@@ -179,13 +179,13 @@ def test_frames_are_spread_over_the_video_and_keep_its_speed(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_real_clip_flips_to_the_class_that_was_asked_for(tmp_path: Path) -> None:
-    found = explain.explain(clip(CARPHONE), "i3d_kinetics400", to="driving car", method="pgd", out=tmp_path / "out")
-    assert next(iter(found.before.classes)) == "shaking head"
-    assert next(iter(found.after.classes)) == "driving car"
-    assert found.met
-    assert 0 < found.scores["L1"] < 0.02
-    assert found.scores["SSIM"] > 0.8
+def test_a_real_clip_flips_to_the_requested_class(tmp_path: Path) -> None:
+    explained = explain.explain(clip(CARPHONE), "i3d_kinetics400", to="driving car", method="pgd", out=tmp_path / "out")
+    assert next(iter(explained.before.classes)) == "shaking head"
+    assert next(iter(explained.after.classes)) == "driving car"
+    assert explained.met
+    assert 0 < explained.scores["L1"] < 0.02
+    assert explained.scores["SSIM"] > 0.8
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_bttf_explains_a_video_with_the_embedded_generator(tmp_path: Path) -> No
     video = registry.DATASETS.build("shape_moving").sample("test", 0)
     lossless.write(tmp_path / "shape.mkv", lossless.quantise(video.video), video.fps)
     names = registry.TARGETS.build("m_swin").classes
-    found = explain.explain(
+    explained = explain.explain(
         tmp_path / "shape.mkv",
         "m_swin",
         to=names[(int(video.label) + 1) % 4],
@@ -203,4 +203,4 @@ def test_bttf_explains_a_video_with_the_embedded_generator(tmp_path: Path) -> No
         size=64,
         out=tmp_path / "out",
     )
-    assert found.video.shape == (17, 3, 64, 64)
+    assert explained.video.shape == (17, 3, 64, 64)

@@ -62,7 +62,7 @@ def test_missing_values_are_left_out_and_counted():
 
 
 @pytest.mark.parametrize("values", [[], [math.nan]])
-def test_of_nothing_nothing_is_known(values):
+def test_without_values_there_is_no_estimate(values):
     estimate = mean_interval(values)
     assert math.isnan(estimate.value)
     assert (estimate.n, estimate.missing, estimate.clusters) == (0, len(values), 0)
@@ -194,10 +194,10 @@ def test_the_floor_needs_two_and_two():
 def test_a_paired_difference_is_the_mean_of_the_differences_with_their_interval():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 30)).tolist()
-    found = paired_difference(first, second, seed=3)
+    estimate = paired_difference(first, second, seed=3)
     expected = mean_interval(np.subtract(first, second).tolist(), seed=3)
-    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
-    assert paired_difference(second, first).value == -found.value
+    assert (estimate.value, estimate.low, estimate.high) == (expected.value, expected.low, expected.high)
+    assert paired_difference(second, first).value == -estimate.value
 
 
 @settings(deadline=None, max_examples=30)
@@ -211,15 +211,15 @@ def test_few_videos_are_tested_in_every_way_to_flip_their_signs(differences):
 def test_many_videos_are_tested_about_as_by_the_t_test():
     rng = np.random.default_rng(0)
     first = rng.normal(0.35, 1, size=40)
-    found = paired_difference(first, np.zeros(40))
-    assert found.p == pytest.approx(stats.ttest_1samp(first, 0).pvalue, abs=0.01)
-    assert found.p == paired_difference(first, np.zeros(40)).p, "the draws are seeded"
+    estimate = paired_difference(first, np.zeros(40))
+    assert estimate.p == pytest.approx(stats.ttest_1samp(first, 0).pvalue, abs=0.01)
+    assert estimate.p == paired_difference(first, np.zeros(40)).p, "the draws are seeded"
 
 
 def test_rates_are_tested_as_by_mcnemar():
     better, worse, equal = [1.0] * 9, [0.0] * 2, [1.0] * 20
-    found = paired_difference([*better, *worse, *equal], [1 - x for x in [*better, *worse]] + equal)
-    assert found.p == pytest.approx(stats.binomtest(9, 11).pvalue, abs=0.01)
+    estimate = paired_difference([*better, *worse, *equal], [1 - x for x in [*better, *worse]] + equal)
+    assert estimate.p == pytest.approx(stats.binomtest(9, 11).pvalue, abs=0.01)
 
 
 def test_the_signs_of_all_goals_of_a_video_flip_together():
@@ -229,7 +229,7 @@ def test_the_signs_of_all_goals_of_a_video_flip_together():
     assert (thrice.n, thrice.clusters) == (12, 4)
 
 
-def test_without_difference_or_without_videos_nothing_is_shown():
+def test_without_difference_or_without_videos_nothing_is_significant():
     assert paired_difference([1.0, 2.0], [1.0, 2.0]).p == 1
     assert paired_difference([3.0, 4.0], [1.0, 1.0], ["a", "a"]).p == 1
     nothing = paired_difference([math.nan, 1.0], [1.0, math.nan])
@@ -271,36 +271,36 @@ def test_two_share_a_group_exactly_where_they_are_not_distinct(data):
     assert not any(set(a) < set(b) for a, b in itertools.permutations(groups, 2)), "no group within another"
 
 
-def test_what_cannot_be_told_apart_is_not_transitive():
+def test_not_significantly_different_is_not_transitive():
     assert groups_alike(3, [(0, 2)]) == [(0, 1), (1, 2)]
 
 
-def mean_error(asked: np.ndarray, reached: np.ndarray) -> float:
-    return float((reached - asked).mean())
+def mean_error(requested: np.ndarray, reached: np.ndarray) -> float:
+    return float((reached - requested).mean())
 
 
 def test_a_mean_over_pairs_has_the_interval_of_a_mean():
     rng = np.random.default_rng(0)
-    asked, reached = rng.normal(size=(2, 60))
-    found, mean = pairs_interval(asked, reached, mean_error), mean_interval(reached - asked)
-    assert found.value == pytest.approx(mean.value)
-    assert (found.low, found.high) == pytest.approx((mean.low, mean.high), abs=0.02)
-    assert (found.n, found.missing, found.clusters) == (60, 0, 60)
-    assert found == pairs_interval(asked, reached, mean_error)
+    requested, reached = rng.normal(size=(2, 60))
+    estimate, mean = pairs_interval(requested, reached, mean_error), mean_interval(reached - requested)
+    assert estimate.value == pytest.approx(mean.value)
+    assert (estimate.low, estimate.high) == pytest.approx((mean.low, mean.high), abs=0.02)
+    assert (estimate.n, estimate.missing, estimate.clusters) == (60, 0, 60)
+    assert estimate == pairs_interval(requested, reached, mean_error)
 
 
 def test_pairs_of_one_video_are_drawn_together():
-    asked, reached = np.random.default_rng(0).normal(size=(2, 10))
-    once = pairs_interval(asked, reached, mean_error)
-    thrice = pairs_interval(np.tile(asked, 3), np.tile(reached, 3), mean_error, list(range(10)) * 3)
+    requested, reached = np.random.default_rng(0).normal(size=(2, 10))
+    once = pairs_interval(requested, reached, mean_error)
+    thrice = pairs_interval(np.tile(requested, 3), np.tile(reached, 3), mean_error, list(range(10)) * 3)
     assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
     assert (thrice.n, thrice.clusters) == (30, 10)
 
 
 def test_pairs_that_are_not_finite_are_left_out_and_undefined_draws_do_not_count():
-    found = pairs_interval([1.0, 2.0, math.nan, 4.0], [1.0, math.inf, 3.0, 8.0], mean_error)
-    assert (found.value, found.n, found.missing) == (2.0, 2, 2)
-    assert math.isnan(found.low)
+    estimate = pairs_interval([1.0, 2.0, math.nan, 4.0], [1.0, math.inf, 3.0, 8.0], mean_error)
+    assert (estimate.value, estimate.n, estimate.missing) == (2.0, 2, 2)
+    assert math.isnan(estimate.low)
     slope = pairs_interval(
         [1.0, 2.0, 3.0], [2.0, 4.0, 6.0], lambda x, y: np.ptp(y) / np.ptp(x) if np.ptp(x) else np.nan
     )
@@ -330,11 +330,11 @@ def test_the_order_of_videos_and_of_shards_changes_no_bit_of_a_distance():
     sides = [list(rng.normal(size=(12, 3, 8)).astype(np.float32)) for _ in range(2)]
     names = [f"video {i // 2}" for i in range(12)]
 
-    def found(order) -> object:
+    def distance_of(order) -> object:
         return distance_interval(*([part[i] for i in order] for part in sides), mean_gap, [names[i] for i in order])
 
     for order in (range(11, -1, -1), [*range(0, 12, 2), *range(1, 12, 2)], rng.permutation(12)):
-        assert found(order) == found(range(12))
+        assert distance_of(order) == distance_of(range(12))
 
 
 def test_an_interval_from_groups_is_as_wide_as_from_single_videos():
@@ -345,7 +345,7 @@ def test_an_interval_from_groups_is_as_wide_as_from_single_videos():
     assert estimate.clusters == 100
 
 
-def test_an_interval_ends_where_the_distance_does_if_it_is_told():
+def test_an_interval_is_cut_off_at_the_smallest_distance():
     originals = videos(0, 5)
     noisy = [x + 0.1 * y for x, y in zip(originals, videos(1, 5), strict=True)]
     free = distance_interval(originals, noisy, mean_gap, named(originals))

@@ -76,11 +76,11 @@ def test_metrics_are_oriented_by_their_cards_and_compared_where_both_sides_have_
         replace(card, name="absent", direction=None, unavailable="no weights"),
         replace(card, name="FID", direction="lower", level="set"),
     ]
-    found = pd.DataFrame(compare(records, cards)).set_index("metric")
-    assert found.index.tolist() == ["good", "bad", "either"]
-    assert found["auroc"].tolist() == [0.75, 1.0, 0.0]
-    assert found["n"].tolist() == [2, 3, 3]
-    assert found.loc["good", ["true_mean", "fake_mean"]].tolist() == pytest.approx([0.85, 0.475])
+    comparisons = pd.DataFrame(compare(records, cards)).set_index("metric")
+    assert comparisons.index.tolist() == ["good", "bad", "either"]
+    assert comparisons["auroc"].tolist() == [0.75, 1.0, 0.0]
+    assert comparisons["n"].tolist() == [2, 3, 3]
+    assert comparisons.loc["good", ["true_mean", "fake_mean"]].tolist() == pytest.approx([0.85, 0.475])
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +96,18 @@ def queries(context: Context) -> list[Query]:
 
 
 @pytest.mark.parametrize("like", ["pgd[epsilon=5,steps=2]", "true_edit"])
-def test_noise_is_as_long_as_the_change_it_imitates(context, queries, like):
+def test_noise_has_the_norm_of_the_change_it_imitates(context, queries, like):
     method = registry.METHODS.build(like)
     change, noise = (
         [e.video - q.sample.video for e, q in zip(made, queries, strict=True)]
         for made in (method.answer(queries, context), Noise(method).answer(queries, context))
     )
-    for imitated, found in zip(change, noise, strict=True):
-        assert 0.75 * imitated.norm() < found.norm() <= 1.0001 * imitated.norm()
-        assert found.abs().max() < 10 * found.std(), "spread over all voxels"
+    for imitated, difference in zip(change, noise, strict=True):
+        assert 0.75 * imitated.norm() < difference.norm() <= 1.0001 * imitated.norm()
+        assert difference.abs().max() < 10 * difference.std(), "spread over all voxels"
 
 
-def test_corrupted_edits_are_what_they_are_called(context, queries):
+def test_edits_are_corrupted_as_described(context, queries):
     for query in queries[:3]:
         true = context.dataset.true_edit(query.sample, query.goal)
         (blurred,), (flickering,), (fading,) = (
@@ -122,7 +122,7 @@ def test_corrupted_edits_are_what_they_are_called(context, queries):
         assert torch.equal(fading.video, context.dataset.corrupted_edit(query.sample, query.goal, "fades"))
 
 
-def test_another_video_shows_the_goal_and_is_another_one(context, queries):
+def test_another_video_meets_the_goal(context, queries):
     originals = [context.dataset.sample("test", index).video for index in range(8)]
     for query, found in zip(queries, AnotherVideo().answer(queries, context), strict=True):
         assert not any(torch.equal(found.video, video) for video in originals)
@@ -156,10 +156,10 @@ def test_the_study_writes_a_row_for_every_metric_and_fake(
 
 STUDY = Path(__file__).parents[1] / "leaderboards" / "validation" / "shape_moving.csv"
 MADE = {"bttf", "ldvice"}
-"""Methods in the committed study; all else are fakes whose truth is known by construction."""
+"""Methods in the committed study; all others are negative controls."""
 
 
-def test_the_committed_study_bears_its_page_out() -> None:
+def test_the_committed_study_supports_its_page() -> None:
     study = pd.read_csv(STUDY)
     assert (study.loc[study["metric"] == "FR", "n"] >= 32).all()
     auroc = study.pivot(index="metric", columns="fake", values="auroc")
@@ -173,7 +173,7 @@ def test_the_committed_study_bears_its_page_out() -> None:
     assert (auroc.loc[["transfer_FR", "survives_reconstruction"], "pgd"] >= 0.95).all()
 
 
-def test_the_committed_study_knows_every_metric() -> None:
+def test_the_committed_study_includes_every_metric() -> None:
     dataset, known = ShapeMoving(), set(pd.read_csv(STUDY)["metric"])
     for listing in registry.METRICS.listings():
         if listing.distribution == "vcfe-bench" and listing.error is None:
@@ -190,7 +190,7 @@ def test_the_committed_study_knows_every_metric() -> None:
         (["--dataset", "toy_light", "--out", "x.csv"], "unknown dataset 'toy_light'; did you mean 'toy_lights'?"),
     ],
 )
-def test_misuse_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+def test_misuse_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, "validate", "metrics", *arguments) == 2
     assert capsys.readouterr().err.startswith(f"vcfe-bench: {message}")

@@ -1,4 +1,4 @@
-"""Which methods can be told apart."""
+"""Which methods differ significantly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vcfe_bench.stats.significance import Rank, answers, paired, ranks
 HIGHER = ("score", "higher")
 LOWER = ("score", "lower")
 VIDEOS = np.random.default_rng(0).normal(0, 10, size=20)
-"""What a video adds to every method's score: far more than the methods differ."""
+"""The contribution of each video to every method's score, much larger than the differences between methods."""
 
 
 def records(shift: float, seed: int, videos: slice = slice(None), noise: float = 0.5) -> pd.DataFrame:
@@ -21,17 +21,17 @@ def records(shift: float, seed: int, videos: slice = slice(None), noise: float =
     return table[videos]
 
 
-def test_pairing_tells_apart_what_differs_less_than_the_videos_do() -> None:
-    found = ranks(["worst", "best", "middle"], [records(0, 1), records(2, 2), records(1, 3)], *HIGHER)
-    assert found == [Rank("c"), Rank("a", best=True), Rank("b")]
+def test_pairing_detects_differences_smaller_than_those_between_videos() -> None:
+    ranking = ranks(["worst", "best", "middle"], [records(0, 1), records(2, 2), records(1, 3)], *HIGHER)
+    assert ranking == [Rank("c"), Rank("a", best=True), Rank("b")]
 
 
-def test_the_better_end_is_the_cards() -> None:
-    found = ranks(["low", "high"], [records(0, 1), records(2, 2)], *LOWER)
-    assert found == [Rank("a", best=True), Rank("b")]
+def test_the_direction_determines_which_is_best() -> None:
+    ranking = ranks(["low", "high"], [records(0, 1), records(2, 2)], *LOWER)
+    assert ranking == [Rank("a", best=True), Rank("b")]
 
 
-def test_methods_that_cannot_be_told_apart_share_a_letter_and_none_is_best() -> None:
+def test_methods_that_do_not_differ_share_a_letter_and_none_is_best() -> None:
     first, second, third = ranks(["a", "b", "c"], [records(0, 1), records(0, 2), records(-3, 3)], *HIGHER)
     assert {first.group, second.group, third.group} == {"a", "b"}
     assert first.group == second.group == "a"
@@ -39,7 +39,7 @@ def test_methods_that_cannot_be_told_apart_share_a_letter_and_none_is_best() -> 
 
 
 def test_holm_counts_the_tests() -> None:
-    """Five videos, all better: p = 2/32 is never enough; six are (2/64), until there are other methods."""
+    """Five videos are never enough (p ≥ 2/32); six are (2/64), unless further methods are compared."""
     six = slice(0, 6)
     pair = [records(2, 1, six), records(0, 2, six)]
     assert ranks(["a", "b"], pair, *HIGHER)[0].best
@@ -49,32 +49,32 @@ def test_holm_counts_the_tests() -> None:
 
 
 def test_only_shared_videos_count() -> None:
-    found = ranks(["a", "b"], [records(5, 1, slice(0, 10)), records(0, 2, slice(10, 20))], *HIGHER)
-    assert found == [Rank("a"), Rank("a")]
+    ranking = ranks(["a", "b"], [records(5, 1, slice(0, 10)), records(0, 2, slice(10, 20))], *HIGHER)
+    assert ranking == [Rank("a"), Rank("a")]
     assert paired(*(answers(records(0, 1, part), "score") for part in (slice(0, 12), slice(8, 20)))).n == 4
 
 
-def test_rows_of_one_method_do_not_compete() -> None:
-    found = ranks(["a", "a", "b"], [records(2, 1), records(2, 2, slice(0, 15)), records(0, 3)], *HIGHER)
-    assert sum(rank.best for rank in found) == 1
-    assert [rank.group for rank in found] == ["a", "a", "b"]
+def test_rows_of_one_method_are_not_compared() -> None:
+    ranking = ranks(["a", "a", "b"], [records(2, 1), records(2, 2, slice(0, 15)), records(0, 3)], *HIGHER)
+    assert sum(rank.best for rank in ranking) == 1
+    assert [rank.group for rank in ranking] == ["a", "a", "b"]
     assert ranks(["a", "a"], [records(2, 1), records(0, 2)], *HIGHER) == [Rank(), Rank()]
 
 
 def test_rows_without_values_have_no_rank() -> None:
     empty, unscored = records(0, 1).assign(score=np.nan), records(0, 1).drop(columns="score")
-    found = ranks(["a", "b", "c", "d"], [records(2, 1), empty, records(0, 2), unscored], *HIGHER)
-    assert found == [Rank("a", best=True), Rank(), Rank("b"), Rank()]
+    ranking = ranks(["a", "b", "c", "d"], [records(2, 1), empty, records(0, 2), unscored], *HIGHER)
+    assert ranking == [Rank("a", best=True), Rank(), Rank("b"), Rank()]
     assert ranks(["a", "b"], [records(2, 1), empty], *HIGHER) == [Rank(), Rank()]
 
 
-def test_seeds_of_one_question_are_averaged() -> None:
+def test_seeds_are_averaged() -> None:
     twice = pd.concat([records(0, 1), records(2, 1)])
     pd.testing.assert_series_equal(answers(twice, "score"), answers(records(1, 1), "score"))
     assert answers(twice.assign(goal=["class=1"] * 20 + ["class=2"] * 20), "score").size == 40
 
 
 def test_a_difference_is_of_the_first_from_the_second() -> None:
-    found = paired(answers(records(3, 1, noise=0), "score"), answers(records(1, 1, noise=0), "score"))
-    assert found.value == pytest.approx(2)
-    assert found.clusters == 20
+    difference = paired(answers(records(3, 1, noise=0), "score"), answers(records(1, 1, noise=0), "score"))
+    assert difference.value == pytest.approx(2)
+    assert difference.clusters == 20

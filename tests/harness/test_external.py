@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def given(source: Path, tmp_path: Path) -> Given:
-    """What ``toy_push`` made, as files of a stranger."""
+    """The counterfactuals of ``toy_push``, as files of another program."""
     store, records = RunDirectory(source), pd.read_parquet(source / "records.parquet")
     push = records[records["method"] == "toy_push"]
     for folder in ("originals", "theirs"):
@@ -61,7 +61,7 @@ def test_the_row_is_that_of_the_method_that_made_the_videos(given: Given, source
     assert math.isnan(theirs.loc["theirs", "seconds"])
 
 
-def test_it_is_a_run_like_any_other(given: Given, source: Path, tmp_path: Path) -> None:
+def test_it_is_an_ordinary_run(given: Given, source: Path, tmp_path: Path) -> None:
     out = external.score(given, tmp_path / "out", METRICS)
     before = pd.read_parquet(out / "records.parquet")
     journal = len(RunDirectory(out).journal)
@@ -96,14 +96,14 @@ def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_pa
 
 
 @pytest.mark.parametrize("text", ["class=2", "right"])
-def test_goals_are_names_or_canonical_texts(given: Given, tmp_path: Path, text: str) -> None:
+def test_goals_are_class_names_or_goals_as_text(given: Given, tmp_path: Path, text: str) -> None:
     names = [file.stem for file in sorted(given.originals.iterdir())]
     given.goals.write_text("\n".join(["name,goal", *(f"{name},{text}" for name in names)]))
     out = external.score(given, tmp_path / "out", ("toy_flip",))
     assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"class=2"}
 
 
-def test_goals_are_values_where_labels_are(tmp_path: Path) -> None:
+def test_goals_are_values_if_labels_are_values(tmp_path: Path) -> None:
     run(tmp_path / "run", "toy_push", dataset="toy_dimmer", limit=2)
     store = RunDirectory(tmp_path / "run")
     for folder, column in (("originals", "original"), ("theirs", "video")):
@@ -112,8 +112,8 @@ def test_goals_are_values_where_labels_are(tmp_path: Path) -> None:
         for row in records.to_dict("records"):
             lossless.write(tmp_path / folder / f"{row['sample']}.mkv", store.video(row[column]), 10)
     (tmp_path / "goals.csv").write_text("name,goal\ngrey-0,50\ngrey-1,value=60±2")
-    asked = Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_dimmer", "theirs")
-    out = external.score(asked, tmp_path / "out", ("toy_flip",))
+    goals_given = Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_dimmer", "theirs")
+    out = external.score(goals_given, tmp_path / "out", ("toy_flip",))
     assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"value=50±5", "value=60±2"}
 
 
@@ -125,7 +125,7 @@ def add(text: str) -> Callable[[Given], None]:
     return lambda given: given.goals.write_text(f"{given.goals.read_text()}\n{text}")
 
 
-def spoil(given: Given) -> None:
+def alter(given: Given) -> None:
     file = sorted(given.originals.iterdir())[3]
     lossless.write(file, lossless.read(file) // 2, 10)
 
@@ -144,11 +144,11 @@ def spoil(given: Given) -> None:
             lambda given: (given.originals / "clip 1.mp4").touch(),
             "has two files called clip 1: clip 1.mkv and clip 1.mp4",
         ),
-        (spoil, "clip 3 do not equal any video of the test split of 'toy_lights' in every pixel"),
+        (alter, "clip 3 do not equal any video of the test split of 'toy_lights' in every pixel"),
         (lambda given: shutil.rmtree(given.counterfactuals), "cannot read .*theirs: No such file"),
     ],
 )
-def test_what_does_not_fit_together_is_named(
+def test_files_that_do_not_match_are_reported(
     given: Given, tmp_path: Path, change: Callable[[Given], object], message: str
 ) -> None:
     change(given)

@@ -1,4 +1,4 @@
-"""What a run leaves behind when it fails or is interrupted, whichever workflow makes it."""
+"""The tables and the lock of a run that fails or is interrupted, for each workflow."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from vcfe_bench.workflows.scored_run import scored_run
 TABLES = ("records.parquet", "sets.parquet", "metrics.json", "leaderboard.csv")
 
 
-class Impatient(Observer):
+class InterruptsScoring(Observer):
     """Interrupts when the first video is scored."""
 
     def scored(self, done: int, total: int, what: str) -> None:
         raise KeyboardInterrupt
 
 
-class InAHurry(Observer):
+class InterruptsGeneration(Observer):
     """Interrupts after the second micro-batch."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class InAHurry(Observer):
 
 
 def assert_tables_and_lock(directory: Path) -> pd.DataFrame:
-    """All tables are there, with the records stored so far, and the directory is free for the next session."""
+    """All tables exist, with the records stored so far, and the directory is not locked."""
     assert all((directory / name).exists() for name in TABLES)
     store = RunDirectory(directory)
     store.lock()
@@ -80,7 +80,7 @@ def request_(tmp_path: Path) -> explain.ExplainRequest:
     return explain.ExplainRequest(tmp_path / "dusk.mkv", "toy_conv", "toy_push", to="right", frames=5, size=12)
 
 
-@pytest.mark.parametrize("observer", [InAHurry(), Impatient()])
+@pytest.mark.parametrize("observer", [InterruptsGeneration(), InterruptsScoring()])
 def test_an_interrupted_run_has_tables(tmp_path: Path, observer: Observer) -> None:
     with pytest.raises(KeyboardInterrupt):
         runner.run(ask(limit=4), tmp_path / "run", METRICS, observer)
@@ -93,7 +93,7 @@ def test_an_interrupted_rescoring_keeps_the_tables(tmp_path: Path) -> None:
     for name in TABLES:
         (directory / name).unlink()
     with pytest.raises(KeyboardInterrupt):
-        runner.rescore(directory, METRICS, Impatient())
+        runner.rescore(directory, METRICS, InterruptsScoring())
     pd.testing.assert_frame_equal(assert_tables_and_lock(directory), before)
 
 
@@ -110,7 +110,7 @@ def test_interrupted_scoring_of_given_videos_has_tables(given: score_external.Gi
 
 def test_an_interrupted_explanation_has_tables(request_: explain.ExplainRequest, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        explain.Prepared(request_).run(tmp_path / "run", Impatient())
+        explain.Prepared(request_).run(tmp_path / "run", InterruptsScoring())
     assert_tables_and_lock(tmp_path / "run")
 
 
@@ -121,7 +121,7 @@ def test_an_interrupted_validation_has_tables(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(validate_metrics, "TemporaryDirectory", kept)
     with pytest.raises(KeyboardInterrupt):
-        validate_metrics.validate("toy_lights", 2, InAHurry())
+        validate_metrics.validate("toy_lights", 2, InterruptsGeneration())
     assert_tables_and_lock(tmp_path / "run")
 
 
@@ -132,7 +132,7 @@ def fail_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunDirectory, "put_table", full)
 
 
-def test_the_first_error_is_the_one_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_error_is_the_one_that_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = runner.run(ask(limit=2), tmp_path / "run", METRICS)
     (next((directory / "videos").glob("original-*"))).unlink()
     video = next(path for path in (directory / "videos").iterdir() if not path.name.startswith("original"))
@@ -144,7 +144,7 @@ def test_the_first_error_is_the_one_that_is_told(tmp_path: Path, monkeypatch: py
     assert note == f"The tables in {directory} were not written: OSError: [Errno 28] No space left on device"
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_tables_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append = RunDirectory.append
 
     def full(self: RunDirectory, entry: Entry) -> None:
@@ -171,7 +171,7 @@ def test_the_session_has_the_threads_of_every_run(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     try:
         with scored_run(directory) as store:
-            assert torch.get_num_threads() == store.configuration["threads"] == 2
+            assert torch.get_num_threads() == store.configuration.threads == 2
             with pytest.raises(UsageError, match="in use by another process"):
                 RunDirectory(directory).lock()
         assert torch.get_num_threads() == 1

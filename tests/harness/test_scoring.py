@@ -57,7 +57,7 @@ def test_set_metrics_compare_with_the_originals_and_have_a_floor_at_the_same_n(s
     assert 0 < sets["floor"].iloc[0] < 0.1
 
 
-def test_no_floor_where_the_split_has_no_other_videos(tmp_path: Path) -> None:
+def test_there_is_no_floor_if_the_split_has_no_other_videos(tmp_path: Path) -> None:
     run(tmp_path / "run", limit=6, dataset="toy_lights[videos=10]")
     sets = pd.read_parquet(tmp_path / "run" / "sets.parquet")
     assert sets["floor"].isna().all()
@@ -69,14 +69,14 @@ def test_features_are_computed_once_per_video(scored: Path) -> None:
     assert len(features) == 6 * (1 + 3 + 1), "originals, three edits of each (no_edit adds none), others of the floor"
 
 
-def test_a_metric_that_breaks_down_on_a_video_says_so(scored: Path) -> None:
+def test_the_card_reports_the_videos_on_which_a_metric_fails(scored: Path) -> None:
     (card,) = [card for card in RunDirectory(scored).json("metrics.json") if card["name"] == "change"]
     assert card["problems"] == "failed on 4 videos: ValueError: too dark"
     (card,) = [card for card in RunDirectory(scored).json("metrics.json") if card["name"] == "missing(net)"]
     assert card["unavailable"] == "net.safetensors is missing"
 
 
-def test_a_resumed_run_has_the_metrics_of_today(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_has_the_installed_versions_of_the_metrics(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Flip, "score", lambda self, case: 0.5)
     run(copy, "toy_push", limit=6)
     assert set(pd.read_parquet(copy / "records.parquet")["toy_FR"]) <= {0.0, 1.0}
@@ -85,7 +85,7 @@ def test_a_resumed_run_has_the_metrics_of_today(copy: Path, monkeypatch: pytest.
     assert set(pd.read_parquet(copy / "records.parquet")["toy_FR"]) == {0.5}
 
 
-def test_a_score_beyond_the_range_on_the_card_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_outside_the_range_on_the_card_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"light-0": 1.5, "light-1": 1 + 1e-9}
     monkeypatch.setattr(Flip, "score", lambda self, case: values.get(case.sample.id, 0.0))
     run(tmp_path / "run", "toy_push", limit=4)
@@ -109,7 +109,7 @@ def test_rescoring_gives_the_same_and_can_add_a_metric(copy: Path) -> None:
     assert records["L1"].notna().all()
 
 
-def test_damaged_videos_are_noticed(copy: Path) -> None:
+def test_damaged_videos_are_detected(copy: Path) -> None:
     video = pd.read_parquet(copy / "records.parquet")["video"].iloc[0]
     other = pd.read_parquet(copy / "records.parquet")["video"].iloc[1]
     file = copy / "videos" / f"{video}.mkv"
@@ -125,7 +125,7 @@ def test_a_named_metric_must_work(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
-def test_a_dataset_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_dataset_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Lights._render
 
     def brighter(self: Lights, index: int, label: int) -> torch.Tensor:
@@ -141,14 +141,14 @@ def test_a_dataset_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.M
             again()
 
 
-def test_pair_metrics_see_what_was_asked_and_what_the_target_says(tmp_path: Path) -> None:
+def test_pair_metrics_get_requested_and_predicted_values(tmp_path: Path) -> None:
     out = runner.run(ask("toy_push", dataset="toy_dimmer", limit=6), tmp_path / "run", ("toy_bias",))
     records = pd.read_parquet(out / "records.parquet")
     sets = pd.read_parquet(out / "sets.parquet").set_index("method")
     for method in ("toy_push", "no_edit"):
         rows = records[records["method"] == method]
-        asked = rows["goal"].str.extract(r"value=(.*)±", expand=False).astype(float)
-        assert sets.loc[method, "value"] == pytest.approx((rows["after"].str[0] - asked).mean())
+        requested = rows["goal"].str.extract(r"value=(.*)±", expand=False).astype(float)
+        assert sets.loc[method, "value"] == pytest.approx((rows["after"].str[0] - requested).mean())
         assert sets.loc[method, "low"] < sets.loc[method, "value"] < sets.loc[method, "high"]
         assert sets.loc[method, "n"] == 6
     board = pd.read_csv(out / "leaderboard.csv").set_index("method")
@@ -156,20 +156,20 @@ def test_pair_metrics_see_what_was_asked_and_what_the_target_says(tmp_path: Path
     assert board.loc["toy_push", "toy_bias_n"] == 6
 
 
-def test_pair_metrics_are_empty_for_classes_and_say_why(copy: Path) -> None:
+def test_pair_metrics_have_no_value_for_classes_but_a_reason(copy: Path) -> None:
     runner.rescore(copy, ("toy_bias",))
     (card,) = [card for card in RunDirectory(copy).json("metrics.json") if card["name"] == "toy_bias"]
     assert (card["level"], card["unavailable"]) == ("pair", "no values here")
     assert pd.read_csv(copy / "leaderboard.csv")["toy_bias"].isna().all()
 
 
-def test_predictions_of_values_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_predicted_values_are_stored_unchanged(tmp_path: Path) -> None:
     runner.run(ask("toy_half", dataset="toy_dimmer", limit=3, generator="toy_blocks"), tmp_path / "run", ("toy_bias",))
     records = pd.read_parquet(tmp_path / "run" / "records.parquet")
     assert records["prediction"].tolist() == [before[0] for before in records["before"]]
 
 
-def test_metrics_see_the_artefacts_of_the_method(tmp_path: Path) -> None:
+def test_metrics_get_the_artefacts_of_the_method(tmp_path: Path) -> None:
     runner.run(ask("toy_half", limit=2), tmp_path / "run", ("toy_masked",))
     masked = pd.read_parquet(tmp_path / "run" / "records.parquet").groupby("method")["masked"]
     assert masked.mean()["toy_half"] == 1

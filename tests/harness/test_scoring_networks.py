@@ -1,4 +1,4 @@
-"""Metrics that ask the run's generator, or other targets; and the curves behind their values."""
+"""Metrics that query the run's generator or further targets, and the curves behind their values."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_the_generator_is_that_of_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         runner.rescore(store.path, ("toy_networks",))
 
 
-def test_without_a_generator_the_card_says_so(tmp_path: Path) -> None:
+def test_without_a_generator_the_card_has_the_reason(tmp_path: Path) -> None:
     store = run(tmp_path / "run", generator="none")
     assert card(store)["unavailable"] == "the run has no generator"
     records = store.table("records.parquet")
     assert records.loc[records["status"] == "ok", "toy_FR"].notna().all()
 
 
-def test_other_targets_are_those_named_but_for_the_explained_one(tmp_path: Path) -> None:
+def test_other_targets_are_those_named_except_for_the_explained_one(tmp_path: Path) -> None:
     assert (run(tmp_path / "three", OTHERS).table("records.parquet")["networks"] == 4).all()
     store = run(tmp_path / "one", "toy_networks[targets=[toy_conv]]")
     assert card(store)["unavailable"] == "no target is named other than the one that the run explains"
@@ -51,7 +51,7 @@ def test_other_targets_have_the_datasets_classes(tmp_path: Path) -> None:
         run(tmp_path / "run", "toy_networks[targets=[toy_meter]]")
 
 
-def test_curves_are_kept_by_record(tmp_path: Path) -> None:
+def test_curves_are_stored_by_record(tmp_path: Path) -> None:
     store = run(tmp_path / "run")
     for row in store.table("records.parquet").itertuples():
         curves = store.arrays("curves", row.id)

@@ -1,4 +1,4 @@
-"""Metrics that ask the run's target again."""
+"""Metrics that query the run's target again."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def scored(tmp_path: Path) -> Path:
 
 
 def test_the_target_is_that_of_the_run(scored: Path) -> None:
-    """The toy target does not care for the order of the frames, so both confidences are the same."""
+    """The toy target ignores the order of the frames, so both confidences are equal."""
     records = pd.read_parquet(scored / "records.parquet")
     for row in records.to_dict("records"):
         expected = torch.tensor(row["after"]).softmax(0)[int(row["goal"][-1])].item()
         assert row["confidence_shuffled"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_another_target_is_refused_where_it_is_asked_for(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_target_is_refused_if_a_metric_queries_it(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conv, "fingerprint", "other weights")
     with pytest.raises(UsageError, match="target 'toy_conv' has changed since the run"):
         runner.rescore(scored, METRICS)
     runner.rescore(scored, ("toy_flip",))
 
 
-def test_by_default_the_card_tells_why_a_column_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_the_card_has_the_reason_for_missing_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = runner.run(ask("toy_push", limit=2), tmp_path / "run", ("toy_flip",))
     monkeypatch.setattr(Conv, "fingerprint", "other weights")
     runner.rescore(out)

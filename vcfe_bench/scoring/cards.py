@@ -64,7 +64,7 @@ def problems(entries: Iterable[Scores]) -> dict[str, str]:
     for (_, name), error in latest.items():
         if error:
             errors.setdefault(name, []).append(error)
-    return {name: f"failed on {len(found)} videos: {found[0]}" for name, found in errors.items()}
+    return {name: f"failed on {len(texts)} videos: {texts[0]}" for name, texts in errors.items()}
 
 
 def _card(metric: Metric, unavailable: str | None) -> ScoredCard:

@@ -80,7 +80,7 @@ def _up_to_date(store: RunDirectory, names: Sequence[str]) -> bool:
 
 
 class _Session:
-    """One scoring of a run: what is computed goes into the journal, and the observer is told."""
+    """One scoring of a run: appends results to its journal and reports progress to the observer."""
 
     def __init__(self, store: RunDirectory, reader: Reader, observer: Observer, networks: Networks) -> None:
         self.store, self.reader, self.observer, self.networks = store, reader, observer, networks

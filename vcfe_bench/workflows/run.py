@@ -24,7 +24,7 @@ def run(
         request: what to run.
         out: the run's directory, by default ``runs/<dataset>-<hash of the configuration>``.
         metrics: specs of the metrics to compute, by default all that are registered.
-        observer: is told of the progress.
+        observer: gets the events of the run.
 
     Returns:
         The run's directory.
