@@ -12,7 +12,7 @@ from vcfe_bench.runs.records import Record, ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.scoring.features import FeatureStore, original_hashes, stored_features
 from vcfe_bench.scoring.pairs import score_pairs
-from vcfe_bench.scoring.sets import Floor, SetFeatures, SetScore, score_floor, score_set
+from vcfe_bench.scoring.sets import Floor, SetFeatures, SetScore, score_floor, score_set, set_row
 
 Part = tuple[RunDirectory, Sequence[Record]]
 """A run with some of its successful records."""
@@ -29,13 +29,6 @@ def pooled(method: str, card: ScoredCard, parts: Sequence[Part]) -> SetRow:
     except UsageError as error:
         score, floor = SetScore(sum(len(records) for _, records in parts), reason=str(error)), Floor()
     return set_row(method, card.name, card.version or 1, score, floor)
-
-
-def set_row(method: str, metric: str, version: int, score: SetScore, floor: Floor) -> SetRow:
-    """The row of ``sets.parquet`` for a score and its floor."""
-    return SetRow(
-        method, metric, version, score.n, score.value, score.low, score.high, floor.value, floor.n, score.reason
-    )
 
 
 def _score(metric: Metric, parts: Sequence[Part]) -> tuple[SetScore, Floor]:

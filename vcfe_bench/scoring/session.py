@@ -27,10 +27,9 @@ from vcfe_bench.scoring import cards
 from vcfe_bench.scoring.features import FeatureStore, extract_features
 from vcfe_bench.scoring.networks import Networks, load_networks
 from vcfe_bench.scoring.pairs import score_pairs
-from vcfe_bench.scoring.pooled import set_row
 from vcfe_bench.scoring.reader import Reader
 from vcfe_bench.scoring.samples import CaseScores, score_case
-from vcfe_bench.scoring.sets import Floor, SetFeatures, score_floor, score_set
+from vcfe_bench.scoring.sets import Floor, SetFeatures, score_floor, score_set, set_row
 
 
 def score_run(
@@ -59,7 +58,7 @@ def score_run(
     session.score_pairs([m for m in metrics if isinstance(m, PairMetric)])
     current = store.records()
     problems = cards.problems(entry for entry in store.scores() if entry.id in current)
-    now = [
+    computed = [
         replace(
             entry.card,
             unavailable=unavailable.get(entry.card.name, entry.card.unavailable),
@@ -67,8 +66,9 @@ def score_run(
         )
         for entry in requested
     ]
-    before = [card for card in store.cards() if card.spec not in {card.spec for card in now}]
-    store.append(Scored((*before, *now)))
+    specs_computed = {card.spec for card in computed}
+    others = [card for card in store.cards() if card.spec not in specs_computed]
+    store.append(Scored((*others, *computed)))
 
 
 def _up_to_date(store: RunDirectory, names: Sequence[str]) -> bool:

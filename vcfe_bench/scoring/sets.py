@@ -11,6 +11,7 @@ import numpy as np
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
 from vcfe_bench.plugins.metric import SetMetric
+from vcfe_bench.runs.journal import SetRow
 from vcfe_bench.stats import set_distances
 from vcfe_bench.stats.intervals import Estimate
 
@@ -50,6 +51,13 @@ class Floor:
 
     value: float = float("nan")
     n: int = 0
+
+
+def set_row(method: str, metric: str, version: int, score: SetScore, floor: Floor) -> SetRow:
+    """The row of ``sets.parquet`` for a score and its floor."""
+    return SetRow(
+        method, metric, version, score.n, score.value, score.low, score.high, floor.value, floor.n, score.reason
+    )
 
 
 def score_set(features: SetFeatures, metric: SetMetric) -> SetScore:
