@@ -21,8 +21,7 @@ from vcfe_bench.plugins.abilities import (
     TransferTargets,
 )
 from vcfe_bench.plugins.base import Memo, NoParams, Plugin
-from vcfe_bench.plugins.criteria import Criterion
-from vcfe_bench.plugins.dataset import Dataset, Sample, Split, Values
+from vcfe_bench.plugins.dataset import Dataset, Sample, Values
 from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.metric import (
@@ -35,6 +34,7 @@ from vcfe_bench.plugins.metric import (
     SetMetric,
 )
 from vcfe_bench.plugins.target import Features, FeatureTarget, Target
+from vcfe_bench.plugins.terms import Criterion, Split
 
 __all__ = [
     "AnnotatedAttributes",

@@ -14,7 +14,7 @@ from vcfe_bench.metrics.inputs import checked
 from vcfe_bench.metrics.network import BATCH, FrozenNetwork
 from vcfe_bench.models import feature_networks
 from vcfe_bench.models import i3d as i3d_network
-from vcfe_bench.plugins.criteria import Criterion
+from vcfe_bench.plugins.terms import Criterion
 
 
 class FeatureNetwork(FrozenNetwork):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from vcfe_bench.plugins.base import Memo, Plugin
-
-Split = Literal["train", "test"]
+from vcfe_bench.plugins.terms import Split
 
 
 @dataclass(frozen=True)

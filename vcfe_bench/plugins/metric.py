@@ -14,10 +14,10 @@ from torch import Tensor
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.base import Memo, Plugin
-from vcfe_bench.plugins.criteria import Criterion
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.target import Target
+from vcfe_bench.plugins.terms import Criterion
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from vcfe_bench.plugins.criteria import CRITERIA
+from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results.cells import ARROWS, Cell, cost_cells, metric_cell
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.rows import CONTEXT

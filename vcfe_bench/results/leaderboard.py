@@ -11,7 +11,7 @@ import pandas as pd
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.plugins.criteria import CRITERIA
+from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results import joined_runs
 from vcfe_bench.results.rows import ALL, DIVISIONS, Row
 from vcfe_bench.runs.configuration import REFERENCES

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from vcfe_bench.plugins.dataset import Split
+from vcfe_bench.plugins.terms import Split
 
 REFERENCES = ("true_edit", "reconstruction", "no_edit")
 """Methods that run alongside all others: the upper bound and the baselines that every row is compared with."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins.dataset import Dataset, Sample, Split
+from vcfe_bench.plugins.dataset import Dataset, Sample
+from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs.journal import Original
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from vcfe_bench.plugins.criteria import Criterion
+from vcfe_bench.plugins.terms import Criterion
 
 Status = Literal["ok", "failed", "skipped"]
 Level = Literal["sample", "set", "pair"]

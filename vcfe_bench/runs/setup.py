@@ -7,11 +7,12 @@ from typing import get_args
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import registry, specs
-from vcfe_bench.plugins.dataset import Dataset, Split
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
+from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs import goal_selection
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection

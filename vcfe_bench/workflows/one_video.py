@@ -11,7 +11,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins.dataset import Dataset, Sample, Split
+from vcfe_bench.plugins.dataset import Dataset, Sample
+from vcfe_bench.plugins.terms import Split
 from vcfe_bench.video import decoding, lossless
 
 

@@ -23,8 +23,8 @@ from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.abilities import Renderer
-from vcfe_bench.plugins.criteria import Criterion
 from vcfe_bench.plugins.metric import SetMetric
+from vcfe_bench.plugins.terms import Criterion
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import ScoredCard
