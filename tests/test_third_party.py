@@ -1,4 +1,4 @@
-"""A package of a stranger, made of the examples of the plug-in guide: built, installed into a new environment, run."""
+"""A third-party package with the examples of the plug-in guide is built, installed into a new environment and run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REGISTERED = {
 
 
 def examples() -> list[str]:
-    """The Python of the guide, block by block."""
+    """The Python code blocks of the guide."""
     return re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
@@ -41,7 +41,7 @@ def test_an_example_is_short_and_needs_the_interfaces_only() -> None:
 
 
 def write_package(folder: Path) -> None:
-    """All examples in one module, registered as the guide says."""
+    """All examples in one module, registered as described in the guide."""
     lines = ["[build-system]", 'requires = ["setuptools>=64"]', 'build-backend = "setuptools.build_meta"']
     lines += ["[project]", 'name = "vcfe-lamps"', 'version = "1.2"', 'dependencies = ["vcfe-bench"]']
     lines += ["[tool.setuptools]", 'py-modules = ["vcfe_lamps"]']
@@ -54,7 +54,7 @@ def write_package(folder: Path) -> None:
 
 
 def fresh_environment(folder: Path) -> Path:
-    """The Python of a new environment that sees the libraries of this one, so that nothing is downloaded."""
+    """The interpreter of a new environment that can import the libraries of this one, so that nothing is downloaded."""
     venv.create(folder)
     (libraries,) = (folder / "lib").glob("python*/site-packages")
     around = "".join(f"import site; site.addsitedir({place!r})\n" for place in site.getsitepackages())
@@ -80,8 +80,8 @@ def test_a_package_with_a_plug_in_of_each_kind(tmp_path: Path) -> None:
         return done.stdout
 
     assert "vcfe-lamps 1.2" in call("list", "methods")
-    asked = ["run", "--methods", "blend", "--dataset", "blink", "--limit", "4", "--metrics", "fr,largest_change"]
-    call(*asked, "--out", "run")
+    command = ["run", "--methods", "blend", "--dataset", "blink", "--limit", "4", "--metrics", "fr,largest_change"]
+    call(*command, "--out", "run")
     table = pd.read_csv(tmp_path / "run" / "leaderboard.csv").set_index("method")
     assert list(table.index) == ["blend", "true_edit", "reconstruction", "no_edit"]
     assert table.loc["no_edit", "largest_change"] == 0

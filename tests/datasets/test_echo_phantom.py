@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from tests.datasets.echo_faults import FAULTS, beating
+from tests.datasets.echo_corruptions import CORRUPTIONS, beating
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
 from vcfe_datasets.echo.echo_phantom import (
@@ -49,7 +49,7 @@ def samples(dataset) -> list[Sample]:
     return [dataset.sample("test", index) for index in range(200)]
 
 
-def test_video_content_is_fixed_for_ever():
+def test_video_content_never_changes():
     pixels = np.stack([EchoPhantom().pixels(*scene(k)) for k in (0, 1, 2, 3, 9_999, 19_999)])
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == GOLDEN
 
@@ -83,7 +83,7 @@ def test_labels_are_uniform_in_their_range():
     assert stats.kstest(labels, stats.uniform(VALUES.low, VALUES.high - VALUES.low).cdf).pvalue > 0.01
 
 
-def test_anatomy_says_nothing_about_the_label():
+def test_anatomy_is_independent_of_the_label():
     drawn = [scene(k) for k in range(4000)]
     labels = [label for _, label in drawn]
     for name in asdict(drawn[0][0]):
@@ -91,7 +91,7 @@ def test_anatomy_says_nothing_about_the_label():
         assert abs(rho) < 4 / np.sqrt(4000), name
 
 
-def test_the_first_frame_says_nothing_about_the_label(samples):
+def test_the_first_frame_is_independent_of_the_label(samples):
     labels = stats.rankdata([sample.label for sample in samples])
     frames = torch.stack([sample.video[0, :1] for sample in samples])
     patches = torch.nn.functional.avg_pool2d(frames, 8).flatten(1)
@@ -103,7 +103,7 @@ def test_the_first_frame_says_nothing_about_the_label(samples):
 
 @given(numbers, fractions)
 @settings(max_examples=20, deadline=None)
-def test_first_frame_is_the_same_under_all_labels(number, fraction):
+def test_first_frame_is_the_same_for_all_labels(number, fraction):
     content, label = scene(number)
     one, other = beating(content, label), beating(content, fraction)
     assert (one[0] == other[0]).all()
@@ -112,7 +112,7 @@ def test_first_frame_is_the_same_under_all_labels(number, fraction):
 
 @given(numbers, fractions)
 @settings(max_examples=200, deadline=None)
-def test_label_is_what_areas_and_lengths_give(number, fraction):
+def test_label_follows_from_areas_and_lengths(number, fraction):
     axes = semi_axes(scene(number)[0], fraction)
     short, long = axes.T
     volume = area_length_volume(np.pi * short * long, 2 * long)
@@ -135,7 +135,7 @@ def test_a_beat_falls_to_end_systole_and_rises_again(period):
 
 @given(numbers, fractions)
 @settings(max_examples=200, deadline=None)
-def test_the_wall_keeps_its_area(number, fraction):
+def test_the_area_of_the_wall_is_constant(number, fraction):
     content, _ = scene(number)
     axes = semi_axes(content, fraction)
     wall = wall_thickness(content, axes)
@@ -145,7 +145,7 @@ def test_the_wall_keeps_its_area(number, fraction):
     assert wall.argmax() == SYSTOLE[content.period]
 
 
-def test_the_chamber_lies_inside_the_fan():
+def test_the_chamber_lies_inside_the_sector():
     drawn = [scene(k)[0] for k in range(COUNT)]
     x, y, tilt, short, long = (
         np.array([getattr(content, name) for content in drawn]) for name in ("x", "y", "tilt", "short", "long")
@@ -197,7 +197,7 @@ def test_speckle_moves_with_the_wall():
     assert np.mean(with_tissue) > np.mean(in_place) + 0.3
 
 
-def test_larger_form_shows_the_same_scene_with_more_beats(dataset):
+def test_a_larger_format_shows_the_same_scene_with_more_beats(dataset):
     large = EchoPhantom(EchoPhantomParams(frames=33, size=128)).sample("test", 5)
     small = dataset.sample("test", 5)
     assert large.video.shape == (33, 3, 128, 128)
@@ -214,14 +214,14 @@ def test_oracle_is_right_on_originals(dataset, samples):
     assert abs(errors.mean()) < 0.3
 
 
-def test_oracle_is_right_on_a_larger_form():
+def test_oracle_is_right_for_a_larger_format():
     dataset = EchoPhantom(EchoPhantomParams(frames=33, size=112))
     for index in range(10):
         sample = dataset.sample("test", index)
         assert dataset.oracle(sample, sample.video) == pytest.approx(sample.label, abs=2)
 
 
-def test_oracle_sees_through_small_noise_and_blur(dataset, samples):
+def test_oracle_tolerates_slight_noise_and_blur(dataset, samples):
     generator = torch.Generator().manual_seed(0)
     for sample in samples[:30]:
         noisy = sample.video + 0.03 * torch.randn(sample.video.shape, generator=generator)
@@ -251,18 +251,18 @@ def test_true_edit_reaches_the_goal_from_the_same_first_frame(dataset, samples):
 
 
 @pytest.mark.parametrize("goal", [ClassGoal(0), ValueGoal(-1.0, 2.0), ValueGoal(95.0, 2.0)])
-def test_what_no_heart_does_cannot_be_rendered(dataset, samples, goal):
+def test_implausible_ejection_fractions_cannot_be_rendered(dataset, samples, goal):
     with pytest.raises(NotImplementedError, match="renders ejection fractions"):
         dataset.true_edit(samples[0], goal)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_oracle_refuses_faults(dataset, fault):
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_oracle_rejects_corrupted_videos(dataset, corruption):
     rng = np.random.default_rng(0)
     accepted = []
     for number in range(60):
         content, label = scene(number)
-        grey = FAULTS[fault](content, label, rng)
+        grey = CORRUPTIONS[corruption](content, label, rng)
         video = torch.from_numpy(grey).float()[:, None].expand(-1, 3, -1, -1) / 255
         if dataset.oracle(Sample("x", video, label, FPS, asdict(content)), video) is not None:
             accepted.append(number)
@@ -270,7 +270,7 @@ def test_oracle_refuses_faults(dataset, fault):
 
 
 @pytest.mark.parametrize("level", [0.4, 1.0])
-def test_oracle_refuses_noise(dataset, samples, level):
+def test_oracle_rejects_noise(dataset, samples, level):
     generator = torch.Generator().manual_seed(1)
     for sample in samples[:20]:
         noise = torch.rand(sample.video.shape, generator=generator)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from tests.datasets.shape_faults import FAULTS
+from tests.datasets.shape_corruptions import CORRUPTIONS
 from vcfe_bench.goals import ClassGoal
 from vcfe_datasets.shapes.shape_drawing import OTHER_SHAPES
 from vcfe_datasets.shapes.shape_moving import (
@@ -41,7 +41,7 @@ def dataset() -> ShapeMoving:
     return ShapeMoving()
 
 
-def test_video_content_is_fixed_for_ever():
+def test_video_content_never_changes():
     pixels = np.stack([ShapeMoving().pixels(scene(k), k % 4) for k in (0, 1, 2, 3, 31_999, 63_999)])
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == GOLDEN
 
@@ -64,7 +64,7 @@ def test_index_outside_the_split_is_an_error(dataset):
 
 @given(numbers)
 @settings(max_examples=40, deadline=None)
-def test_first_frame_is_the_same_under_all_labels(number):
+def test_first_frame_is_the_same_for_all_labels(number):
     videos = [ShapeMoving().pixels(scene(number), label) for label in range(4)]
     assert all((videos[0][0] == video[0]).all() for video in videos)
     assert all((videos[0][-1] != video[-1]).any() for video in videos[1:])
@@ -72,7 +72,7 @@ def test_first_frame_is_the_same_under_all_labels(number):
 
 @given(numbers, labels)
 @settings(max_examples=300, deadline=None)
-def test_start_is_free_and_the_way_is_long_enough(number, label):
+def test_the_object_starts_away_from_the_borders_and_travels_far_enough(number, label):
     content = scene(number)
     for place in (content.x, content.y):
         assert MARGIN + content.size <= place <= 64 - MARGIN - content.size
@@ -97,7 +97,7 @@ def test_attributes_are_spread_evenly():
         assert min(counts) > 0.85 * 4000 / len(options)
 
 
-def test_another_look_is_the_same_world():
+def test_another_look_has_the_same_motions_and_labels():
     other, plain = ShapeMoving(ShapeMovingParams(look="other")), ShapeMoving()
     for index in range(24):
         sample, usual = other.sample("test", index), plain.sample("test", index)
@@ -124,7 +124,7 @@ def test_antialiased_area_matches_the_geometry(shape):
     assert covered == pytest.approx(exact, rel=0.02)
 
 
-def test_paper_form_has_the_papers_shape():
+def test_the_paper_format_has_the_shape_in_the_paper():
     sample = ShapeMoving(ShapeMovingParams(frames=65, size=224)).sample("test", 5)
     assert sample.video.shape == (65, 3, 224, 224)
     assert sample.fps == 16
@@ -139,7 +139,7 @@ def test_true_edit_has_the_goals_direction_and_the_same_first_frame(dataset):
     assert torch.equal(dataset.true_edit(sample, ClassGoal(sample.label)), sample.video)
 
 
-def test_half_of_the_training_clips_run_backwards_under_the_opposite_label(dataset):
+def test_half_of_the_training_clips_are_reversed_with_the_opposite_label(dataset):
     rng = np.random.default_rng(0)
     backwards = 0
     for index in range(64):
@@ -188,13 +188,13 @@ def test_oracle_is_right_on_originals(dataset):
 
 
 @pytest.mark.slow
-def test_oracle_is_right_on_the_papers_form():
+def test_oracle_is_right_for_the_format_of_the_paper():
     dataset = ShapeMoving(ShapeMovingParams(frames=65, size=224))
     samples = [dataset.sample("test", index) for index in range(12)]
     assert all(dataset.oracle(s, s.video) == s.label for s in samples)
 
 
-def test_oracle_sees_through_small_noise(dataset):
+def test_oracle_tolerates_slight_noise(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(40):
         sample = dataset.sample("test", index)
@@ -211,13 +211,13 @@ def test_track_follows_the_path(dataset):
     assert found.area.std() / found.area.mean() < 0.02
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_oracle_refuses_faults(dataset, fault):
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_oracle_rejects_corrupted_videos(dataset, corruption):
     rng = np.random.default_rng(0)
     refused = 0
     for number in range(200):
         content = scene(number)
-        video = torch.from_numpy(FAULTS[fault](content, number % 4, rng)).float() / 255
+        video = torch.from_numpy(CORRUPTIONS[corruption](content, number % 4, rng)).float() / 255
         sample = dataset.sample("train", 0)
         sample = type(sample)("x", video, number % 4, 16.0, vars(content))
         refused += dataset.oracle(sample, video) is None
@@ -225,7 +225,7 @@ def test_oracle_refuses_faults(dataset, fault):
 
 
 @pytest.mark.parametrize("level", [0.2, 0.5, 1.0])
-def test_oracle_refuses_noise(dataset, level):
+def test_oracle_rejects_noise(dataset, level):
     generator = torch.Generator().manual_seed(1)
     for index in range(30):
         sample = dataset.sample("test", index)
@@ -233,7 +233,7 @@ def test_oracle_refuses_noise(dataset, level):
         assert dataset.oracle(sample, (1 - level) * 0.5 + level * noise) is None
 
 
-def test_oracle_refuses_a_standing_object(dataset):
+def test_oracle_rejects_an_object_that_does_not_move(dataset):
     sample = dataset.sample("test", 3)
     assert dataset.oracle(sample, sample.video[:1].expand_as(sample.video)) is None
 

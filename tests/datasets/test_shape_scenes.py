@@ -46,7 +46,7 @@ def dataset() -> ShapeScenes:
     return ShapeScenes()
 
 
-def test_video_content_is_fixed_for_ever():
+def test_video_content_never_changes():
     pixels = np.stack([ShapeScenes().pixels(scene(k)) for k in (*range(8), 31_999, 63_999)])
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == GOLDEN
 
@@ -74,7 +74,7 @@ CONDITIONS = (
 )
 
 
-def test_every_scene_fulfils_the_condition_of_its_class_alone():
+def test_every_scene_completes_the_pair_of_its_class_only():
     for number in range(3000):
         items = scene(number).items
         assert [k for k, condition in enumerate(CONDITIONS) if condition(items)] == [number % 8]
@@ -90,7 +90,7 @@ def test_each_class_shares_one_attribute_with_two_others():
     assert Counter(itertools.chain(*CLASS_ATTRIBUTES.values())) == dict.fromkeys(RING, 2)
 
 
-def test_no_single_attribute_and_no_count_decides():
+def test_no_single_attribute_and_no_count_determines_the_class():
     scenes = [scene(number) for number in range(1600)]
     strangers = [
         set(itertools.chain(*(item.look for item in content.items))) & set(RING) - CLASS_ATTRIBUTES[CLASSES[k % 8]]
@@ -106,7 +106,7 @@ def test_no_single_attribute_and_no_count_decides():
 
 @given(numbers)
 @settings(max_examples=200, deadline=None)
-def test_each_object_keeps_to_a_quarter_of_its_own(number):
+def test_each_object_stays_in_its_own_quarter(number):
     items = scene(number).items
     quarters = {(item.x > 32, item.y > 32) for item in items}
     assert len(quarters) == len(items) in (2, 3, 4)
@@ -124,7 +124,7 @@ SKIN = 0.5 / np.sin(np.arctan(0.5))
 @given(numbers)
 @example(11893)
 @settings(max_examples=25, deadline=None)
-def test_boxes_are_where_the_pixels_are(number):
+def test_boxes_enclose_the_pixels(number):
     content = scene(number)
     for item in content.items:
         video = render(Scene(content.background, (item,)), 17, 64).astype(int)
@@ -151,7 +151,7 @@ SQUARE = Item("square", "green", "standing", 6.0, 16.0, 48.0, 0)
 
 
 @pytest.mark.parametrize("heading", range(4))
-def test_a_translating_object_goes_its_way(heading):
+def test_a_translating_object_travels_along_its_heading(heading):
     centroids = _centroids(_opacity(replace(SQUARE, motion="translating", heading=heading)))
     way = np.arange(17)[:, None] / 16 * WAY * DIRECTIONS[heading]
     assert centroids - centroids[0] == pytest.approx(way, abs=0.1)
@@ -192,7 +192,7 @@ def test_a_standing_object_stands():
 
 @given(numbers)
 @settings(max_examples=30, deadline=None)
-def test_first_frame_does_not_know_the_motion(number):
+def test_first_frame_is_independent_of_the_motion(number):
     content = scene(number)
     frames = [
         render(replace(content, items=tuple(replace(item, motion=motion) for item in content.items)), 17, 64)[0]
@@ -262,7 +262,7 @@ def test_oracle_is_right_on_true_edits(dataset):
         dataset.true_edit(sample, AvoidGoal(1))
 
 
-def test_oracle_sees_through_small_noise_and_shifts(dataset):
+def test_oracle_tolerates_slight_noise_and_shifts(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(16):
         sample = dataset.sample("test", index)
@@ -274,7 +274,7 @@ def test_oracle_sees_through_small_noise_and_shifts(dataset):
         assert dataset.oracle(sample, shifted) == sample.label
 
 
-def test_oracle_does_without_an_object_that_was_never_there(dataset):
+def test_oracle_accepts_a_scene_with_fewer_objects(dataset):
     for index in range(16):
         sample = dataset.sample("test", index)
         content = Scene.of(sample)
@@ -284,7 +284,7 @@ def test_oracle_does_without_an_object_that_was_never_there(dataset):
         assert dataset.oracle(sample, video) == label(item.look for item in fewer.items)
 
 
-def _faulty(sample: Sample, dataset: ShapeScenes, rng: np.random.Generator) -> dict[str, Tensor]:
+def _corrupted(sample: Sample, dataset: ShapeScenes, rng: np.random.Generator) -> dict[str, Tensor]:
     content = Scene.of(sample)
     first, *others = content.items
     video, background = sample.video, sample.video[:, :, :1, :1]
@@ -309,16 +309,18 @@ def _faulty(sample: Sample, dataset: ShapeScenes, rng: np.random.Generator) -> d
     }
 
 
-def test_oracle_refuses_faults(dataset):
+def test_oracle_rejects_corrupted_videos(dataset):
     rng = np.random.default_rng(0)
     refused: Counter[str] = Counter()
     for index in range(20):
         sample = dataset.sample("test", index)
-        refused.update(name for name, v in _faulty(sample, dataset, rng).items() if dataset.oracle(sample, v) is None)
-    assert all(refused[name] >= 19 for name in _faulty(sample, dataset, rng)), refused
+        refused.update(
+            name for name, v in _corrupted(sample, dataset, rng).items() if dataset.oracle(sample, v) is None
+        )
+    assert all(refused[name] >= 19 for name in _corrupted(sample, dataset, rng)), refused
 
 
-def test_larger_forms_are_recognised_too():
+def test_larger_formats_are_recognised():
     dataset = ShapeScenes(ShapeScenesParams(frames=33, size=96))
     for index in range(4):
         sample = dataset.sample("test", index)

@@ -44,7 +44,7 @@ def _unlinked() -> ShapeShortcut:
     return ShapeShortcut(ShapeShortcutParams(link=INDEPENDENT))
 
 
-def test_video_content_is_fixed_for_ever():
+def test_video_content_never_changes():
     directions = {k: (k % 4, distractor_direction(k, k % 4, INDEPENDENT)) for k in (0, 1, 2, 3, 31_999, 63_999)}
     pixels = np.stack([ShapeShortcut().pixels(scene(k), *pair) for k, pair in directions.items()])
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == GOLDEN
@@ -64,7 +64,7 @@ def test_splits_are_balanced_disjoint_and_complete(dataset):
 
 @given(numbers)
 @settings(max_examples=25, deadline=None)
-def test_first_frame_is_the_same_under_all_directions(number):
+def test_first_frame_is_the_same_for_all_directions(number):
     videos = [ShapeShortcut().pixels(scene(number), *pair) for pair in PAIRS]
     assert all((videos[0][0] == video[0]).all() for video in videos)
     assert all((one[-1] != other[-1]).any() for one, other in itertools.combinations(videos, 2))
@@ -87,7 +87,7 @@ def test_the_two_never_meet_and_have_room_to_move(number):
 
 @given(numbers)
 @settings(max_examples=200, deadline=None)
-def test_object_and_distractor_are_told_apart_by_colour_and_size(number):
+def test_object_and_distractor_are_distinguishable_by_colour_and_size(number):
     content = scene(number)
     assert content.object.colour in OBJECT_COLOURS
     assert content.distractor.colour in DISTRACTOR_COLOURS
@@ -127,7 +127,7 @@ def test_a_link_of_one_quarter_is_independence():
 
 
 @pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
-def test_shown_is_the_share_of_objects_that_bear_the_class_out(shown):
+def test_shown_is_the_share_of_objects_that_move_in_the_direction_of_the_label(shown):
     labels = np.arange(8000) % 4
     directions = np.array([object_direction(k, k % 4, shown) for k in range(8000)])
     low, high = stats.binom.interval(1 - 1e-6, len(labels), shown)

@@ -1,4 +1,4 @@
-"""Tracks and faults of Shape-Moving."""
+"""Tracks and corruptions of Shape-Moving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.datasets.shape_faults import vanishes
+from tests.datasets.shape_corruptions import vanishes
 from vcfe_bench.goals import ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Sample
 from vcfe_datasets.shapes.shape_drawing import SHAPES
@@ -57,12 +57,12 @@ def test_nothing_to_see_has_no_track(dataset):
     assert dataset.track(sample, torch.full_like(sample.video, 0.5)) is None
 
 
-@pytest.mark.parametrize("fault", ShapeMoving.corruptions)
-def test_a_faulty_edit_starts_as_the_true_one_and_the_oracle_refuses_it(dataset, fault):
+@pytest.mark.parametrize("corruption", ShapeMoving.corruptions)
+def test_a_corrupted_edit_starts_like_the_true_one_and_the_oracle_rejects_it(dataset, corruption):
     for index in INDICES:
         sample = dataset.sample("test", index)
         goal = ClassGoal((int(sample.label) + 1) % 4)
-        video = dataset.corrupted_edit(sample, goal, fault)
+        video = dataset.corrupted_edit(sample, goal, corruption)
         assert torch.equal(video[0], sample.video[0])
         assert not torch.equal(video, dataset.true_edit(sample, goal))
         assert dataset.oracle(sample, video) is None
@@ -122,19 +122,19 @@ def test_attributes_of_a_larger_form_are_the_same():
 
 
 @pytest.mark.parametrize(
-    ("fault", "lost"),
+    ("corruption", "lost"),
     [
         ("teleports", {"direction"}),
         ("fades", {"direction", "speed"}),
         ("recoloured", {"direction", "colour", "speed"}),
     ],
 )
-def test_faults_lose_what_they_break(fault, lost):
+def test_corruptions_change_the_attributes_that_they_affect(corruption, lost):
     dataset = ShapeMoving()
     for index in range(4):
         sample = dataset.sample("test", index)
         before = dataset.attributes_of(sample, sample.video)
-        found = dataset.attributes_of(sample, dataset.corrupted_edit(sample, ClassGoal(3 - index), fault))
+        found = dataset.attributes_of(sample, dataset.corrupted_edit(sample, ClassGoal(3 - index), corruption))
         assert {name for name, value in found.items() if value is None} >= lost
         assert found["shape"] == before["shape"]
 

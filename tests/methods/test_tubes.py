@@ -19,6 +19,13 @@ from vcfe_datasets.shapes.shape_moving import ShapeMoving
 from vcfe_methods.tubes.explainer import Explainer, pair_of
 from vcfe_methods.tubes.method import CentreParams, Tube, Tubes, TubesCentre, TubesParams, TubesRandom, inside, masked
 
+
+class Unannotated(Squares):
+    """A copy of a dataset in which the file with the attributes is missing."""
+
+    attributes = ()
+
+
 DATASET, TARGET = Squares(), Counting()
 VIDEOS = 12
 EVIDENCE = torch.tensor([1.0, -1.0]).view(2, 1, 1)
@@ -140,7 +147,8 @@ def test_reasons(tmp_path, monkeypatch, explainer):
     assert named.supports(DATASET, TARGET, None, goal) is None
     assert named.supports(DATASET, TARGET, None, AvoidGoal(1)) == "needs a goal that is a class, not avoid=1"
     assert named.supports(DATASET, TARGET, None, ValueGoal(1, 2)) == "needs a goal that is a class, not value=1±2"
-    assert "no attributes that distinguish its classes" in named.supports(ShapeMoving(), TARGET, None, goal)
+    for dataset in (ShapeMoving(), Unannotated()):
+        assert "no attributes that distinguish its classes" in named.supports(dataset, TARGET, None, goal)
     assert named.supports(DATASET, Linear(), None, goal) == "the target does not expose mid-level features"
     assert "trained for another target" in named.supports(DATASET, Counting(1.0), None, goal)
     assert Tubes().supports(DATASET, TARGET, None, goal).startswith("no explainer for counting on squares: train one")

@@ -151,7 +151,7 @@ class AnnotatedAttributes(Protocol):
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of all attributes that distinguish the classes."""
+        """Names of all attributes that distinguish the classes; empty if the local copy has no annotation."""
 
 
 @runtime_checkable

@@ -111,7 +111,7 @@ class TubeMethod(Method):
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         if not isinstance(goal, ClassGoal):
             return f"needs a goal that is a class, not {goal}"
-        if not isinstance(dataset, AnnotatedAttributes):
+        if not (isinstance(dataset, AnnotatedAttributes) and dataset.attributes):
             return "the dataset has no attributes that distinguish its classes"
         return super().supports(dataset, target, generator, goal)
 
@@ -169,7 +169,7 @@ class Tubes(TubeMethod):
         """The weights of an explainer, see ``explainer.train``."""
         if not isinstance(target, FeatureTarget):
             raise UsageError(f"target '{target.spec}' does not expose mid-level features")
-        if not isinstance(dataset, AnnotatedAttributes):
+        if not (isinstance(dataset, AnnotatedAttributes) and dataset.attributes):
             raise UsageError(f"dataset '{dataset.spec}' has no attributes that distinguish its classes")
         return dict(train(dataset, target, folder, ExplainerRecipe(steps=steps), log).state_dict())
 

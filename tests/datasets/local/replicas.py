@@ -1,7 +1,7 @@
-"""Miniature copies of the datasets: their true layout, names and codecs, with videos of a few small frames.
+"""Miniature copies of the datasets: their original layout, names and codecs, with videos of a few small frames.
 
-Frame t of every video is grey of level ``level(t)``, with red added in the left half: what is read back tells which
-frames were picked, whether they stand upright, and which colours they have.
+Frame t of every video is grey with level ``level(t)``, with red added in the left half: the decoded frames show which
+frames were selected, whether they are upright, and whether colours are preserved.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (Preparation(6, 16, step=5), [0, 5, 10, 15, 20, 20], 2.0),
     ],
 )
-def test_clips_are_what_was_asked(
+def test_clips_have_the_requested_format(
     tmp_path: Path, videos: dict[str, VideoFile], preparation: Preparation, picked: list[int], fps: float
 ) -> None:
     cache = ClipCache(tmp_path / "cache", preparation)
@@ -69,7 +69,7 @@ def test_clips_are_what_was_asked(
     assert np.abs(levels(clip) - [level(frame) for frame in picked]).max() < 2
 
 
-def test_what_is_there_is_not_made_again(tmp_path: Path, videos: dict[str, VideoFile], made: list[str]) -> None:
+def test_existing_clips_are_not_converted_again(tmp_path: Path, videos: dict[str, VideoFile], made: list[str]) -> None:
     preparation = Preparation(4, 16)
     first = ClipCache(tmp_path / "cache", preparation).fill({"a": videos["a"]}, "", workers=1)
     second = ClipCache(tmp_path / "cache", preparation).fill(videos, "", workers=1)
@@ -77,7 +77,9 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, videos: dict[str, Video
     assert second["a"] == first["a"]
 
 
-def test_what_changed_or_vanished_is_made_again(tmp_path: Path, videos: dict[str, VideoFile], made: list[str]) -> None:
+def test_changed_and_missing_clips_are_converted_again(
+    tmp_path: Path, videos: dict[str, VideoFile], made: list[str]
+) -> None:
     cache = ClipCache(tmp_path / "cache", Preparation(4, 16))
     cache.fill(videos, "", workers=1)
     write_video(videos["b"].path, film(4), **H264)
@@ -88,7 +90,7 @@ def test_what_changed_or_vanished_is_made_again(tmp_path: Path, videos: dict[str
     assert cache.file("c").exists()
 
 
-def test_an_interrupt_keeps_what_was_done(
+def test_finished_clips_survive_an_interruption(
     tmp_path: Path, videos: dict[str, VideoFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, make = ClipCache(tmp_path / "cache", Preparation(4, 16)), clip_cache.make
@@ -103,10 +105,10 @@ def test_an_interrupt_keeps_what_was_done(
         cache.fill(videos, "", workers=1)
     with (tmp_path / "cache" / "journal.jsonl").open("a") as journal:
         journal.write('{"id": "torn", "sta')
-    asked: list[str] = []
-    monkeypatch.setattr(clip_cache, "make", lambda job: asked.append(job.id) or make(job))
+    converted: list[str] = []
+    monkeypatch.setattr(clip_cache, "make", lambda job: converted.append(job.id) or make(job))
     entries = cache.fill(videos, "", workers=1)
-    assert asked == ["b", "c"]
+    assert converted == ["b", "c"]
     assert not any(entry.problem for entry in entries.values())
     assert not list((tmp_path / "cache").rglob("*.part"))
 
@@ -156,7 +158,9 @@ class Deadly:
 
 
 @pytest.mark.slow
-def test_processes_make_the_same_and_survive_a_crash(tmp_path: Path, videos: dict[str, VideoFile]) -> None:
+def test_parallel_processes_give_the_same_clips_and_survive_a_crash(
+    tmp_path: Path, videos: dict[str, VideoFile]
+) -> None:
     alone = ClipCache(tmp_path / "alone", Preparation(4, 16))
     spread = ClipCache(tmp_path / "spread", Preparation(4, 16))
     expected = alone.fill(videos, "", workers=1)

@@ -1,4 +1,4 @@
-"""The command line on raw files: what ``dataset check`` says, and from a copy to a leaderboard."""
+"""The command line with raw files: ``dataset check``, and from a local copy to a leaderboard."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_check_without_a_copy(
     assert errors.count("\n") == 1
 
 
-def test_a_run_without_a_copy_is_told_in_one_line(
+def test_a_run_without_a_copy_reports_it_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -92,13 +92,13 @@ def test_a_run_without_a_copy_is_told_in_one_line(
     assert errors.count("\n") == 1
 
 
-def save_classifier(path: Path, classes: tuple[str, ...], says: int | None = None) -> None:
-    """A small C3D-ResNet with random weights; where ``says`` is a class, it says that of any video."""
+def save_classifier(path: Path, classes: tuple[str, ...], predicts: int | None = None) -> None:
+    """A small C3D-ResNet with random weights; if ``predicts`` is a class, it predicts that class for every video."""
     torch.manual_seed(0)
     form = C3DForm("small", 1, (9, 32, 32), classes)
     model = form.network()
-    if says is not None:
-        model.head[0].bias.data[says] += 20
+    if predicts is not None:
+        model.head[0].bias.data[predicts] += 20
     form.write(model, path)
 
 
@@ -130,7 +130,7 @@ def test_from_raw_files_to_a_leaderboard(
 def test_boxes_of_raw_files_reach_the_metrics_of_tubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = replicas.ucf101_24(tmp_path / "copy")
-    save_classifier(tmp_path / "surfing.safetensors", UCF101_24.classes, says=UCF101_24.classes.index("Surfing"))
+    save_classifier(tmp_path / "surfing.safetensors", UCF101_24.classes, predicts=UCF101_24.classes.index("Surfing"))
     spec = f"ucf101_24[root={root},size=32]"
     target = "c3d_resnet[weights=surfing.safetensors]"
     arguments = ["--dataset", spec, "--target", target, "--metrics", "concept_top5", "--out", "run"]

@@ -1,4 +1,4 @@
-"""Every dataset, read back from a miniature copy in its true layout and codecs."""
+"""Every dataset is read from a miniature copy with its original layout and codecs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def grey(sample: Sample) -> np.ndarray:
 
 
 @every_dataset
-def test_pixels_come_through(tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable) -> None:
+def test_pixels_are_preserved(tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable) -> None:
     replica(tmp_path / "copy")
     built = dataset(params(root=str(tmp_path / "copy"), frames=6, size=16))
     assert built.shape == (6, 16, 16)
@@ -85,7 +85,9 @@ def test_pixels_come_through(tmp_path: Path, dataset: type[LocalVideos], params:
 
 
 @every_dataset
-def test_another_look_is_the_same(tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable) -> None:
+def test_reading_again_gives_the_same_samples(
+    tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable
+) -> None:
     replica(tmp_path / "copy")
     first, second = (dataset(params(root=str(tmp_path / "copy"), frames=3, size=16)) for _ in range(2))
     for split in ("train", "test"):
@@ -98,7 +100,9 @@ def test_another_look_is_the_same(tmp_path: Path, dataset: type[LocalVideos], pa
 
 
 @every_dataset
-def test_what_is_missing_is_told(tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable) -> None:
+def test_missing_copies_are_reported(
+    tmp_path: Path, dataset: type[LocalVideos], params: type, replica: Callable
+) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "notes.txt").touch()
     for root, found in (("", "set VCFE_DATA"), ("gone", "contains: notes.txt, other/"), ("other", "found: nothing")):
@@ -118,7 +122,7 @@ def test_a_copy_is_found_by_the_environment(tmp_path: Path, monkeypatch: pytest.
     assert EchoNetDynamic().size("train") == 2
 
 
-def test_bad_videos_are_counted_out_and_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_videos_are_left_out_and_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = replicas.echonet_dynamic(tmp_path / "copy")
     (root / "Videos" / "0X1.avi").write_bytes(b"")
     (root / "Videos" / "stranger.avi").write_bytes(b"")
@@ -160,7 +164,7 @@ def test_one_actor_of_mead_can_be_the_root(tmp_path: Path) -> None:
 
 
 def test_splits_of_mead(tmp_path: Path) -> None:
-    """At random four to one; by people, nobody is on both sides, and men and women are on either."""
+    """A random split is 4:1; a split by people separates actors, with men and women in both parts."""
     for number in range(3, 43):
         for sex in "MW":
             for take in range(1, 6):
@@ -221,14 +225,14 @@ def test_echonet_reads_values_and_official_splits(tmp_path: Path) -> None:
     assert EchoNetDynamic().shape == (32, 112, 112)
 
 
-def test_a_short_echo_stays_at_its_last_frame(tmp_path: Path) -> None:
+def test_a_short_echo_repeats_its_last_frame(tmp_path: Path) -> None:
     built = EchoNetDynamic(EchoNetDynamicParams(root=str(replicas.echonet_dynamic(tmp_path)), frames=20))
     video = built.sample("test", 0).video
     assert torch.equal(video[12], video[19])
     assert not torch.equal(video[11], video[12])
 
 
-def test_rows_of_echonet_that_are_no_use(tmp_path: Path) -> None:
+def test_unusable_rows_of_echonet_are_reported(tmp_path: Path) -> None:
     root = replicas.echonet_dynamic(tmp_path)
     with (root / "FileList.csv").open("a") as file:
         file.write("0X7,,1,2,32,32,50,24,TRAIN\n0X8,50,1,2,32,32,50,24,HOLDOUT\n0X9,50,1,2,32,32,50,24,TRAIN\n")
@@ -293,7 +297,7 @@ def test_ucf101_24_has_boxes_in_the_clip(tmp_path: Path, videos: bool) -> None:
     assert np.isnan(boxes[[0, 1, *range(10, 20)]]).all()
 
 
-def test_attributes_of_ucf101_24_tell_classes_apart() -> None:
+def test_attributes_of_ucf101_24_distinguish_the_classes() -> None:
     assert len(MOVEMENTS) == 24
     assert len({frozenset(names) for names in MOVEMENTS.values()}) == 24
     assert set(UCF101_24.attributes) == {name for names in MOVEMENTS.values() for name in names}
@@ -336,7 +340,7 @@ def test_attributes_of_olympic_sports_are_those_of_the_copy(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("cut", "frames"), [(40, 19), (3000, 0)])
-def test_a_sequence_may_lack_its_last_frame_only(tmp_path: Path, cut: int, frames: int) -> None:
+def test_only_the_last_frame_of_a_sequence_may_be_missing(tmp_path: Path, cut: int, frames: int) -> None:
     root = replicas.olympic_sports(tmp_path)
     file = root / "bowling" / "7sJkmzXVAXo_00010_00090.seq"
     file.write_bytes(file.read_bytes()[:-cut])
@@ -415,7 +419,7 @@ def test_a_table_of_values(tmp_path: Path) -> None:
         ("", "is not a readable CSV file"),
     ],
 )
-def test_a_table_that_is_wrong(tmp_path: Path, table: str, message: str) -> None:
+def test_invalid_tables_are_reported(tmp_path: Path, table: str, message: str) -> None:
     (tmp_path / "list.csv").write_text(table)
     with pytest.raises(UsageError) as told:
         VideoFolder(VideoFolderParams(root=str(tmp_path / "list.csv"))).size("train")

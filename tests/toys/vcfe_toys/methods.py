@@ -1,4 +1,4 @@
-"""Methods that work, fail, and refuse."""
+"""Methods that work, methods that fail, and a method that does not support some goals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample metrics, a set metric, a pair metric, and one that lacks its weights."""
+"""Sample metrics, a set metric, a pair metric, and a metric whose weights are missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NetworksParams:
 
 
 class Flip(SampleMetric):
-    """Whether the target says the goal."""
+    """Whether the target predicts the goal."""
 
     card = Card("toy_FR", "Flipped?", "validity", "higher", "rate", (0, 1), "", "")
 
@@ -39,7 +39,7 @@ class Change(SampleMetric):
 
 
 class Networks(SampleMetric):
-    """How many networks there are to ask: target, generator and the other targets named, ``before`` as a curve."""
+    """The number of available networks (target, generator and other targets), with ``before`` as a curve."""
 
     Params = NetworksParams
     params: NetworksParams
@@ -80,7 +80,7 @@ class Missing(SampleMetric):
         return "net.safetensors is missing"
 
     def score(self, case: Case) -> float:
-        raise AssertionError("is never asked")
+        raise AssertionError("is never called")
 
 
 class Bias(PairMetric):
@@ -91,8 +91,8 @@ class Bias(PairMetric):
     def unavailable(self, dataset: Dataset) -> str | None:
         return None if dataset.values else "no values here"
 
-    def value(self, asked: np.ndarray, reached: np.ndarray) -> float:
-        return float((reached - asked).mean())
+    def value(self, requested: np.ndarray, reached: np.ndarray) -> float:
+        return float((reached - requested).mean())
 
 
 class Masked(SampleMetric):

@@ -1,4 +1,4 @@
-"""Shape-Moving videos with a known fault each, for testing the tracker."""
+"""Shape-Moving videos with one known corruption each, for testing the tracker."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _blend(video: np.ndarray, scene: Scene, opacity: np.ndarray) -> np.ndarray:
 
 
 def fades(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """Opacity falls to 0.1–0.5 at the end."""
+    """The opacity decreases to 0.1–0.5 at the end."""
     video = render(scene, path(scene, label, FRAMES))
     return _blend(video, scene, np.linspace(1, rng.uniform(0.1, 0.5), FRAMES))
 
 
 def vanishes(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The object is gone from some frame on."""
+    """From a random frame on, the object is missing."""
     video = render(scene, path(scene, label, FRAMES))
     return _blend(video, scene, (np.arange(FRAMES) < rng.integers(4, FRAMES)).astype(float))
 
@@ -41,14 +41,14 @@ def splits(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def ghost(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """A half-transparent copy stays at the start."""
+    """A half-transparent copy remains at the start."""
     moving = render(scene, path(scene, label, FRAMES))
     still = render(scene, np.repeat([[scene.x, scene.y]], FRAMES, 0))
     return _over(_blend(still, scene, np.full(FRAMES, rng.uniform(0.35, 0.7))), moving, scene)
 
 
 def recoloured(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The object takes another colour of the palette at some frame."""
+    """From a random frame on, the object has another colour of the palette."""
     other = rng.choice([name for name in COLOURS if name != scene.colour])
     centres = path(scene, label, FRAMES)
     video, changed = render(scene, centres), render(replace(scene, colour=str(other)), centres)
@@ -58,7 +58,7 @@ def recoloured(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray
 
 
 def doubled(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The area grows to twice its first value, steadily or at once, all of it inside the frame."""
+    """The area doubles, gradually or at once, entirely inside the frame."""
     growth = np.linspace(1, 2, FRAMES) if rng.random() < 0.5 else 1.0 + (np.arange(FRAMES) > rng.integers(3, 15))
     sizes = scene.size * np.sqrt(growth)[:, None]
     centres = np.clip(path(scene, label, FRAMES), sizes, 64 - sizes)
@@ -67,14 +67,14 @@ def doubled(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def stops(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The object stops after half of its way and stays there."""
+    """The object stops halfway."""
     centres = path(scene, label, FRAMES)
     way = abs(centres - centres[0]).sum(1)
     return render(scene, centres[np.minimum(np.arange(FRAMES), np.searchsorted(way, way[-1] / 2))])
 
 
 def jumps(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
-    """The object moves by 2.2 to 4 times the top speed in one step, in any direction that leaves it in the frame."""
+    """The object moves by 2.2 to 4 times the top speed in one step, in any direction that keeps it inside the frame."""
     centres = path(scene, label, FRAMES)
     top = max(SPEEDS) / (FRAMES - 1)
     while True:
@@ -85,6 +85,6 @@ def jumps(scene: Scene, label: int, rng: np.random.Generator) -> np.ndarray:
             return render(scene, moved)
 
 
-FAULTS: dict[str, Callable[[Scene, int, np.random.Generator], np.ndarray]] = {
+CORRUPTIONS: dict[str, Callable[[Scene, int, np.random.Generator], np.ndarray]] = {
     f.__name__: f for f in (fades, vanishes, splits, ghost, recoloured, doubled, stops, jumps)
 }
