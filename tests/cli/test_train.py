@@ -61,13 +61,13 @@ def test_explainer_stores_what_the_method_has_learned(tmp_path: Path, monkeypatc
 
 def test_c3d_resnet_writes_weights_that_its_target_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vcfe_bench.models.c3d_resnet import C3DResNetTarget
-    from vcfe_bench.models.trained_target import FiledParams
+    from vcfe_bench.models.trained_target import FileParams
 
     out = tmp_path / "c3d.safetensors"
     folder = str(tmp_path / "checkpoints")
     arguments = ["toy_lights", "--steps", "2", "--fc", "2", "--out", str(out), "--checkpoints", folder]
     assert call(monkeypatch, "train", "c3d_resnet", *arguments) == 0
-    assert C3DResNetTarget(FiledParams(str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)
+    assert C3DResNetTarget(FileParams(str(out)))(torch.rand(1, 5, 3, 32, 32)).shape == (1, 3)
 
 
 def test_a_small_wan_needs_muon(
@@ -93,4 +93,4 @@ def test_a_small_wan_in_few_steps_and_its_checkpoints_are_of_one_dataset(
     assert "step 2/2" in capsys.readouterr().out
     assert Wan(WanParams(path="wan", dtype="float32")).latent_shape((9, 32, 32)) == (4, 3, 4, 4)
     assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32,look=other]", *arguments) == 2
-    assert "vae.pt is of another training" in capsys.readouterr().err
+    assert "vae.pt belongs to another training" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from torch import nn
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
-from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet, C3DResNetTarget, C3DSize
-from vcfe_bench.models.trained_target import FiledParams
-from vcfe_bench.models.video_swin import SwinForm
+from vcfe_bench.models.c3d_resnet import SIZES, C3DConfig, C3DResNet, C3DResNetTarget, C3DSize
+from vcfe_bench.models.trained_target import FileParams
+from vcfe_bench.models.video_swin import SwinConfig
 
 TINY = C3DSize((4, 6, 6, 8), (True, False, False, True))
 
@@ -74,8 +74,8 @@ def test_motion_matters(model):
 
 def _saved(path, fc: int = 1, classes: str = "abcdefgh", seed: int = 0) -> str:
     torch.manual_seed(seed)
-    form = C3DForm("small", fc, (3, 32, 32), tuple(classes))
-    form.write(form.network(), path)
+    config = C3DConfig("small", fc, (3, 32, 32), tuple(classes))
+    config.write(config.network(), path)
     return str(path)
 
 
@@ -83,7 +83,7 @@ def test_the_target_is_what_its_file_says_and_is_frozen(tmp_path):
     fingerprints = set()
     for seed, classes, fc in ((0, "abcdefgh", 1), (0, "abcdefgh", 1), (1, "abcdefgh", 1), (0, "abc", 1), (0, "abc", 2)):
         path = _saved(tmp_path / "weights.safetensors", fc, classes, seed)
-        target = C3DResNetTarget(FiledParams(path))
+        target = C3DResNetTarget(FileParams(path))
         assert target.classes == tuple(classes)
         assert target(torch.rand(1, 3, 3, 32, 32)).shape == (1, len(classes))
         assert not target.training
@@ -94,21 +94,23 @@ def test_the_target_is_what_its_file_says_and_is_frozen(tmp_path):
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
     with pytest.raises(WeightsUnavailable, match="'vcfe-bench train c3d_resnet' writes such a file"):
-        C3DResNetTarget(FiledParams(str(tmp_path / "nowhere.safetensors")))
-    with pytest.raises(UsageError, match=r"name a file .* c3d_resnet\[weights=FILE\]"):
+        C3DResNetTarget(FileParams(str(tmp_path / "nowhere.safetensors")))
+    with pytest.raises(UsageError, match=r"give a file .* c3d_resnet\[weights=FILE\]"):
         C3DResNetTarget()
 
 
 def test_files_of_other_networks_are_refused(tmp_path):
     swin = tmp_path / "swin.safetensors"
-    form = SwinForm("mini", (17, 64, 64), 8, 2, ("a", "b"))
-    form.write(form.network(), swin)
+    config = SwinConfig("mini", (17, 64, 64), 8, 2, ("a", "b"))
+    config.write(config.network(), swin)
     bare = tmp_path / "bare.safetensors"
     save_file({"x": torch.zeros(1)}, bare)
     for path in (swin, bare):
         with pytest.raises(UsageError, match="does not say which network it is for"):
-            C3DResNetTarget(FiledParams(str(path)))
+            C3DResNetTarget(FileParams(str(path)))
     lying = tmp_path / "lying.safetensors"
-    C3DForm("small", 2, (3, 32, 32), ("a", "b")).write(C3DForm("small", 1, (3, 32, 32), ("a", "b")).network(), lying)
+    C3DConfig("small", 2, (3, 32, 32), ("a", "b")).write(
+        C3DConfig("small", 1, (3, 32, 32), ("a", "b")).network(), lying
+    )
     with pytest.raises(CorruptWeights, match="does not fit C3DResNet"):
-        C3DResNetTarget(FiledParams(str(lying)))
+        C3DResNetTarget(FileParams(str(lying)))

@@ -69,7 +69,7 @@ def test_the_gradient_reaches_the_pixels_that_are_read_and_no_others() -> None:
 
 
 def test_a_network_that_gives_something_else_is_told_of() -> None:
-    with pytest.raises(UsageError, match=r"gave \[1\] for 1 videos: make it give \[B, K\]"):
+    with pytest.raises(UsageError, match=r"returned \[1\] for 1 videos: it has to return \[B, K\]"):
         corner(network=_Flat())(torch.rand(1, 4, 3, 8, 8))
     with pytest.raises(UsageError, match="gave tuple for 1 videos"):
         corner(network=_Pair())(torch.rand(1, 4, 3, 8, 8))
@@ -102,7 +102,7 @@ def test_the_fingerprint_follows_weights_classes_and_settings() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot read the class names"), (" \n", "holds no class names"), ("up\ndown\nup\n", "class 'up' twice")],
+    [(None, "cannot read the class names"), (" \n", "contains no class names"), ("up\ndown\nup\n", "class 'up' twice")],
 )
 def test_bad_class_names_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "labels.txt"

@@ -72,7 +72,9 @@ def test_the_gradient_reaches_every_frame(folder: Path) -> None:
     assert (gradient.abs().amax(dim=(2, 3, 4)) > 0).all()
 
 
-@pytest.mark.parametrize(("path", "message"), [("", "name a directory or an id"), ("empty", "empty cannot be loaded")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("", "give a directory or a hub id"), ("empty", "empty cannot be loaded")]
+)
 def test_what_is_wrong_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:

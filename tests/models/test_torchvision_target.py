@@ -53,7 +53,7 @@ def test_downloads_are_told_from_others_by_their_checksum() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"name": ""}, r"name a model: torchvision\[name=r3d_18\]"),
+        ({"name": ""}, r"give a model: torchvision\[name=r3d_18\]"),
         ({"name": "r3d_81"}, "torchvision has no video model 'r3d_81'; did you mean 'r3d_18'"),
         ({"weights": "KINETICS400_V2"}, "no weights of that name; did you mean 'KINETICS400_V1'"),
         ({"classes": ""}, "does not fit VideoResNet"),

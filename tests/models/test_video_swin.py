@@ -9,14 +9,14 @@ from safetensors.torch import save_file
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import CorruptWeights
-from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.trained_target import FileParams
 from vcfe_bench.models.video_swin import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     SIZES,
     MSwin,
     MSwinParams,
-    SwinForm,
+    SwinConfig,
     SwinSize,
     VideoSwin,
     VideoSwinTarget,
@@ -122,23 +122,23 @@ def test_m_swin_is_frozen_and_its_fingerprint_follows_its_weights(tmp_path):
     assert target(torch.rand(1, 17, 3, 64, 64)).shape == (1, 4)
 
 
-CLASSIFIER = SwinForm("mini", (9, 32, 32), length=4, stride=2, classes=("a", "b"))
-REGRESSOR = SwinForm("mini", (9, 32, 32), length=4, stride=2, limits=(10.0, 80.0))
+CLASSIFIER = SwinConfig("mini", (9, 32, 32), length=4, stride=2, classes=("a", "b"))
+REGRESSOR = SwinConfig("mini", (9, 32, 32), length=4, stride=2, limits=(10.0, 80.0))
 
 
-def _saved(path: Path, form: SwinForm) -> VideoSwin:
+def _saved(path: Path, config: SwinConfig) -> VideoSwin:
     torch.manual_seed(0)
-    model = form.network().eval()
-    form.write(model, path)
+    model = config.network().eval()
+    config.write(model, path)
     return model
 
 
-@pytest.mark.parametrize("form", [CLASSIFIER, REGRESSOR])
-def test_a_file_says_which_network_it_is_for(tmp_path, form):
+@pytest.mark.parametrize("config", [CLASSIFIER, REGRESSOR])
+def test_a_file_says_which_network_it_is_for(tmp_path, config):
     path = tmp_path / "new" / "target.safetensors"
-    model = _saved(path, form)
-    target = VideoSwinTarget(FiledParams(weights=str(path)))
-    assert (target.form, target.classes, target.clip) == (form, form.classes, form.clip)
+    model = _saved(path, config)
+    target = VideoSwinTarget(FileParams(weights=str(path)))
+    assert (target.config, target.classes, target.clip) == (config, config.classes, config.clip)
     assert torch.equal(target(_videos()), model(_videos()))
     assert torch.equal(target.features(_videos()).output, model.features(_videos()).output)
     assert not target.training
@@ -146,32 +146,32 @@ def test_a_file_says_which_network_it_is_for(tmp_path, form):
 
 
 def test_the_fingerprint_of_a_trained_target_follows_weights_and_form(tmp_path):
-    forms = [CLASSIFIER, CLASSIFIER, replace(CLASSIFIER, stride=1), replace(CLASSIFIER, classes=("a", "c"))]
+    configs = [CLASSIFIER, CLASSIFIER, replace(CLASSIFIER, stride=1), replace(CLASSIFIER, classes=("a", "c"))]
     fingerprints = []
-    for number, form in enumerate(forms):
-        _saved(tmp_path / f"{number}.safetensors", form)
-        fingerprints.append(VideoSwinTarget(FiledParams(str(tmp_path / f"{number}.safetensors"))).fingerprint)
+    for number, config in enumerate(configs):
+        _saved(tmp_path / f"{number}.safetensors", config)
+        fingerprints.append(VideoSwinTarget(FileParams(str(tmp_path / f"{number}.safetensors"))).fingerprint)
     assert len(set(fingerprints)) == 3
     other = CLASSIFIER.network()
     CLASSIFIER.write(other, tmp_path / "other.safetensors")
-    assert VideoSwinTarget(FiledParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
+    assert VideoSwinTarget(FileParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
 
 
 def test_what_no_training_wrote_is_refused(tmp_path, model):
-    with pytest.raises(UsageError, match=r"name a file that .* wrote: video_swin\[weights=FILE\]"):
+    with pytest.raises(UsageError, match=r"give a file that .* wrote: video_swin\[weights=FILE\]"):
         VideoSwinTarget()
     path = tmp_path / "target.safetensors"
     with pytest.raises(UsageError, match=r"target.safetensors is missing"):
-        VideoSwinTarget(FiledParams(weights=str(path)))
+        VideoSwinTarget(FileParams(weights=str(path)))
     path.write_bytes(b"no weights")
     with pytest.raises(UsageError, match=r"cannot read .*target.safetensors"):
-        VideoSwinTarget(FiledParams(weights=str(path)))
+        VideoSwinTarget(FileParams(weights=str(path)))
     save_file(model.state_dict(), path)
     with pytest.raises(UsageError, match="does not say which network it is for"):
-        VideoSwinTarget(FiledParams(weights=str(path)))
+        VideoSwinTarget(FileParams(weights=str(path)))
     CLASSIFIER.write(model, path)
     with pytest.raises(CorruptWeights, match="does not fit VideoSwin"):
-        VideoSwinTarget(FiledParams(weights=str(path)))
+        VideoSwinTarget(FileParams(weights=str(path)))
 
 
 def test_a_video_shorter_than_the_clip_is_refused(model):

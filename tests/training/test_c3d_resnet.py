@@ -7,7 +7,7 @@ from tests.methods.squares import Squares
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Values
 from vcfe_bench.models.c3d_resnet import C3DResNetTarget
-from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.trained_target import FileParams
 from vcfe_bench.training.c3d_resnet import C3DRecipe, train
 
 
@@ -19,8 +19,8 @@ def test_a_trained_network_tells_classes_apart_and_is_read_as_a_target(tmp_path)
     assert (trained(videos).argmax(1) == labels).float().mean() > 0.9
     assert not trained.training
     path = tmp_path / "weights.safetensors"
-    C3DRecipe().form(Squares()).write(trained, path)
-    target = C3DResNetTarget(FiledParams(str(path)))
+    C3DRecipe().config(Squares()).write(trained, path)
+    target = C3DResNetTarget(FileParams(str(path)))
     assert torch.equal(target(videos), trained(videos))
     assert target.classes == Squares.classes
 

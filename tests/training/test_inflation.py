@@ -60,7 +60,9 @@ def test_an_image_network_of_other_widths_is_refused():
 
 
 def test_weights_come_from_the_cache_alone(no_cache):
-    with pytest.raises(WeightsUnavailable, match=r"no swin_t-704ceda3.pth in .*cache: it comes from https://"):
+    with pytest.raises(
+        WeightsUnavailable, match=r"swin_t-704ceda3.pth is not in .*cache: it can be downloaded from https://"
+    ):
         imagenet("swin3d_t")
     with pytest.raises(WeightsUnavailable, match="no ImageNet weights for the size 'mini'"):
         imagenet("mini")
@@ -75,8 +77,8 @@ def test_a_training_starts_from_them_and_moves_the_body_slowly(tmp_path, monkeyp
     monkeypatch.setattr(target, "imagenet", lambda size: state)
     start = VideoSwin(SIZES["mini"], 4, 4, 2)
     inflate(state, start.network)
-    trained = target.train(dataset, tmp_path / "fast", replace(RECIPE, rate=1e-2), str)
-    still = target.train(dataset, tmp_path / "slow", replace(RECIPE, rate=0), str)
+    trained = target.train(dataset, tmp_path / "fast", replace(RECIPE, lr=1e-2), str)
+    still = target.train(dataset, tmp_path / "slow", replace(RECIPE, lr=0), str)
     body = {name: p for name, p in start.named_parameters() if ".head." not in name}
     for name, parameter in still.named_parameters():
         assert name not in body or torch.equal(parameter, body[name])

@@ -14,7 +14,7 @@ from vcfe_bench.training import lora
 from vcfe_bench.training.lora import LoRARecipe
 from vcfe_datasets.shapes.shape_moving import ShapeMoving, ShapeMovingParams
 
-RECIPE = LoRARecipe(rank=4, steps=8, batch=2, rate=1e-2)
+RECIPE = LoRARecipe(rank=4, steps=8, batch=2, lr=1e-2)
 
 
 class FewClips(ShapeMoving):
@@ -59,7 +59,7 @@ def _velocity(generator: Wan) -> torch.Tensor:
 def test_the_loss_falls_and_the_base_stays(tmp_path, directory, dataset):
     base = _generator(directory)
     before = lora.held_out_loss(base, dataset, videos=2)
-    generator, network = _adapt(directory, dataset, tmp_path, LoRARecipe(rank=4, steps=30, batch=2, rate=2e-2))
+    generator, network = _adapt(directory, dataset, tmp_path, LoRARecipe(rank=4, steps=30, batch=2, lr=2e-2))
     assert lora.held_out_loss(generator, dataset, videos=2) < 0.97 * before
     plain = dict(base.model.transformer.named_parameters())
     for name, parameter in network.named_parameters():

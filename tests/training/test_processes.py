@@ -31,7 +31,7 @@ def test_two_processes_share_a_batch(tmp_path: Path) -> None:
     def trained(name: str, recipe: TargetRecipe) -> torch.nn.Module:
         return target.train(dataset, tmp_path / name, recipe, str)
 
-    start = trained("start", replace(recipe, steps=1, rate=0))
+    start = trained("start", replace(recipe, steps=1, lr=0))
     alone = _moved(trained("alone", recipe).state_dict(), start)
     half = _moved(trained("half", replace(recipe, batch=2)).state_dict(), start)
     launch = ["--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--main_process_port=0"]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
-from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.trained_target import FileParams
 from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinTarget
 from vcfe_bench.models.wan import Wan, WanModel, WanParams
 from vcfe_bench.training import target, transformer, vae
@@ -68,9 +68,9 @@ def test_a_trained_target_is_read_by_video_swin_and_by_m_swin(tmp_path):
     recipe = TargetRecipe(steps=3, batch=2)
     trained = target.train(ShapeMoving(), tmp_path, recipe, _quiet)
     path = tmp_path / "m_swin.safetensors"
-    recipe.form(ShapeMoving()).write(trained, path)
+    recipe.config(ShapeMoving()).write(trained, path)
     videos = torch.rand(2, 17, 3, 64, 64)
-    named = VideoSwinTarget(FiledParams(weights=str(path)))
+    named = VideoSwinTarget(FileParams(weights=str(path)))
     assert (named.classes, named.clip) == (ShapeMoving.classes, (17, 64, 64))
     for read in (named, MSwin(MSwinParams(weights=str(path)))):
         assert torch.equal(read(videos), trained(videos))
@@ -116,7 +116,7 @@ def test_a_regressor_learns_not_to_see_a_generators_round_trip(model, tmp_path):
 
 
 def test_classes_have_no_round_trip(tmp_path):
-    with pytest.raises(UsageError, match="--generator is for regressors, dataset '' has classes"):
+    with pytest.raises(UsageError, match="--generator is for regressors, but dataset '' has classes"):
         target.train(ShapeMoving(), tmp_path, TargetRecipe(generator="wan_shape_moving"), _quiet)
 
 
@@ -158,13 +158,13 @@ def test_training_goes_on_from_given_weights(tmp_path):
     first = target.train(ShapeMoving(), tmp_path / "first", recipe, _quiet)
     path = tmp_path / "start.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in first.state_dict().items()}, path)
-    second = target.train(ShapeMoving(), tmp_path / "second", replace(recipe, rate=1e-12, start=str(path)), _quiet)
+    second = target.train(ShapeMoving(), tmp_path / "second", replace(recipe, lr=1e-12, start=str(path)), _quiet)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
 def test_values_have_no_adversary(tmp_path):
-    with pytest.raises(UsageError, match="attacks classes, dataset '' has values"):
+    with pytest.raises(UsageError, match="attacks classifiers, but the labels of dataset '' are values"):
         target.train(_Places(), tmp_path, TargetRecipe(adversary="pgd"), _quiet)
 
 
@@ -205,11 +205,11 @@ def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
 
 def test_training_goes_on_from_other_weights(dataset, autoencoder, model, tmp_path):
     """At a rate of zero nothing moves: what comes out is what training began with."""
-    still = replace(VAE, rate=0.0, channels=99)
+    still = replace(VAE, lr=0.0, channels=99)
     again = vae.train(dataset, tmp_path, still, _quiet, start=autoencoder)
     assert _same(again, autoencoder)
     assert again is not autoencoder
-    unmoved = transformer.train(dataset, again, tmp_path, replace(TRANSFORMER, rate=0.0, heads=99), _quiet, start=model)
+    unmoved = transformer.train(dataset, again, tmp_path, replace(TRANSFORMER, lr=0.0, heads=99), _quiet, start=model)
     assert _same(unmoved.transformer, model.transformer)
     assert torch.equal(unmoved.prompt, model.prompt)
     moved = transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet, start=model)
@@ -282,5 +282,5 @@ def test_phases_keep_their_shares(steps):
     ("shape", "message"), [({"frames": 10, "size": 32}, "4k\\+1 frames"), ({"frames": 9, "size": 36}, "multiples of 8")]
 )
 def test_videos_that_no_generator_makes_are_refused(tmp_path, shape, message):
-    with pytest.raises(UsageError, match=f"no generator can be trained on dataset .*{message}"):
+    with pytest.raises(UsageError, match=f"a generator cannot be trained on dataset .*{message}"):
         vae.train(ShapeMoving(ShapeMovingParams(**shape)), tmp_path, VAE, _quiet)

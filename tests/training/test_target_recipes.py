@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.test_cli import call
-from vcfe_bench.models.trained_target import FiledParams
+from vcfe_bench.models.trained_target import FileParams
 from vcfe_bench.models.video_swin import VideoSwinTarget
 from vcfe_bench.plugins.registry import DATASETS
 from vcfe_bench.training.recipes import RECIPES, choose
@@ -24,9 +24,9 @@ SMALL = "shape_moving[frames=9,size=32]"
 )
 def test_recipes_of_the_paper_are_those_of_its_table(name, clip, epochs):
     published = RECIPES[name]
-    form = published.recipe.form(DATASETS.build(published.dataset))
-    assert (form.length, *form.clip[1:]) == clip
-    assert form.stride == 2
+    config = published.recipe.config(DATASETS.build(published.dataset))
+    assert (config.length, *config.clip[1:]) == clip
+    assert config.stride == 2
     assert published.recipe.epochs == epochs
     assert published.recipe.imagenet
     assert bool(published.recipe.adversary) == (name == "a_swin_r")
@@ -34,8 +34,8 @@ def test_recipes_of_the_paper_are_those_of_its_table(name, clip, epochs):
 
 def test_the_recipe_of_ultrasound_is_of_values():
     published = RECIPES["echo_swin"]
-    form = published.recipe.form(DATASETS.build(published.dataset))
-    assert (form.length, form.classes, form.limits) == (32, (), (10.0, 80.0))
+    config = published.recipe.config(DATASETS.build(published.dataset))
+    assert (config.length, config.classes, config.limits) == (32, (), (10.0, 80.0))
 
 
 @given(videos=st.integers(1, 10**6), epochs=st.integers(1, 100), batch=st.integers(1, 512))
@@ -57,14 +57,15 @@ def test_what_is_given_wins_over_the_recipe():
     [
         (["--recipe", "e_swim"], "unknown recipe 'e_swim'; did you mean 'e_swin'?"),
         (["--size", "swin3d_x"], "--size swin3d_x: Input should be 'mini', 'swin3d_t'"),
-        (["--steps", "1", "--epochs", "1"], "--steps and --epochs both say how long to train: give one"),
+        (["--steps", "1", "--epochs", "1"], "--steps and --epochs both set the length of training: give only one"),
         (["--length", "6"], f"a clip of 6 frames at a stride of 2 needs 11; the videos of '{SMALL}' have 9"),
         pytest.param(
             ["--length", "2", "--precision", "fp16"],
-            "fp16 needs a GPU: take --precision bf16, or no",
+            "fp16 needs a GPU: choose --precision bf16 or no",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has this precision"),
         ),
         (["--length", "2", "--precision", "int8"], "--precision int8: Input should be '', 'no', 'bf16' or 'fp16'"),
+        (["--rate", "nan"], "--rate nan: Input should be greater than or equal to 0"),
         (["--length", "2", "--start", "gone.pt"], "gone.pt cannot be read as weights"),
     ],
 )
@@ -82,7 +83,7 @@ def test_the_command_writes_a_target_that_can_be_named(tmp_path, monkeypatch, ca
     short = ["--length", "4", "--steps", "2", "--batch", "2", "--out", "new/target.safetensors"]
     assert call(monkeypatch, "train", "target", SMALL, *short) == 0
     assert "video_swin[weights=new/target.safetensors]" in capsys.readouterr().out
-    target = VideoSwinTarget(FiledParams(weights="new/target.safetensors"))
+    target = VideoSwinTarget(FileParams(weights="new/target.safetensors"))
     dataset = DATASETS.build(SMALL)
     assert (target.classes, target.clip) == (dataset.classes, dataset.shape)
     assert target(dataset.sample("test", 0).video[None]).shape == (1, 4)

@@ -72,7 +72,7 @@ def target(
         "epochs": epochs,
         "steps": steps,
         "batch": batch,
-        "rate": rate,
+        "lr": rate,
         "adversary": adversary,
         "generator": generator,
         "start": start,
@@ -82,7 +82,7 @@ def target(
     data = DATASETS.build(dataset)
     model = training.train(data, checkpoints, chosen)
     if PartialState().is_main_process:
-        chosen.form(data).write(model, out)
+        chosen.config(data).write(model, out)
         print(f"wrote {out}: the target 'video_swin[weights={out}]'")
 
 
@@ -181,7 +181,7 @@ def c3d_resnet(
     from vcfe_bench.training import c3d_resnet as training
 
     data, recipe = DATASETS.build(dataset), training.C3DRecipe(size=size, fc=fc, steps=steps)
-    recipe.form(data).write(training.train(data, checkpoints, recipe), out)
+    recipe.config(data).write(training.train(data, checkpoints, recipe), out)
     print(f"wrote {out}: the target 'c3d_resnet[weights={out}]'")
 
 

@@ -41,7 +41,7 @@ def mixtures(original: Tensor, counterfactual: Tensor, steps: int) -> Iterator[T
     rank = torch.empty_like(magnitude, dtype=torch.long)
     rank[magnitude.argsort(descending=True, stable=True)] = torch.arange(len(magnitude))
     shape = (1, len(original), 1, *original.shape[2:])
-    for shares in torch.arange(1, steps).view(-1, 1, 1, 1, 1).split(BATCH):
+    for shares in torch.split(torch.arange(1, steps).view(-1, 1, 1, 1, 1), BATCH):
         yield torch.where(shares * len(magnitude) > rank.view(shape) * steps, counterfactual, original)
 
 

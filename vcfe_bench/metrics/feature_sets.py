@@ -61,7 +61,7 @@ class FrameNetwork(FeatureNetwork):
     @torch.inference_mode()
     def features(self, video: Tensor) -> np.ndarray:
         network = self.build()
-        return torch.cat([network(frames) for frames in checked(video).float().split(BATCH)]).numpy()
+        return torch.cat([network(frames) for frames in torch.split(checked(video).float(), BATCH)]).numpy()
 
 
 class InceptionFrames(FrameNetwork):

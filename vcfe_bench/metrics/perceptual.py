@@ -25,7 +25,7 @@ class _FramePerceptual(FrozenNetwork, SampleMetric):
         if videos is None:
             return float("nan")
         network = self.build()
-        batches = zip(*(video.split(BATCH) for video in videos), strict=True)
+        batches = zip(*(torch.split(video, BATCH) for video in videos), strict=True)
         return float(torch.cat([network(*batch) for batch in batches]).double().mean())
 
 

@@ -79,7 +79,7 @@ def frame_ssim(first: np.ndarray, second: np.ndarray) -> float:
     >>> round(float(frame_ssim(frame, frame)), 6)
     1.0
     """
-    return structural_similarity(
+    return structural_similarity(  # type: ignore[no-untyped-call]
         first,
         second,
         channel_axis=0,

@@ -1,17 +1,17 @@
-"""C3D-ResNet, the target of Kanehira et al. (CVPR 2019, section 4.1): nine convolutions, each frame kept to the end.
+"""C3D-ResNet, the target of Kanehira et al. (CVPR 2019, section 4.1): nine convolutions without temporal pooling.
 
-The paper says: nine convolutional layers, one to three fully connected ones (Table 4), ReLU after all but the last,
-2-D max pooling so that T = T'; the outputs of the last two convolutions are h(x), the fully connected layers f. What it
-leaves open is settled thus:
+The paper specifies nine convolutional layers, one to three fully connected ones (Table 4), ReLU after all but the last,
+and 2-D max pooling so that T = T'; the outputs of the last two convolutions are h(x), the fully connected layers f.
+What it leaves open is chosen as follows:
 
 - *Layers.* As in the ResNets with 3-D convolutions that it cites (Tran et al. 2017, Hara et al. 2018): a stem of 3×7×7,
-  then four blocks of two 3×3×3 convolutions, batch normalisation, and the average over time and place before f.
-  Shortcuts have no convolution of their own, which keeps the count at nine: new channels start at zero (He et al. 2016,
+  then four blocks of two 3×3×3 convolutions, batch normalisation, and the average over time and space before f.
+  Shortcuts have no convolution, which keeps the count at nine: they are zero in new channels (He et al. 2016,
   option A). Hidden layers of f are as wide as the last block.
-- *Pooling.* It halves height and width between the two convolutions of a block. So the second to last convolution sees
-  a grid twice as fine as the last one: the two scales of section 3.6.
-- *Sizes.* ``c3d_resnet`` has the widths of ResNet-18 and pools like it: 112×112 videos end in 7×7 cells. ``small`` is
-  for 64×64 videos on a CPU, and ends in 8×8 cells.
+- *Pooling.* It halves height and width between the two convolutions of a block. So the second to last convolution
+  has a grid twice as fine as the last one: the two scales of section 3.6.
+- *Sizes.* ``c3d_resnet`` has the widths and the pooling of ResNet-18: 112×112 videos end in 7×7 cells. ``small`` is for
+  64×64 videos on a CPU and ends in 8×8 cells.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench.models.trained_target import FiledTarget, Form
+from vcfe_bench.models.trained_target import FileTarget, NetworkConfig
 from vcfe_bench.plugins.target import Features
 
 
 @dataclass(frozen=True)
 class C3DSize:
-    """``channels`` of each block, the first also of the stem; ``pooled``: which blocks halve height and width."""
+    """``channels`` of each block (the stem has those of the first); ``pooled``: which blocks halve height and width."""
 
     channels: tuple[int, int, int, int]
     pooled: tuple[bool, bool, bool, bool]
@@ -45,7 +45,7 @@ SIZES = {
 
 
 def convolution(before: int, after: int) -> nn.Sequential:
-    """3×3×3, normalised, without the ReLU."""
+    """A 3×3×3 convolution with batch normalisation, without the ReLU."""
     return nn.Sequential(nn.Conv3d(before, after, 3, padding=1, bias=False), nn.BatchNorm3d(after))
 
 
@@ -59,7 +59,7 @@ class Block(nn.Module):
         self.pool = nn.MaxPool3d((1, 2, 2)) if pooled else nn.Identity()
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What leaves the first convolution, before it is pooled, and the block."""
+        """The output of the first convolution before pooling, and that of the block."""
         first = F.relu(self.first(x))
         shortcut = F.pad(self.pool(x), (0, 0, 0, 0, 0, 0, 0, self.added))
         return first, F.relu(self.second(self.pool(first)) + shortcut)
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class C3DResNet(nn.Module):
-    """Clip in, logits out: ``[B, T, 3, H, W]`` in [0, 1] of any length.
+    """Maps clips ``[B, T, 3, H, W]`` in [0, 1], of any length, to logits.
 
     ``fc`` is the number of fully connected layers, 1 to 3 in the paper.
     """
@@ -90,7 +90,7 @@ class C3DResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def features(self, video: Tensor) -> Features:
-        """The outputs of the last two convolutions after their ReLU, the finer first, and the logits (equation 1)."""
+        """The outputs of the last two convolutions after their ReLU, finer grid first, and the logits (equation 1)."""
         finer, coarser = self.last.halves(self.first(self.stem(2 * video.transpose(1, 2) - 1)))
         return Features(
             (finer, coarser),
@@ -103,9 +103,9 @@ class C3DResNet(nn.Module):
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class C3DForm(Form):
-    """``size``: an entry of ``SIZES``. ``fc``: fully connected layers. ``clip``: (T, H, W) of the videos that the
-    network was trained on; it takes others too.
+class C3DConfig(NetworkConfig):
+    """``size``: an entry of ``SIZES``. ``fc``: number of fully connected layers. ``clip``: (T, H, W) of the training
+    videos; the network accepts others too.
     """
 
     kind = "c3d_resnet"
@@ -121,7 +121,7 @@ class C3DForm(Form):
         return C3DResNet(SIZES[self.size], len(self.classes), self.fc)
 
 
-class C3DResNetTarget(FiledTarget):
+class C3DResNetTarget(FileTarget):
     """C3D-ResNet of Kanehira et al. 2019, from a file that ``vcfe-bench train c3d_resnet`` wrote."""
 
-    form_type = C3DForm
+    config_type = C3DConfig

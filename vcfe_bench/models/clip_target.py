@@ -1,4 +1,4 @@
-"""What targets from elsewhere share: frames spread over the video, own preprocessing, a checked output."""
+"""Base class of pretrained targets: evenly spaced frames, the network's own preprocessing, a checked output."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ Clip = tuple[int, int, int]
 
 
 def spread(video: Tensor, frames: int) -> Tensor:
-    """``frames`` frames of ``[B, T, 3, H, W]``, evenly spaced from the first to the last; repeated where T is less."""
+    """``frames`` evenly spaced frames of ``[B, T, 3, H, W]``, first to last; repeated where T is smaller."""
     return video.index_select(1, torch.linspace(0, video.shape[1] - 1, frames, device=video.device).round().long())
 
 
-def centred(video: Tensor, size: int) -> Tensor:
-    """``[B, T, 3, size, size]``: the short side scaled to ``size`` (bilinear, smoothed), then the square in the middle.
+def centred(video: Tensor, side: int) -> Tensor:
+    """``[B, T, 3, side, side]``: short side scaled to ``side`` pixels (bilinear, antialiased), then a centre crop.
 
-    Pixels outside the square have no influence and get no gradient.
+    Pixels outside the crop have no influence and get no gradient.
     """
-    return transforms.center_crop(transforms.resize(video, [size], antialias=True), [size, size])
+    return transforms.center_crop(transforms.resize(video, [side], antialias=True), [side, side])
 
 
 def normalised(video: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
-    """``[B, 3, T, H, W]`` of ``[B, T, 3, H, W]`` in [0, 1]: less ``mean``, divided by ``std``, channel by channel."""
+    """``[B, T, 3, H, W]`` in [0, 1] as ``[B, 3, T, H, W]``, minus ``mean`` and divided by ``std`` per channel."""
     return transforms.normalize(video, list(mean), list(std)).transpose(1, 2)
 
 
 def read_classes(path: str) -> tuple[str, ...]:
-    """The names in a text file, one per line in the order of the outputs; blank lines are dropped.
+    """The names in a text file, one per line in the order of the outputs; blank lines are ignored.
 
     Raises:
-        UsageError: no such file, no names, or a name that stands there twice.
+        UsageError: no such file, no names, or a duplicate name.
     """
     try:
         names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the class names in {path}: {error}") from None
-    found = tuple(filter(None, names))
-    if not found:
-        raise UsageError(f"{path} holds no class names: write one per line")
-    twice = next((name for name in found if found.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{path} has the class '{twice}' twice: every output needs a name of its own")
-    return found
+    classes = tuple(filter(None, names))
+    if not classes:
+        raise UsageError(f"{path} contains no class names: write one per line")
+    duplicate = next((name for name in classes if classes.count(name) > 1), None)
+    if duplicate is not None:
+        raise UsageError(f"{path} has the class '{duplicate}' twice: every output needs its own name")
+    return classes
 
 
 class ClipTarget(Target):
-    """A network that reads one clip of ``clip`` = (T, H, W), taken from videos of any length and size.
+    """A network that reads one clip of ``clip`` = (T, H, W), taken from videos of any length and frame size.
 
-    ``settings`` is all beside the weights that decides what the target says, part of its fingerprint.
+    ``settings`` is everything apart from the weights that determines the output; it is part of the fingerprint.
     """
 
     clip: Clip
@@ -74,19 +74,19 @@ class ClipTarget(Target):
 
     @abstractmethod
     def preprocess(self, video: Tensor) -> Tensor:
-        """What the network reads of ``[B, T, 3, H, W]`` in [0, 1], where T is the clip's; differentiable."""
+        """The network's input for ``[B, T, 3, H, W]`` in [0, 1], where T is that of the clip; differentiable."""
 
-    def decide(self, clip: Tensor) -> Tensor:
-        """Raw outputs ``[B, K]`` of what ``preprocess`` gave."""
+    def predict(self, clip: Tensor) -> Tensor:
+        """Raw outputs ``[B, K]`` for the result of ``preprocess``."""
         return self.network(clip)
 
     def forward(self, video: Tensor) -> Tensor:
-        output = self.decide(self.preprocess(spread(video, self.clip[0])))
+        output = self.predict(self.preprocess(spread(video, self.clip[0])))
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(video):
             shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise UsageError(f"target '{self.spec}' gave {shape} for {len(video)} videos: make it give [B, K]")
+            raise UsageError(f"target '{self.spec}' returned {shape} for {len(video)} videos: it has to return [B, K]")
         if self.classes and output.shape[1] != len(self.classes):
-            raise UsageError(f"target '{self.spec}' has {output.shape[1]} outputs, but {len(self.classes)} class names")
+            raise UsageError(f"target '{self.spec}' has {output.shape[1]} outputs but {len(self.classes)} class names")
         return output
 
     @cached_property

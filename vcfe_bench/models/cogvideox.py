@@ -1,11 +1,12 @@
 """CogVideoX image-to-video models (1.0 and 1.5) as generators; they predict v of a variance-preserving diffusion.
 
-Symbols: z_s = (1 - s) z_0 + s ε the latent of the generator interface, x_t = sqrt(ᾱ) z_0 + sqrt(1 - ᾱ) ε the latent
-that the transformer was trained on, v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) z_0 its answer (Salimans and Ho 2022). Both latents are
-the same up to a factor where s / (1 - s) = sqrt(1 - ᾱ) / sqrt(ᾱ), which turns noise levels into time steps.
+Symbols: z_s = (1 - s) z_0 + s ε is the latent of the generator interface, x_t = sqrt(ᾱ) z_0 + sqrt(1 - ᾱ) ε the latent
+that the transformer was trained on, v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) z_0 its prediction (Salimans and Ho 2022). The latents
+are equal up to a factor where s / (1 - s) = sqrt(1 - ᾱ) / sqrt(ᾱ), which maps noise levels to time steps.
 
-Facts follow diffusers' ``CogVideoXImageToVideoPipeline``, with one exception: it draws the first frame's latent from
-the encoder's posterior; here it is the posterior's mode, so that the same frame is always the same condition.
+The computation follows diffusers' ``CogVideoXImageToVideoPipeline``, with one exception: the pipeline samples the first
+frame's latent from the encoder's posterior; here it is the mode of the posterior, so that a frame always gives the same
+condition.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from diffusers.loaders import CogVideoXLoraLoaderMixin
+from diffusers.loaders.lora_pipeline import CogVideoXLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video import CogVideoXImageToVideoPipeline
@@ -30,16 +31,16 @@ from vcfe_bench.models.latent_video import LatentVideoGenerator, LatentVideoPara
 from vcfe_bench.plugins.generator import Constraints
 
 OFFSET = 2.0
-"""What CogVideoX 1.5 is told beside the time step, the same for every video."""
+"""Second input of CogVideoX 1.5 next to the time step, the same for every video."""
 
 
 def decode_in_chunks(vae: AutoencoderKLCogVideoX, latent: Tensor, run: latent_video.Run = latent_video.kept) -> Tensor:
     """``vae.decode`` of ``[B, C, t, h, w]``, two latent frames at a time (an odd one joins the first two).
 
-    The inputs of ``run`` are the chunks and the causal convolutions' caches.
+    ``run`` is called for each chunk, with the chunk and the caches of the causal convolutions.
     """
-    size, frames = vae.num_latent_frames_batch_size, latent.shape[2]
-    ends = range(frames % size + size, frames + 1, size) if frames > size else [frames]
+    step, frames = vae.num_latent_frames_batch_size, latent.shape[2]
+    ends = range(frames % step + step, frames + 1, step) if frames > step else [frames]
     cache, start, video = None, 0, []
     for end in ends:
         chunk = latent[:, :, start:end]
@@ -53,7 +54,7 @@ def decode_in_chunks(vae: AutoencoderKLCogVideoX, latent: Tensor, run: latent_vi
 
 @dataclass(frozen=True)
 class OneShape(Constraints):
-    """For a model with a learned embedding of every position: clips of ``shape`` ``(T, H, W)`` and no others."""
+    """For a model with a learned embedding of every position: only clips of ``shape`` ``(T, H, W)``."""
 
     shape: tuple[int, int, int]
 
@@ -68,10 +69,10 @@ class OneShape(Constraints):
 
 
 class CogVideoXCondition(NamedTuple):
-    """What the transformer sees beside the noisy latent.
+    """The transformer's inputs apart from the noisy latent.
 
-    ``image`` is ``[B, C, t, h, w]``: the first frame's latent, then zeros; all zeros where none is given. ``rotary``
-    holds cosines and sines of the positions, ``[t h w, D]`` each, for the transformers that want them.
+    ``image`` is ``[B, C, t, h, w]``: the first frame's latent, then zeros; all zeros without a first frame. ``rotary``
+    contains cosines and sines of the positions, ``[t h w, D]`` each, for transformers that use them.
     """
 
     image: Tensor
@@ -79,11 +80,11 @@ class CogVideoXCondition(NamedTuple):
 
 
 class CogVideoXModel:
-    """The networks of a CogVideoX-I2V model and the arithmetic between them, trainable or frozen."""
+    """The networks of a CogVideoX-I2V model and the computation that connects them, trainable or frozen."""
 
     lora_loader: ClassVar[Any] = CogVideoXLoraLoaderMixin
     adapted = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
-    """The linear layers that low-rank adapters change."""
+    """The linear layers that get low-rank adapters."""
 
     def __init__(
         self,
@@ -99,8 +100,8 @@ class CogVideoXModel:
         self.prompt = prompt
         self.device = vae.device
         self.run: latent_video.Run = latent_video.recomputed
-        """What decoding keeps for the backward pass."""
-        with unset_fake_temporarily():  # time steps are numbers, in a sketch too
+        """What decoding stores for the backward pass."""
+        with unset_fake_temporarily():  # real numbers are needed in a sketch too
             cumulated = scheduler.alphas_cumprod.double().numpy()
         signal, noise = np.sqrt(cumulated), np.sqrt(1 - cumulated)
         self.levels = noise / (signal + noise)
@@ -108,15 +109,15 @@ class CogVideoXModel:
         self._pipeline = CogVideoXImageToVideoPipeline(None, None, vae, transformer, scheduler)  # type: ignore[arg-type]
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks by the name of their folder."""
+        """All networks, by the name of their folder."""
         return {"vae": self.vae, "transformer": self.transformer}
 
     def buffers(self) -> dict[str, Tensor]:
-        """The tensors beside the networks that decide the output."""
+        """The tensors, apart from the networks, that determine the output."""
         return {"levels": torch.from_numpy(self.levels), "prompt": self.prompt}
 
     def bounds(self, network: str) -> tuple[float, float]:
-        """The noise levels that a transformer answers for."""
+        """The range of noise levels for which a transformer is used."""
         return 0.0, 1.0
 
     @property
@@ -138,7 +139,7 @@ class CogVideoXModel:
         return Constraints(step, side)
 
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-        """``(C, t, h, w)`` for a clip of ``(T, H, W)``, with the frames that fill up the first token."""
+        """``(C, t, h, w)`` for a clip of ``(T, H, W)``, including the copies that fill the first token."""
         frames, height, width = shape
         latent_frames = (frames - 1) // self.vae.config["temporal_compression_ratio"] + self._patch_frames
         return self.vae.config["latent_channels"], latent_frames, height // self._sides, width // self._sides
@@ -146,7 +147,7 @@ class CogVideoXModel:
     def encode(self, video: Tensor) -> Tensor:
         """``[B, T, 3, H, W]`` in [0, 1] to scaled latents ``[B, C, t, h, w]`` (the posterior's mode).
 
-        CogVideoX 1.5 repeats the first latent frame to fill up the first token; ``decode`` leaves the copies out.
+        CogVideoX 1.5 repeats the first latent frame to fill the first token; ``decode`` drops the copies.
         """
         latent = self._mode(video) * self.vae.config["scaling_factor"]
         return torch.cat([latent[:, :, :1]] * (self._patch_frames - 1) + [latent], dim=2)
@@ -163,7 +164,7 @@ class CogVideoXModel:
         return (pixels.float().transpose(1, 2) + 1) / 2
 
     def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> CogVideoXCondition:
-        """The first frame's latent and positions, as the pipeline builds them."""
+        """The first frame's latent and the positions, as in the pipeline."""
         channels, frames, height, width = self.latent_shape(shape)
         batch = 1 if first_frame is None else len(first_frame)
         image = torch.zeros(batch, channels, frames, height, width, device=self.device)
@@ -177,11 +178,11 @@ class CogVideoXModel:
         return CogVideoXCondition(image, rotary)
 
     def constrain(self, latent: Tensor, condition: CogVideoXCondition) -> Tensor:
-        """The identity: the first frame enters beside the latent, and the latent is free."""
+        """The identity: the first frame is a separate input and does not constrain the latent."""
         return latent
 
     def timestep(self, sigma: Tensor | float) -> np.ndarray:
-        """The time step, between whole ones where need be, at which the transformer's noise level is ``sigma``."""
+        """The time step (possibly fractional) at which the transformer's noise level is ``sigma``."""
         return np.interp(np.asarray(sigma, dtype=np.float64), self.levels, np.arange(len(self.levels)))
 
     def velocity(self, latent: Tensor, sigma: Tensor | float, condition: CogVideoXCondition) -> Tensor:
@@ -224,7 +225,7 @@ class CogVideoXModel:
 
     @classmethod
     def sketch(cls, params: LatentVideoParams) -> CogVideoXModel:
-        """The same without data, for use inside a ``FakeTensorMode``."""
+        """The same without weights, for use inside a ``FakeTensorMode``."""
         parts = latent_video.architecture(params.path)
         vae = AutoencoderKLCogVideoX.from_config(parts["vae"]).requires_grad_(False).eval()
         transformer = latent_video.sketched(CogVideoXTransformer3DModel, parts["transformer"], params)
@@ -236,7 +237,7 @@ class CogVideoXModel:
 
 
 def _encode_prompt(params: LatentVideoParams, device: torch.device, tokens: int) -> Tensor:
-    """T5 embeddings ``[1, tokens, D]``, padding included, as the pipeline feeds them."""
+    """T5 embeddings ``[1, tokens, D]``, including padding, as in the pipeline."""
     from transformers import AutoTokenizer, T5EncoderModel
 
     tokenizer = AutoTokenizer.from_pretrained(params.path, subfolder="tokenizer")
@@ -259,9 +260,9 @@ class CogVideoX(LatentVideoGenerator):
     family = CogVideoXModel
 
     def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
-        """Noise levels at evenly spaced ("trailing") time steps from that of ``start`` on, then 0.
+        """Noise levels at evenly spaced ("trailing") time steps, starting from that of ``start``, then 0.
 
-        With full noise and ``steps`` a divisor of 1000 they are the pipeline's; time steps between whole ones are not
+        With full noise and ``steps`` a divisor of 1000 they are those of the pipeline; fractional time steps are not
         rounded.
         """
         above = float(self.model.timestep(start)) + 1

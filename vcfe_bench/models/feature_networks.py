@@ -1,4 +1,4 @@
-"""Frozen image networks of the perceptual and Fréchet metrics, built once per process; all take frames in [0, 1]."""
+"""Frozen image networks of the perceptual metrics and set distances, built once per process; input frames in [0, 1]."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class BlurPool(nn.Module):
-    """Binomial 3×3 filter with stride 2 behind a reflected border of two pixels (arXiv 1904.11486, 2207.13686)."""
+    """Binomial 3×3 filter with stride 2 after reflection padding of two pixels (arXiv 1904.11486, 2207.13686)."""
 
     filt: Tensor
 
@@ -62,26 +62,26 @@ class BlurPool(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """Maximum over squares at every place, of slices, which a CPU does faster than ``nn.MaxPool2d``."""
+    """Max pooling with stride 1, from slices, which is faster on a CPU than ``nn.MaxPool2d``."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = (size - self.side + 1 for size in x.shape[2:])
+        height, width = (length - self.side + 1 for length in x.shape[2:])
         x = reduce(torch.maximum, [x[:, :, y : y + height] for y in range(self.side)])
         return reduce(torch.maximum, [x[..., left : left + width] for left in range(self.side)])
 
 
 class Taps(nn.Sequential):
-    """A sequence of layers that returns the outputs after the layers ``taps``."""
+    """A sequence of layers that returns the outputs of the layers numbered ``taps``."""
 
     def __init__(self, layers: list[nn.Module], taps: tuple[int, ...]) -> None:
         super().__init__(*layers)
         self.taps = taps
 
-    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def forward(self, x: Tensor) -> list[Tensor]:
         outputs = []
         for index, layer in enumerate(self):
             x = layer(x)
@@ -91,7 +91,7 @@ class Taps(nn.Sequential):
 
 
 def shift_tolerant_alexnet() -> Taps:
-    """AlexNet with dense first convolution and every stride replaced by ``BlurPool``; taps after the five ReLUs."""
+    """AlexNet with every stride, also of the first convolution, replaced by ``BlurPool``; taps at the five ReLUs."""
     return Taps(
         [
             *(nn.Conv2d(3, 64, 11, padding=2), BlurPool(64), nn.ReLU(), MaxPool(3), BlurPool(64)),
@@ -105,7 +105,7 @@ def shift_tolerant_alexnet() -> Taps:
 
 
 def shift_tolerant_vgg16() -> nn.Sequential:
-    """VGG16's convolutions up to the last ReLU, its pools' strides replaced by ``BlurPool``."""
+    """VGG16's convolutions up to the last ReLU, with the strides of its pooling replaced by ``BlurPool``."""
     layers: list[nn.Module] = []
     channels = 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
@@ -117,13 +117,13 @@ def shift_tolerant_vgg16() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _ready(network: Network) -> Network:
-    """In evaluation mode, channels last, in which convolutions take a fifth to a third less time on a CPU."""
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _inference(network: Network) -> Network:
+    """In evaluation mode and channels last, which makes convolutions on a CPU 20 to 33 % faster."""
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def _numbered(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors under ``prefix`` by layer number and kind: ``net.slice2.5.bias`` becomes ``5.bias``."""
+    """Tensors under ``prefix`` by layer number and parameter: ``net.slice2.5.bias`` becomes ``5.bias``."""
     return {".".join(name.split(".")[-2:]): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -136,14 +136,14 @@ class Perceptual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package asks torchvision for AlexNet in a deprecated way
+            warnings.simplefilter("ignore")  # the package uses a deprecated argument of torchvision's AlexNet
             self.metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.metric(first, second, normalize=True)[:, 0, 0, 0]
 
     def fill_heads(self, state: Mapping[str, Tensor], source: str) -> None:
-        """Load ``lin0`` … ``lin4`` of an LPIPS checkpoint."""
+        """Load the heads ``lin0`` … ``lin4`` of an LPIPS checkpoint."""
         for index, head in enumerate(self.metric.lins):
             prefix = f"lin{index}."
             tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
@@ -152,7 +152,7 @@ class Perceptual(nn.Module):
 
 @lru_cache(maxsize=1)
 def lpips_alex() -> Perceptual:
-    """Canonical LPIPS: torchvision's AlexNet, the linear heads of the ``lpips`` package.
+    """Canonical LPIPS: torchvision's AlexNet and the linear heads of the ``lpips`` package.
 
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
@@ -163,12 +163,12 @@ def lpips_alex() -> Perceptual:
     names = {name: name.split(".", 1)[1] for name in backbone.state_dict()}  # slice2.3.bias: layer 3 of torchvision's
     fill(backbone, {name: tensors[layer] for name, layer in names.items() if layer in tensors}, ALEXNET.name)
     network.fill_heads(load(LPIPS_HEADS), LPIPS_HEADS.name)
-    return _ready(network)
+    return _inference(network)
 
 
 @lru_cache(maxsize=1)
 def lpips_st_alex() -> Perceptual:
-    """Shift-tolerant LPIPS (arXiv 2207.13686): its own AlexNet and linear heads.
+    """Shift-tolerant LPIPS (arXiv 2207.13686), with an AlexNet and linear heads of its own.
 
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
@@ -179,14 +179,14 @@ def lpips_st_alex() -> Perceptual:
         network.metric.net = shift_tolerant_alexnet()
     fill(network.metric.net, _numbered(state, "net."), ST_ALEX.name)
     network.fill_heads(state, ST_ALEX.name)
-    return _ready(network)
+    return _inference(network)
 
 
 class PooledVGG(nn.Module):
-    """Frames ``[N, 3, H, W]`` in [0, 1] → last ReLU averaged over the plane, ``[N, 512]``."""
+    """Maps frames ``[N, 3, H, W]`` in [0, 1] to the last ReLU averaged over the plane, ``[N, 512]``."""
 
     MIN_SIDE = 32
-    """On much smaller frames the last ``BlurPool`` finds nothing to reflect."""
+    """On much smaller frames the input of the last ``BlurPool`` is too small for its reflection padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,15 +207,15 @@ def st_vgg() -> PooledVGG:
     """
     network = PooledVGG()
     fill(network.layers, _numbered(load(ST_VGG), "net."), ST_VGG.name)
-    return _ready(network)
+    return _inference(network)
 
 
 class Pool3(nn.Module):
-    """Frames ``[N, 3, H, W]`` in [0, 1], resized to 299×299 (bilinear) → last pooled features ``[N, 2048]``."""
+    """Maps frames ``[N, 3, H, W]`` in [0, 1], resized to 299×299 (bilinear), to pool3 features ``[N, 2048]``."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        # pytorch-fid reads no weights but those that it downloads itself
+        # pytorch-fid only accepts weights that it downloads itself
         with patch.object(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state):
             self.network = pytorch_fid.inception.InceptionV3()
 
@@ -230,4 +230,4 @@ def inception() -> Pool3:
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
     """
-    return _ready(Pool3(load(INCEPTION)))
+    return _inference(Pool3(load(INCEPTION)))

@@ -1,4 +1,4 @@
-"""Video classifiers of Hugging Face's ``transformers`` as targets: VideoMAE, TimeSformer, ViViT and their kin."""
+"""Video classifiers of Hugging Face's ``transformers`` as targets: VideoMAE, TimeSformer, ViViT and others."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vcfe_bench.models.clip_target import ClipTarget
 
 @validated(frozen=True, config={"extra": "forbid"})
 class HuggingFaceParams:
-    """``path``: a directory that ``save_pretrained`` wrote, or the id of a repository on the hub."""
+    """``path``: a directory written by ``save_pretrained``, or a repository id on the hub."""
 
     path: str = ""
 
 
 class HuggingFaceTarget(ClipTarget):
-    """A video classifier of ``transformers``, by directory or id.
+    """A video classifier of ``transformers``, from a directory or a hub id.
 
-    Sizes, normalisation and class names are those stored beside the weights. No code of the repository is run.
+    Frame size, normalisation and class names are those stored with the weights. No code of the repository is executed.
     """
 
     Params = HuggingFaceParams
@@ -31,10 +31,10 @@ class HuggingFaceTarget(ClipTarget):
 
         params = params or HuggingFaceParams()
         if not params.path:
-            raise UsageError("name a directory or an id: huggingface[path=MCG-NJU/videomae-base-finetuned-kinetics]")
+            raise UsageError("give a directory or a hub id: huggingface[path=MCG-NJU/videomae-base-finetuned-kinetics]")
         try:
             network = AutoModelForVideoClassification.from_pretrained(params.path, dtype=torch.float32)
-            processor = AutoVideoProcessor.from_pretrained(params.path)
+            processor = AutoVideoProcessor.from_pretrained(params.path)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             if "Unrecognized video processor" in reason:
@@ -50,5 +50,5 @@ class HuggingFaceTarget(ClipTarget):
     def preprocess(self, video: Tensor) -> Tensor:
         return self.processor(list(255 * video), return_tensors="pt")[self.input]
 
-    def decide(self, clip: Tensor) -> Tensor:
+    def predict(self, clip: Tensor) -> Tensor:
         return self.network(**{self.input: clip}).logits

@@ -1,7 +1,7 @@
 """Inflated Inception-v1 (I3D, arXiv 1705.07750) trained on Kinetics-400: the network of the Fréchet video distance.
 
-The layers have the names of the published network. Padding is TensorFlow's SAME: what is missing to
-``ceil(size / stride)`` windows is added on both sides, the odd one behind.
+The layers have the names of the published network. Padding is TensorFlow's SAME: it is added on both sides so that
+``ceil(length / stride)`` windows fit, with an odd element at the end.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from vcfe_bench.core.weights import Weights, fill, load
 
 WEIGHTS = Weights("i3d_kinetics400.safetensors", "86183a11cab622ab569e36d38a4e4ea8890ce0612bcddda4e38083a4beefee7b")
 MIN_FRAMES = 9
-"""Fewer frames leave a single time step before the last pooling, which needs two."""
+"""With fewer frames, only one time step is left before the last pooling, which needs two."""
 
-Size = tuple[int, int, int]
+Triple = tuple[int, int, int]
+"""(T, H, W) of a kernel or a stride."""
 MIXED = {
     "Mixed_3b": (192, (64, 96, 128, 16, 32, 32)),
     "Mixed_3c": (256, (128, 128, 192, 32, 96, 64)),
@@ -31,14 +32,14 @@ MIXED = {
     "Mixed_5b": (832, (256, 160, 320, 32, 128, 128)),
     "Mixed_5c": (832, (384, 192, 384, 48, 128, 128)),
 }
-"""Channels in, and channels of the six convolutions, of each inception block."""
+"""Input channels, and channels of the six convolutions, of each inception block."""
 
 
-def pad_same(x: Tensor, kernel: Size, stride: Size, value: float = 0.0) -> Tensor:
-    """``x`` ``[B, C, T, H, W]`` with TensorFlow's SAME padding for one windowed operation."""
+def pad_same(x: Tensor, kernel: Triple, stride: Triple, value: float = 0.0) -> Tensor:
+    """``x`` ``[B, C, T, H, W]`` with TensorFlow's SAME padding for one convolution or pooling."""
     padding: list[int] = []
-    for size, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
-        total = max((-(-size // s) - 1) * s + k - size, 0)
+    for length, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
+        total = max((-(-length // s) - 1) * s + k - length, 0)
         padding += [total // 2, total - total // 2]
     return F.pad(x, padding, value=value) if any(padding) else x
 
@@ -46,44 +47,46 @@ def pad_same(x: Tensor, kernel: Size, stride: Size, value: float = 0.0) -> Tenso
 class Unit(nn.Module):
     """Convolution without bias, batch normalisation without scale (ε = 1e-3), ReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: Size = (1, 1, 1), stride: Size = (1, 1, 1)) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1)
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
         self.norm: nn.Module = nn.BatchNorm3d(channels_out, eps=1e-3)
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """By oneDNN on a CPU: torch leaves the small planes of a single clip to matrix products, half as long again."""
+        """On a CPU by oneDNN: for the small planes of one clip, torch's own choice takes 1.5 times as long."""
         padding = [0, 0, 0]
         if self.stride == (1, 1, 1):
             padding = [(k - 1) // 2 for k in self.kernel]
         else:
             x = pad_same(x, self.kernel, self.stride)
         weight, bias = self.conv.weight, self.conv.bias
-        if x.is_cpu and torch.backends.mkldnn.is_available():
+        if x.is_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             x = torch.ops.aten.mkldnn_convolution(x, weight, bias, padding, self.stride, (1, 1, 1), 1)
         else:
             x = F.conv3d(x, weight, bias, self.stride, padding)
         return self.norm(x).relu_()
 
     def fold(self) -> None:
-        """Put the normalisation into the convolution's weights, where it costs nothing."""
+        """Fold the normalisation into the convolution's weights, where it costs nothing."""
         assert isinstance(self.norm, nn.BatchNorm3d)
         self.conv = fuse_conv_bn_eval(self.conv, self.norm)
         self.norm = nn.Identity()
 
 
 class Pool(nn.Module):
-    """Maximum over windows, SAME padding."""
+    """Max pooling with SAME padding."""
 
-    def __init__(self, kernel: Size, stride: Size) -> None:
+    def __init__(self, kernel: Triple, stride: Triple) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Without a gradient: maxima of shifted copies, one axis after the other, bit for bit those of ``max_pool3d``.
+        """Without a gradient: maxima over windows, one axis after the other, equal to ``max_pool3d`` bit for bit.
 
-        That takes a fifth of its time, but would keep every copy for the backward pass.
+        This takes a fifth of the time, but would keep every intermediate for the backward pass.
         """
         x = pad_same(x, self.kernel, self.stride, -torch.inf)
         if x.requires_grad:
@@ -95,7 +98,7 @@ class Pool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Inception block: four branches side by side."""
+    """Inception block: four parallel branches, concatenated."""
 
     def __init__(self, channels_in: int, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -127,7 +130,7 @@ class Mixed(nn.Module):
 
 
 class I3D(nn.Module):
-    """Clips ``[B, 3, T, 224, 224]`` in [-1, 1], T ≥ 9 → logits ``[B, 400]``, averaged over time."""
+    """Maps clips ``[B, 3, T, 224, 224]`` in [-1, 1], T ≥ 9, to logits ``[B, 400]`` averaged over time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class I3D(nn.Module):
 
 @lru_cache(maxsize=1)
 def i3d() -> I3D:
-    """The network with the shipped weights, frozen, once per process.
+    """The network with the shipped weights, frozen, built once per process.
 
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
@@ -163,4 +166,4 @@ def i3d() -> I3D:
     for unit in network.modules():
         if isinstance(unit, Unit):
             unit.fold()
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last_3d)

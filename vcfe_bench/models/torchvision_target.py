@@ -16,16 +16,17 @@ from vcfe_bench.core.weights import Weights
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
 
 FRAMES = {"s3d": 128, "swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32}
-"""Length of the clips on which torchvision reports accuracies; 16 for all other models."""
+"""Length of the clips for which torchvision reports accuracies; 16 for all other models."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class TorchvisionParams:
-    """``name``: of the model, as ``torchvision.models.get_model`` knows it.
+    """``name``: the model, as in ``torchvision.models.get_model``.
 
-    ``weights``: a name among the model's pretrained weights (``DEFAULT`` is torchvision's choice), or a file with a
+    ``weights``: the name of pretrained weights of the model (``DEFAULT`` is torchvision's choice), or a file with a
     state dictionary. ``classes``: a text file with one name per line, where they are not those of Kinetics-400.
-    ``frames``: length of the clip; 0 for the model's own. Size and normalisation are those of the pretrained weights.
+    ``frames``: length of the clip; 0 for the model's own. Frame size and normalisation are those of the pretrained
+    weights.
     """
 
     name: str = ""
@@ -43,30 +44,32 @@ class TorchvisionTarget(ClipTarget):
     def __init__(self, params: TorchvisionParams | None = None) -> None:
         params = params or TorchvisionParams()
         if not params.name:
-            raise UsageError("name a model: torchvision[name=r3d_18]")
-        known = models.list_models(module=models.video)
-        if params.name not in known:
-            raise UsageError(f"torchvision has no video model '{params.name}'; {nearest(params.name, known)}")
+            raise UsageError("give a model: torchvision[name=r3d_18]")
+        names = models.list_models(module=models.video)
+        if params.name not in names:
+            raise UsageError(f"torchvision has no video model '{params.name}'; {nearest(params.name, names)}")
         published = models.get_model_weights(params.name)
         entry = published.__members__.get(params.weights)
         path = weights.find(_download(entry)) if entry else Path(params.weights)
         if not entry and not path.exists():
             hint = nearest(params.weights, published.__members__)
-            raise UsageError(f"there is no file {path}, and '{params.name}' has no weights of that name; {hint}")
-        form = entry or next(iter(published))
-        classes = read_classes(params.classes) if params.classes else tuple(form.meta["categories"])
+            raise UsageError(
+                f"there is no file {path}, and '{params.name}' has no pretrained weights of that name; {hint}"
+            )
+        described = entry or next(iter(published))
+        classes = read_classes(params.classes) if params.classes else tuple(described.meta["categories"])
         network = models.get_model(params.name, weights=None, num_classes=len(classes))
         weights.fill(network, weights.read(path), str(path))
-        preset = form.transforms()
-        self.size, self.mean, self.std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
-        clip = (params.frames or FRAMES.get(params.name, 16), self.size, self.size)
+        preset = described.transforms()
+        self.side, self.mean, self.std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
+        clip = (params.frames or FRAMES.get(params.name, 16), self.side, self.side)
         super().__init__(params, network, clip, classes, (params.name, self.mean, self.std))
 
     def preprocess(self, video: Tensor) -> Tensor:
-        return normalised(centred(video, self.size), self.mean, self.std)
+        return normalised(centred(video, self.side), self.mean, self.std)
 
 
 def _download(entry: WeightsEnum) -> Weights:
-    """Where a file of torchvision's lies; its name ends in the first digits of its SHA-256."""
+    """A weights file of torchvision, whose name ends in the first digits of its SHA-256."""
     name = entry.url.rpartition("/")[2]
     return Weights(name, name.removesuffix(".pth").rpartition("-")[2], url=entry.url)

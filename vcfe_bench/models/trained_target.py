@@ -1,4 +1,4 @@
-"""Targets whose weights file says in its metadata which network it is for, and for which videos and classes."""
+"""Targets whose weights file describes the network, its videos and its classes in its metadata."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from vcfe_bench.core.weights import ZOO, WeightsUnavailable
 from vcfe_bench.plugins.target import Features, FeatureTarget
 
 
-class Form:
-    """What a trained network is beside its weights; subclasses are validated dataclasses.
+class NetworkConfig:
+    """Everything about a trained network apart from its weights; subclasses are validated dataclasses.
 
-    ``clip`` is (T, H, W) of the videos that it was trained on. A regressor has no ``classes``.
+    ``clip`` is (T, H, W) of the training videos. A regressor has no ``classes``.
     """
 
     kind: ClassVar[str]
-    """The entry of the file's metadata, and the target that reads such files."""
+    """Key in the metadata of a weights file, and name of the target that reads such files."""
     command: ClassVar[str]
-    """What writes such files."""
+    """The command that writes such files."""
     clip: tuple[int, int, int]
     classes: tuple[str, ...]
 
     def network(self) -> Any:
-        """The network, untrained; it has ``features``."""
+        """The network, untrained; it has a method ``features``."""
         raise NotImplementedError
 
-    def text(self) -> str:
-        """As JSON."""
+    def to_json(self) -> str:
+        """The configuration as JSON; part of the fingerprint of a target."""
         return TypeAdapter(type(self)).dump_json(self).decode()
 
     def write(self, model: nn.Module, path: Path) -> None:
-        """Write a safetensors file that ``read`` understands."""
+        """Write weights and configuration to a safetensors file that ``read`` accepts."""
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(state, path, metadata={self.kind: self.text()})
+        save_file(state, path, metadata={self.kind: self.to_json()})
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What the metadata of a weights file say of its network.
+        """The configuration in the metadata of a weights file.
 
         Raises:
-            UsageError: there is no such file, or it says nothing of such a network.
+            UsageError: there is no such file, or its metadata does not describe a network of this kind.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -58,15 +58,15 @@ class Form:
         except FileNotFoundError:
             raise WeightsUnavailable(f"{path} is missing: '{cls.command}' writes such a file") from None
         except (OSError, SafetensorError) as error:
-            raise UsageError(f"cannot read {path} ({error}): name a file that '{cls.command}' wrote") from None
+            raise UsageError(f"cannot read {path} ({error}): give a file that '{cls.command}' wrote") from None
         except (KeyError, ValidationError):
             raise UsageError(
-                f"{path} does not say which network it is for: name a file that '{cls.command}' wrote"
+                f"{path} does not say which network it is for: give a file that '{cls.command}' wrote"
             ) from None
 
 
 class NetworkTarget(FeatureTarget):
-    """A network that shows its mid-level features, as a target."""
+    """A network with mid-level features, as a target."""
 
     model: Any
 
@@ -77,56 +77,56 @@ class NetworkTarget(FeatureTarget):
         return self.model.features(video)
 
     def fill(self, model: nn.Module, path: Path) -> None:
-        """Take a network with the weights of a file, frozen."""
+        """Use ``model`` with the weights of a file, frozen."""
         self.model = model
         weights.fill(model, weights.read(path), str(path))
         self.requires_grad_(False).eval()
 
 
-class FormedTarget(NetworkTarget):
-    """The network that a file's form describes."""
+class ConfiguredTarget(NetworkTarget):
+    """The network that a weights file describes."""
 
-    form_type: ClassVar[type[Form]]
-    form: Form
+    config_type: ClassVar[type[NetworkConfig]]
+    config: NetworkConfig
 
-    def take(self, path: Path) -> None:
-        """Become the network of a file that ``Form.write`` wrote."""
-        self.form = self.form_type.read(path)
-        self.classes, self.clip = self.form.classes, self.form.clip
-        self.fill(self.form.network(), path)
+    def load(self, path: Path) -> None:
+        """Load the network of a file that ``NetworkConfig.write`` wrote."""
+        self.config = self.config_type.read(path)
+        self.classes, self.clip = self.config.classes, self.config.clip
+        self.fill(self.config.network(), path)
 
     @property
     def fingerprint(self) -> str:
-        form = hashlib.sha256(self.form.text().encode()).hexdigest()
-        return f"{weights.fingerprint(self.model)}-{form[:16]}"
+        digest = hashlib.sha256(self.config.to_json().encode()).hexdigest()
+        return f"{weights.fingerprint(self.model)}-{digest[:16]}"
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class FiledParams:
-    """``weights``: a file that the training command wrote."""
+class FileParams:
+    """``weights``: a file written by the training command."""
 
     weights: str = ""
 
 
-class FiledTarget(FormedTarget):
-    """The network of a file that the user names; the file says the rest."""
+class FileTarget(ConfiguredTarget):
+    """The network of a weights file given by the user; the file describes the rest."""
 
-    Params = FiledParams
-    params: FiledParams
+    Params = FileParams
+    params: FileParams
 
-    def __init__(self, params: FiledParams | None = None) -> None:
+    def __init__(self, params: FileParams | None = None) -> None:
         super().__init__(params)
         if not self.params.weights:
-            form = self.form_type
-            raise UsageError(f"name a file that '{form.command}' wrote: {form.kind}[weights=FILE]")
-        self.take(Path(self.params.weights))
+            config = self.config_type
+            raise UsageError(f"give a file that '{config.command}' wrote: {config.kind}[weights=FILE]")
+        self.load(Path(self.params.weights))
 
 
-class ShippedTarget(FormedTarget):
-    """The network of a file of the package."""
+class ShippedTarget(ConfiguredTarget):
+    """The network of a weights file in the package."""
 
     file: ClassVar[str]
 
     def __init__(self, params: None = None) -> None:
         super().__init__(params)
-        self.take(ZOO / self.file)
+        self.load(ZOO / self.file)

@@ -1,4 +1,4 @@
-"""Video Swin Transformers as targets: torchvision's ``SwinTransformer3d`` in small and in published sizes."""
+"""Video Swin Transformers as targets: torchvision's ``SwinTransformer3d`` in a small and the published sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransfor
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import ZOO
-from vcfe_bench.models.trained_target import FiledTarget, Form, NetworkTarget
+from vcfe_bench.models.trained_target import FileTarget, NetworkConfig, NetworkTarget
 from vcfe_bench.plugins.target import Features
 
 
@@ -42,12 +42,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class VideoSwin(nn.Module):
-    """Clip in, logits or a value out: chooses frames, normalises, decides.
+    """Maps clips ``[B, T, 3, H, W]`` in [0, 1] to logits or a value; selects and normalises frames itself.
 
-    Takes ``[B, T, 3, H, W]`` in [0, 1]. Frames 0, stride, 2·stride … are read, ``length`` of them; the others do not
-    influence the output and get no gradient (Table S2 of the BTTF paper reads every second frame). For a regressor,
-    whose values lie in ``limits``, the network's outputs -1 and 1 are the limits. ``span`` is the number of frames from
-    the first that is read to the last.
+    It reads ``length`` frames: 0, stride, 2·stride … The others do not influence the output and get no gradient (the
+    models in Table S2 of the BTTF paper read every second frame). For a regressor with values in ``limits``, the
+    network's outputs -1 and 1 correspond to the limits. ``span`` is the number of frames from the first read to the
+    last.
     """
 
     frames: Tensor
@@ -79,10 +79,10 @@ class VideoSwin(nn.Module):
         return self.centre + self.reach * self.network(self._clip(video)).to(video.dtype)
 
     def features(self, video: Tensor) -> Features:
-        """What leaves the last two stages, the finer first, and the output.
+        """The outputs of the last two stages, the finer grid first, and the output.
 
-        A step of the features is a patch of frames that are read: it stands for the frames of the video from its first
-        to the next patch's first, and the last one for all that follow.
+        A temporal step of the features is a patch of frames that are read. It covers the video's frames from its first
+        frame to the first of the next patch; the last step covers all that follow.
         """
         network = self.network
         *earlier, merging, last = network.features
@@ -96,7 +96,7 @@ class VideoSwin(nn.Module):
         return Features(scales, steps, self.centre + self.reach * output)
 
     def _clip(self, video: Tensor) -> Tensor:
-        """The frames that are read, normalised, as ``[B, 3, length, H, W]``."""
+        """The frames that the network reads, normalised, as ``[B, 3, length, H, W]``."""
         if video.shape[1] < self.span:
             raise UsageError(f"the network reads {self.span} frames, the video has {video.shape[1]}")
         return ((video.index_select(1, self.frames) - self.mean) / self.std).transpose(1, 2)
@@ -106,9 +106,9 @@ SizeName = Literal["mini", "swin3d_t", "swin3d_s", "swin3d_b"]
 
 
 @validated(frozen=True, config={"extra": "forbid"})
-class SwinForm(Form):
-    """``size`` names an entry of ``SIZES``, ``clip`` is (T, H, W) of the videos the network was trained on; of those it
-    reads ``length`` frames, ``stride`` apart. A classifier has ``classes``, a regressor ``limits``.
+class SwinConfig(NetworkConfig):
+    """``size``: an entry of ``SIZES``. ``clip``: (T, H, W) of the training videos. ``length``: number of frames read,
+    ``stride`` apart. A classifier has ``classes``, a regressor ``limits``.
     """
 
     kind = "video_swin"
@@ -126,15 +126,15 @@ class SwinForm(Form):
         return VideoSwin(SIZES[self.size], len(self.classes) or 1, self.length, self.stride, self.limits)
 
 
-class VideoSwinTarget(FiledTarget):
-    """The Video Swin of a file that ``vcfe-bench train target`` wrote; the file says its size, clip and classes."""
+class VideoSwinTarget(FileTarget):
+    """The Video Swin of a file written by ``vcfe-bench train target``, which describes its size, clip and classes."""
 
-    form_type = SwinForm
+    config_type = SwinConfig
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class MSwinParams:
-    """``weights``: another safetensors file of the same network; empty for the shipped one."""
+    """``weights``: another safetensors file for the same network; empty for the shipped one."""
 
     weights: str = ""
 

@@ -1,7 +1,7 @@
 """Wan image-to-video models as generators: one class for the embedded small model and for Wan2.1-I2V-14B.
 
-Facts follow diffusers' ``WanImageToVideoPipeline``; its ``__call__`` cannot be used because it runs without gradients.
-The families of Wan2.2 differ in a few lines each: ``wan_experts`` and ``wan_ti2v``.
+The computation follows diffusers' ``WanImageToVideoPipeline``, whose ``__call__`` cannot be used because it runs
+without gradients. The families of Wan2.2 differ in a few lines each: ``wan_experts`` and ``wan_ti2v``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from diffusers.loaders import WanLoraLoaderMixin
+from diffusers.loaders.lora_pipeline import WanLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.pipelines.wan.pipeline_wan_i2v import prompt_clean
@@ -32,16 +32,16 @@ TEXT_TOKENS = 512
 def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, run: latent_video.Run = latent_video.kept) -> Tensor:
     """``vae.decode`` without its final clamp to [-1, 1], whose gradient is zero on saturated pixels.
 
-    ``latent`` is ``[B, C, t, h, w]``, not normalised; the result is ``[B, 3, T, H, W]``. The inputs of ``run`` are the
-    latent frames and the causal convolutions' caches: where it keeps no more for the backward pass, the rest of its
-    memory is that of one latent frame.
+    ``latent`` is ``[B, C, t, h, w]``, not normalised; the result is ``[B, 3, T, H, W]``. ``run`` is called for each
+    latent frame, with the frame and the caches of the causal convolutions. If it stores only these inputs, the
+    remaining memory of the backward pass is that of one latent frame.
     """
     hidden = vae.post_quant_conv(latent)
-    cache: list = [None] * vae._cached_conv_counts["decoder"]
+    cache: list[Any] = [None] * vae._cached_conv_counts["decoder"]
     frames = []
     for index in range(hidden.shape[2]):
 
-        def step(chunk: Tensor, *state, first: bool = index == 0):
+        def step(chunk: Tensor, *state: Any, first: bool = index == 0) -> tuple[Any, ...]:
             caches = list(state)
             frame = vae.decoder(chunk, feat_cache=caches, feat_idx=[0], first_chunk=first)
             return (frame, *caches)
@@ -50,14 +50,14 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, run: latent_video.Ru
         frame, *cache = run(step, chunk, *cache)
         frames.append(frame)
     video = torch.cat(frames, dim=2)
-    return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])
+    return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])  # type: ignore[no-untyped-call]
 
 
 class WanCondition(NamedTuple):
-    """What the transformer sees beside the noisy latent.
+    """The transformer's inputs apart from the noisy latent.
 
     ``latent`` is ``[B, 4 + C, t, h, w]``: the mask of given frames, then the encoded zero-padded first frame. ``image``
-    holds the CLIP embeddings ``[B, 257, D]`` for the transformers that want them.
+    is the CLIP embedding ``[B, 257, D]``, for transformers that use one.
     """
 
     latent: Tensor
@@ -65,11 +65,11 @@ class WanCondition(NamedTuple):
 
 
 class WanModel:
-    """The networks of a Wan2.1-I2V model and the arithmetic between them, trainable or frozen."""
+    """The networks of a Wan2.1-I2V model and the computation that connects them, trainable or frozen."""
 
     lora_loader: ClassVar[Any] = WanLoraLoaderMixin
     adapted = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj", "ffn.net.0.proj", "ffn.net.2")
-    """The linear layers that low-rank adapters change."""
+    """The linear layers that get low-rank adapters."""
 
     def __init__(
         self,
@@ -86,28 +86,28 @@ class WanModel:
         self.image_processor = image_processor
         self.device = vae.device
         self.run: latent_video.Run = latent_video.recomputed
-        """What decoding keeps for the backward pass."""
+        """What decoding stores for the backward pass."""
         shape = (1, -1, 1, 1, 1)
         self.mean = torch.tensor(vae.config["latents_mean"], device=vae.device).view(shape)
         self.scale = 1 / torch.tensor(vae.config["latents_std"], device=vae.device).view(shape)
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks by the name of their folder."""
-        found = {"vae": self.vae, "transformer": self.transformer, "image_encoder": self.image_encoder}
-        return {name: network for name, network in found.items() if network is not None}
+        """All networks, by the name of their folder."""
+        networks = {"vae": self.vae, "transformer": self.transformer, "image_encoder": self.image_encoder}
+        return {name: network for name, network in networks.items() if network is not None}
 
     def buffers(self) -> dict[str, Tensor]:
-        """The tensors beside the networks that decide the output."""
+        """The tensors, apart from the networks, that determine the output."""
         return {"mean": self.mean, "scale": self.scale, "prompt": self.prompt}
 
     def bounds(self, network: str) -> tuple[float, float]:
-        """The noise levels that a transformer answers for."""
+        """The range of noise levels for which a transformer is used."""
         return 0.0, 1.0
 
     def save(self, directory: Path) -> None:
-        """Write a pipeline directory that ``Wan`` reads, weights in half precision."""
+        """Write a pipeline directory that ``Wan`` reads, with weights in half precision."""
         for name, network in (("vae", self.vae), ("transformer", self.transformer)):
-            halved = copy.deepcopy(network).half()
+            halved = copy.deepcopy(network).half()  # type: ignore[no-untyped-call]
             halved.register_to_config(_name_or_path="")
             halved.save_pretrained(directory / name)
         save_file({"prompt": self.prompt.contiguous()}, directory / PROMPT_FILE)
@@ -137,10 +137,10 @@ class WanModel:
         return (pixels.float().transpose(1, 2) + 1) / 2
 
     def condition(self, first_frame: Tensor | None, shape: tuple[int, int, int]) -> Any:
-        """Mask and encoded zero-padded video, as the pipeline builds them.
+        """Mask and encoded zero-padded video, as in the pipeline.
 
-        Without a first frame both say "nothing given", for any number of clips. Padding is zero in [-1, 1], that is
-        mid-grey.
+        Without a first frame, the mask is zero and the video is padding only, for any number of clips. Padding is zero
+        in [-1, 1], which is mid-grey.
         """
         frames, height, width = shape
         factor = self.vae.config["scale_factor_temporal"]
@@ -155,7 +155,7 @@ class WanModel:
         return WanCondition(torch.cat([mask, latent], dim=1), self._image_embedding(first_frame))
 
     def _image_embedding(self, first_frame: Tensor | None) -> Tensor | None:
-        """CLIP's last but one layer, of the 8-bit image as the pipeline gets it."""
+        """The second to last layer of CLIP for the 8-bit image, as in the pipeline."""
         width = self.transformer.config["image_dim"]
         if width is None:
             return None
@@ -166,7 +166,7 @@ class WanModel:
         return self.image_encoder(**inputs, output_hidden_states=True).hidden_states[-2]
 
     def constrain(self, latent: Tensor, condition: Any) -> Tensor:
-        """The identity: the first frame enters beside the latent, and the latent is free."""
+        """The identity: the first frame is a separate input and does not constrain the latent."""
         return latent
 
     def velocity(self, latent: Tensor, sigma: Tensor | float, condition: Any) -> Tensor:
@@ -178,7 +178,7 @@ class WanModel:
         return torch.as_tensor(sigma, device=latent.device).float().expand(len(latent)) * 1000
 
     def _expert(self, sigma: Tensor | float) -> WanTransformer3DModel:
-        """The transformer that answers at this noise level (a number, or ``[B]``)."""
+        """The transformer for this noise level (a number, or ``[B]``)."""
         return self.transformer
 
     def _transform(
@@ -203,13 +203,13 @@ class WanModel:
             from transformers import CLIPImageProcessor, CLIPVisionModel
 
             encoder = CLIPVisionModel.from_pretrained(params.path, subfolder="image_encoder", torch_dtype=torch.float32)
-            encoder = encoder.requires_grad_(False).eval().to(device)  # type: ignore[arg-type]
+            encoder = encoder.requires_grad_(False).eval().to(device)  # type: ignore[no-untyped-call]
             processor = CLIPImageProcessor.from_pretrained(params.path, subfolder="image_processor")
         return cls(read_vae(params, device), transformer, read_prompt(params, device), encoder, processor)
 
     @classmethod
     def sketch(cls, params: LatentVideoParams) -> WanModel:
-        """The same without data, for use inside a ``FakeTensorMode``."""
+        """The same without weights, for use inside a ``FakeTensorMode``."""
         parts = latent_video.architecture(params.path)
         encoder = None
         if "image_encoder" in parts:
@@ -222,7 +222,7 @@ class WanModel:
 def sketch_networks(
     parts: dict[str, dict[str, Any]], params: LatentVideoParams
 ) -> tuple[AutoencoderKLWan, WanTransformer3DModel, Tensor]:
-    """Autoencoder, transformer and prompt of a sketch."""
+    """Autoencoder, transformer and prompt without weights."""
     vae = AutoencoderKLWan.from_config(parts["vae"]).requires_grad_(False).eval()
     transformer = latent_video.sketched(WanTransformer3DModel, parts["transformer"], params)
     return vae, transformer, latent_video.empty_prompt(params.path, TEXT_TOKENS, transformer.config["text_dim"])
@@ -236,7 +236,7 @@ def read_vae(params: LatentVideoParams, device: torch.device) -> AutoencoderKLWa
 def read_transformer(
     params: LatentVideoParams, subfolder: str, lora: str, device: torch.device
 ) -> WanTransformer3DModel:
-    """A transformer with the adapter ``lora`` (if any) fused, ready for use."""
+    """A frozen transformer with the adapter ``lora`` (if any) fused."""
     transformer = WanTransformer3DModel.from_pretrained(
         params.path, subfolder=subfolder, torch_dtype=params.compute_dtype
     )
@@ -247,20 +247,20 @@ def read_transformer(
 
 
 def read_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
-    """The prompt's embedding, stored or from the text encoder, which is dropped afterwards."""
+    """The prompt's embedding, stored or from the text encoder, which is released afterwards."""
     stored = latent_video.stored_prompt(params.path)
     return _encode_prompt(params, device) if stored is None else stored.to(device)
 
 
 def _encode_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
-    """UMT5 embeddings ``[1, 512, D]``, zero after the prompt's end, as the pipeline feeds them."""
+    """UMT5 embeddings ``[1, 512, D]``, zero after the end of the prompt, as in the pipeline."""
     from transformers import AutoTokenizer, UMT5EncoderModel
 
     tokenizer = AutoTokenizer.from_pretrained(params.path, subfolder="tokenizer")
     encoder = UMT5EncoderModel.from_pretrained(params.path, subfolder="text_encoder", torch_dtype=params.compute_dtype)
     encoder = encoder.to(device)  # type: ignore[arg-type]
     tokens = tokenizer(
-        prompt_clean(params.prompt),
+        prompt_clean(params.prompt),  # type: ignore[no-untyped-call]
         padding="max_length",
         max_length=TEXT_TOKENS,
         truncation=True,
@@ -277,7 +277,7 @@ def _encode_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
 
 @validated(frozen=True, config={"extra": "forbid"})
 class WanParams(LatentVideoParams):
-    """As for every pipeline, and ``shift``: flow shift of the schedule (3 for 480P, 5 for 720P)."""
+    """As for every pipeline, and ``shift``: flow shift of the noise schedule (3 for 480P, 5 for 720P)."""
 
     shift: float = Field(default=3.0, gt=0)
 
@@ -291,13 +291,13 @@ class Wan(LatentVideoGenerator):
     name: ClassVar[str] = "wan"
 
     def check(self) -> None:
-        if (right := registered_name(self.params.path)) != self.name:
-            raise UsageError(f"{self.params.path} is of another family: write {right}[path={self.params.path}]")
+        if (name := registered_name(self.params.path)) != self.name:
+            raise UsageError(f"{self.params.path} belongs to another family: use {name}[path={self.params.path}]")
 
     def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
         """``s = a u / (1 + (a - 1) u)`` for shift ``a`` and ``steps`` values of ``u``, evenly spaced down to 0.
 
-        The first ``u`` is the one whose ``s`` is ``start``: 1 for full noise. Given explicitly because
+        The first ``u`` is the one whose ``s`` is ``start``: 1 for full noise. The formula is used directly because
         ``FlowMatchEulerDiscreteScheduler.set_timesteps(n)`` shifts its end points twice, which wastes a step for
         small n.
         """
@@ -311,7 +311,7 @@ class Wan(LatentVideoGenerator):
 
 
 def registered_name(path: str) -> str:
-    """Which of the Wan generators reads the pipeline at ``path``."""
+    """Name of the Wan generator that reads the pipeline at ``path``."""
     config = latent_video.pipeline_config(path)
     if config.get("expand_timesteps"):
         return "wan_ti2v"

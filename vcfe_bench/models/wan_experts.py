@@ -16,7 +16,7 @@ from vcfe_bench.models.wan import Wan, WanModel, WanParams, read_prompt, read_tr
 
 
 class WanExpertsModel(WanModel):
-    """Wan2.1's arithmetic with the transformer chosen by the noise level: ``transformer`` from ``boundary`` upwards."""
+    """As Wan2.1, with two transformers: ``transformer`` for noise levels ≥ ``boundary``, ``transformer_2`` below."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class WanExpertsModel(WanModel):
         """The expert for this noise level.
 
         Raises:
-            ValueError: levels lie on both sides of the boundary.
+            ValueError: the levels lie on both sides of the boundary.
         """
         levels = np.asarray(sigma.cpu() if isinstance(sigma, Tensor) else sigma, dtype=np.float32)
         early = levels * np.float32(1000) >= self.boundary * 1000
@@ -73,13 +73,13 @@ class WanExpertsModel(WanModel):
 
 @validated(frozen=True, config={"extra": "forbid"})
 class WanExpertsParams(WanParams):
-    """As for ``wan``; ``lora`` is for the expert of high noise, ``lora_2`` for the expert of low noise."""
+    """As for ``wan``; ``lora`` is for the high-noise expert, ``lora_2`` for the low-noise expert."""
 
     lora_2: str = ""
 
 
 class WanExperts(Wan):
-    """Wan2.2-I2V-A14B from a diffusers directory or hub id, frozen: one expert for high noise, one for low."""
+    """Wan2.2-I2V-A14B from a diffusers directory or hub id, frozen: a high-noise and a low-noise expert."""
 
     Params: ClassVar[type] = WanExpertsParams
     params: WanExpertsParams

@@ -1,4 +1,4 @@
-"""Train a C3D-ResNet from scratch on a dataset's training split, as section 4.1 of Kanehira et al. (CVPR 2019) does."""
+"""Train a C3D-ResNet from scratch on a dataset's training split, as in section 4.1 of Kanehira et al. (CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.models.c3d_resnet import SIZES, C3DForm, C3DResNet
+from vcfe_bench.models.c3d_resnet import SIZES, C3DConfig, C3DResNet
 from vcfe_bench.plugins.abilities import training_clip
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.training import loop
 
 STATISTICS = 50
-"""Batches from which batch normalisation takes its statistics once the weights are averaged."""
+"""Number of batches from which the statistics of batch normalisation are computed after averaging the weights."""
 
 
 @dataclass(frozen=True)
 class C3DRecipe:
-    """SGD with the paper's rate, momentum and weight decay; its batch is 64, which a CPU takes too long for.
+    """SGD with the paper's learning rate, momentum and weight decay; its batch of 64 is too slow on a CPU.
 
     ``size`` names an entry of ``c3d_resnet.SIZES``, ``fc`` is the number of fully connected layers. The loop adds a
-    warm-up, a cosine fall of the rate, clipped gradients and the moving average of the weights, whose batch statistics
-    are then measured anew. It computes in bfloat16, with weights and optimiser in float32.
+    warm-up, a cosine schedule, gradient clipping and a moving average of the weights, for which the batch statistics
+    are then recomputed. It computes in bfloat16, with weights and optimiser state in float32.
     """
 
     size: str = "small"
     fc: int = 1
     steps: int = 4000
     batch: int = 16
-    rate: float = 0.1
+    lr: float = 0.1
     momentum: float = 0.9
     decay: float = 1e-3
     seed: int = 0
 
-    def form(self, dataset: Dataset) -> C3DForm:
+    def config(self, dataset: Dataset) -> C3DConfig:
         """The network for a dataset.
 
         Raises:
-            UsageError: a dataset without classes, or an unknown size.
+            UsageError: the dataset has no classes, or the size is unknown.
         """
         if not dataset.classes:
-            raise UsageError(f"a C3D-ResNet tells classes apart, dataset '{dataset.spec}' has values")
+            raise UsageError(f"a C3D-ResNet is a classifier, but the labels of dataset '{dataset.spec}' are values")
         if self.size not in SIZES:
             raise UsageError(f"unknown size '{self.size}'; {nearest(self.size, SIZES)}")
-        return C3DForm(self.size, self.fc, dataset.shape, dataset.classes)
+        return C3DConfig(self.size, self.fc, dataset.shape, dataset.classes)
 
 
 def train(
     dataset: Dataset, folder: Path, recipe: C3DRecipe = C3DRecipe(), log: Callable[[str], None] = print
 ) -> C3DResNet:
-    """Train by cross-entropy, resuming from ``folder``; returns the averaged weights, frozen.
+    """Train with cross-entropy, resuming from ``folder``; returns the network with averaged weights, frozen.
 
     Raises:
-        UsageError: a dataset without classes, or an unknown size.
+        UsageError: the dataset has no classes, or the size is unknown.
     """
-    form = recipe.form(dataset)
+    config = recipe.config(dataset)
     torch.manual_seed(recipe.seed)
-    model = form.network()
-    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    model = config.network()
+    model.to(memory_format=torch.channels_last_3d)
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         chosen = rng.integers(dataset.size("train"), size=recipe.batch)
@@ -77,7 +77,7 @@ def train(
             logits = model(videos)
         return F.cross_entropy(logits.float(), labels)
 
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay)
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.decay)
     best = loop.run(
         model,
         [optimizer],
@@ -92,5 +92,5 @@ def train(
     )
     rng = np.random.default_rng([recipe.seed, recipe.steps])
     update_bn((batch(rng)[0] for _ in range(STATISTICS)), best)
-    best.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    best.to(memory_format=torch.contiguous_format)
     return best.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ from vcfe_bench.plugins.dataset import Dataset
 
 
 def clips(dataset: Dataset, rng: np.random.Generator, batch: int, frames: int) -> Tensor:
-    """``[batch, frames, 3, H, W]`` in [0, 1]: consecutive frames from random places of random training videos."""
+    """``[batch, frames, 3, H, W]`` in [0, 1]: consecutive frames at random positions of random training videos."""
     videos = []
     for index in rng.integers(dataset.size("train"), size=batch):
         video = dataset.sample("train", int(index)).video

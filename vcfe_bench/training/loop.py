@@ -1,4 +1,4 @@
-"""The resumable training loop that targets, autoencoders and transformers share."""
+"""The resumable training loop of targets, autoencoders and transformers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Schedule:
-    """``steps`` updates with linear warm-up over ``warmup`` and a cosine fall to ``floor`` times the learning rate."""
+    """Learning rate over ``steps`` updates: linear ``warmup``, then cosine decay to ``floor`` times the peak."""
 
     steps: int
     warmup: int = 100
     floor: float = 0.02
 
     def factor(self, step: int) -> float:
-        """Share of the learning rate at ``step``."""
+        """Factor of the peak learning rate at ``step``."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
@@ -56,27 +56,29 @@ def run(
 ) -> M:
     """Minimise ``loss(step, rng)`` over ``module`` and return the exponential moving average of its weights.
 
-    The randomness of a step depends on ``(seed, step)`` alone, and everything else is kept in ``checkpoint`` (written
-    every ``every`` steps, atomically), so that an interrupted training goes on as if it had not been interrupted.
-    ``identity`` says what is trained on what.
+    The randomness of a step depends only on ``(seed, step)``, and everything else is saved in ``checkpoint`` (every
+    ``every`` steps, atomically), so that an interrupted training resumes as if it had not been interrupted.
+    ``identity`` describes the model, the recipe and the dataset.
 
-    With an ``accelerator`` the loss is computed at its precision, gradients are averaged over its processes, and its
-    main process alone writes and reports. ``module`` is on its device and not prepared by it.
+    With an ``accelerator`` the loss is computed at its precision, gradients are averaged over its processes, and only
+    its main process writes and logs. ``module`` has to be on the accelerator's device and not prepared by it.
 
     Raises:
-        UsageError: the checkpoint is of another training.
+        UsageError: the checkpoint belongs to another training.
     """
-    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema))
+    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema))  # type: ignore[no-untyped-call]
     scaler = accelerator and accelerator.scaler
     if accelerator:
         optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
     main = accelerator is None or accelerator.is_main_process
-    base = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["identity"] != identity:
-            raise UsageError(f"{checkpoint} is of another training: choose another folder for checkpoints or delete it")
+            raise UsageError(
+                f"{checkpoint} belongs to another training: choose another --checkpoints folder or delete it"
+            )
         module.load_state_dict(state["module"])
         average.load_state_dict(state["average"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -90,15 +92,15 @@ def run(
     recent: list[float] = []
     began = time.monotonic()
     for step in range(start, schedule.steps):
-        for optimizer, rates in zip(optimizers, base, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * schedule.factor(step)
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            for group, lr in zip(optimizer.param_groups, peak, strict=True):
+                group["lr"] = lr * schedule.factor(step)
             optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
         rng = np.random.default_rng([seed, step])
         if accelerator is None:
             value = loss(step, rng)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, clip)
         else:
             with accelerator.autocast():
@@ -126,7 +128,7 @@ def run(
 
 
 def _write(state: dict[str, Any], checkpoint: Path) -> None:
-    """Write a checkpoint that is there whole or not at all."""
+    """Write a checkpoint atomically."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     partial = checkpoint.with_suffix(".partial")
     torch.save(state, partial)

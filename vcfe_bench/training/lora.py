@@ -1,9 +1,10 @@
-"""Adapt a generator to a dataset's training split by low-rank adapters (Hu et al., arXiv 2106.09685).
+"""Adapt a generator to a dataset's training split with low-rank adapters (Hu et al., arXiv 2106.09685).
 
-The BTTF paper adapts its generator so, under one fixed class-agnostic prompt (section 4.1), and states neither rank nor
-rate nor steps; the defaults follow common recipes for Wan. The objective is flow matching at
-``z_s = (1 - s) z_0 + s ε`` under the first frame, the noise level s being a logit-normal draw shifted as the schedule
-is. On several processes (``accelerate launch``) each takes its share of the batch; the draws are those of one process.
+The BTTF paper adapts its generator this way, with one fixed class-agnostic prompt (section 4.1), and states neither
+rank nor learning rate nor steps; the defaults follow common recipes for Wan. The objective is flow matching at ``z_s =
+(1 - s) z_0 + s ε`` conditioned on the first frame, with logit-normal noise levels s that are shifted like the schedule.
+On several processes (``accelerate launch``) each takes a share of the batch; the random numbers are the same as on one
+process.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from vcfe_bench.training.data import clips
 class LoRARecipe:
     """``rank`` is also the adapters' alpha, so that their scale is 1.
 
-    ``network``: which transformer is adapted; for Wan2.2-I2V-A14B ``transformer`` (high noise) or ``transformer_2``.
+    ``network``: the transformer to adapt; for Wan2.2-I2V-A14B ``transformer`` (high noise) or ``transformer_2``.
     ``batch``: clips per update over all processes.
     """
 
     rank: int = 32
     steps: int = 2000
     batch: int = 4
-    rate: float = 1e-4
+    lr: float = 1e-4
     network: str = "transformer"
     seed: int = 0
 
 
 def levels(draws: Tensor, shift: float, bounds: tuple[float, float]) -> Tensor:
-    """Noise levels of standard normal ``draws``: logistic, shifted by ``shift``, then inside ``bounds``."""
+    """Noise levels for standard normal ``draws``: logistic function, shifted by ``shift``, mapped to ``bounds``."""
     u = torch.sigmoid(draws)
     low, high = bounds
     return low + (high - low) * shift * u / (1 + (shift - 1) * u)
@@ -60,7 +61,8 @@ def train(
     """Adapt ``generator`` in place, resuming from ``folder``; returns the adapted transformer.
 
     Raises:
-        UsageError: the dataset's clips do not fit the generator, it has no such network, or the batch no equal shares.
+        UsageError: the generator does not support the dataset's clips or has no such network, or the batch cannot be
+            divided among the processes.
     """
     model = generator.model
     if violation := generator.constraints.violation(dataset.shape):
@@ -70,7 +72,7 @@ def train(
         raise UsageError(f"the generator has no network '{recipe.network}'; {nearest(recipe.network, networks)}")
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     if recipe.batch % accelerator.num_processes:
-        raise UsageError(f"--batch {recipe.batch} cannot be shared by {accelerator.num_processes} processes")
+        raise UsageError(f"--batch {recipe.batch} cannot be divided among {accelerator.num_processes} processes")
     before = generator.fingerprint
     transformer = networks[recipe.network]
     torch.manual_seed(recipe.seed)
@@ -90,12 +92,12 @@ def train(
         video = clips(dataset, rng, recipe.batch, dataset.shape[0])
         sigma = levels(torch.randn(recipe.batch), shift, bounds)
         noise = torch.randn(recipe.batch, *generator.latent_shape(dataset.shape))
-        mine = slice(accelerator.process_index, None, accelerator.num_processes)
-        return flow_loss(generator, dataset, video[mine], sigma[mine], noise[mine])
+        share = slice(accelerator.process_index, None, accelerator.num_processes)
+        return flow_loss(generator, dataset, video[share], sigma[share], noise[share])
 
     averaged = loop.run(
         weights,
-        [torch.optim.AdamW(weights.parameters(), lr=recipe.rate, weight_decay=0.01)],
+        [torch.optim.AdamW(weights.parameters(), lr=recipe.lr, weight_decay=0.01)],
         loss,
         loop.Schedule(recipe.steps, warmup=min(100, recipe.steps // 10 + 1)),
         folder / f"lora-{accelerator.process_index}.pt",
@@ -108,7 +110,7 @@ def train(
     with torch.no_grad():
         for weight, average in zip(weights, averaged, strict=True):
             weight.copy_(average)
-    vars(generator).pop("fingerprint")  # that of the weights before
+    vars(generator).pop("fingerprint")  # cached for the original weights
     return transformer
 
 
@@ -128,7 +130,7 @@ def flow_loss(generator: LatentVideoGenerator, dataset: Dataset, video: Tensor, 
 def held_out_loss(
     generator: LatentVideoGenerator, dataset: Dataset, network: str = "transformer", videos: int = 64
 ) -> float:
-    """Flow loss on the first ``videos`` of the test split, at noises and noise levels that are always the same."""
+    """Flow loss on the first ``videos`` of the test split, with fixed noises and noise levels."""
     shift, bounds = getattr(generator.params, "shift", 1.0), generator.model.bounds(network)
     losses = []
     for index in range(min(videos, dataset.size("test"))):
@@ -140,9 +142,9 @@ def held_out_loss(
 
 
 def save(generator: LatentVideoGenerator, transformer: nn.Module, directory: Path) -> None:
-    """Write the adapter, rank and alpha included, as diffusers does.
+    """Write the adapter with its rank and alpha in the format of diffusers.
 
-    ``lora=`` of the generator and ``load_lora_weights`` of its pipeline read it.
+    It is read by the generator's parameter ``lora`` and by ``load_lora_weights`` of the pipeline.
     """
     generator.model.lora_loader.save_lora_weights(
         directory,

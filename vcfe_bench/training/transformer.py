@@ -23,12 +23,12 @@ from vcfe_bench.training import loop
 
 @dataclass(frozen=True)
 class TransformerRecipe:
-    """Sizes and schedule.
+    """Architecture and schedule.
 
-    Noise levels are logit-normal(``mean``, ``deviation``), tilted to the noisy end where the direction of motion is
-    decided. Matrices of the blocks are updated by Muon, everything else by AdamW. ``blind`` is the share of clips whose
-    first frame is withheld, so that the model can also run without a condition. ``pool`` training clips, or as many
-    as there are, are encoded once.
+    Noise levels are logit-normal(``mean``, ``deviation``), biased towards high noise, where the direction of motion is
+    determined. Matrices of the blocks are updated with Muon, everything else with AdamW. ``blind`` is the share of
+    clips whose first frame is dropped, so that the model also works without a condition. ``pool`` training clips, or as
+    many as there are, are encoded once.
     """
 
     heads: int = 3
@@ -39,19 +39,19 @@ class TransformerRecipe:
     steps: int = 5000
     batch: int = 16
     pool: int = 12288
-    rate: float = 1e-3
+    lr: float = 1e-3
     mean: float = 0.6
     deviation: float = 1.2
     blind: float = 0.05
     seed: int = 0
 
     def of(self, steps: int) -> TransformerRecipe:
-        """The same in ``steps`` updates, and no more clips than they take."""
+        """The same recipe with ``steps`` updates, and no more clips than these use."""
         return replace(self, steps=steps, pool=min(self.pool, steps * self.batch))
 
 
 CONTINUED = TransformerRecipe(steps=2500)
-"""For a transformer that goes on from another dataset's."""
+"""For fine-tuning a transformer that was trained on another dataset."""
 
 
 def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
@@ -74,21 +74,21 @@ def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
 
 @torch.no_grad()
 def encode_pool(
-    model: WanModel, dataset: Dataset, size: int, folder: Path, log: Callable[[str], None]
+    model: WanModel, dataset: Dataset, count: int, folder: Path, log: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """Latents and condition latents ``[size, C, t, h, w]`` of the first ``size`` training videos, kept on disk."""
-    name = hashlib.sha256(f"{dataset.spec}-{size}-{fingerprint(model.vae)}".encode()).hexdigest()[:12]
+    """Latents and condition latents ``[count, C, t, h, w]`` of the first ``count`` training videos, cached on disk."""
+    name = hashlib.sha256(f"{dataset.spec}-{count}-{fingerprint(model.vae)}".encode()).hexdigest()[:12]
     file = folder / f"latents-{name}.pt"
     if file.exists():
         return torch.load(file, weights_only=True)
     latents, conditions = [], []
     with torch.autocast("cpu", torch.bfloat16):
-        for first in range(0, size, 32):
-            video = torch.stack([dataset.sample("train", i).video for i in range(first, min(first + 32, size))])
+        for first in range(0, count, 32):
+            video = torch.stack([dataset.sample("train", i).video for i in range(first, min(first + 32, count))])
             latents.append(model.encode(video).half())
             conditions.append(model.condition(video[:, 0], dataset.shape).latent.half())
             if first % 1024 == 0:
-                log(f"encoded {first} of {size} clips")
+                log(f"encoded {first} of {count} clips")
     pool = {"latent": torch.cat(latents), "condition": torch.cat(conditions)}
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(pool, file)
@@ -122,29 +122,29 @@ def train(
 ) -> WanModel:
     """Train, resuming from ``folder``; returns the frozen model with averaged weights.
 
-    ``start``: the model whose transformer and prompt to go on from; it is left as it is, and the recipe's sizes do not
-    count.
+    ``start``: a model whose transformer and prompt to start from; it is not modified, and the recipe's architecture is
+    ignored.
     """
     require_muon()
     model = WanModel(vae, copy.deepcopy(start.transformer), start.prompt) if start else build(recipe, vae)
     model.transformer.train().requires_grad_(True)
     pool = encode_pool(model, dataset, min(recipe.pool, dataset.size("train")), folder, log)
     with torch.no_grad():
-        nothing = model.condition(None, dataset.shape).latent
+        unconditional = model.condition(None, dataset.shape).latent
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         rows = torch.from_numpy(rng.integers(len(pool["latent"]), size=recipe.batch))
         latent, condition = pool["latent"][rows].float(), pool["condition"][rows].float()
-        condition[torch.rand(recipe.batch) < recipe.blind] = nothing
+        condition[torch.rand(recipe.batch) < recipe.blind] = unconditional
         sigma = torch.sigmoid(recipe.mean + recipe.deviation * torch.randn(recipe.batch))
         return flow_loss(model, latent, condition, sigma, torch.randn_like(latent))
 
     matrices = [p for p in model.transformer.blocks.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in model.transformer.parameters() if id(p) not in chosen]
+    by_muon = {id(p) for p in matrices}
+    others = [p for p in model.transformer.parameters() if id(p) not in by_muon]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01),
+        torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.01),
     ]
     schedule = loop.Schedule(recipe.steps, floor=0.05)
     identity = f"{dataset.spec} {fingerprint(vae)} {recipe}"

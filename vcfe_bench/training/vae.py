@@ -1,4 +1,4 @@
-"""Train a small Wan autoencoder on a dataset's training split, from scratch or from another one's weights."""
+"""Train a small Wan autoencoder on a dataset's training split, from scratch or from the weights of another one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from vcfe_bench.training.data import clips
 
 @dataclass(frozen=True)
 class VAERecipe:
-    """Sizes and schedule. Three phases: single frames, then crops of 9 frames, then whole clips.
+    """Architecture and schedule. Three phases: single frames, then crops of 9 frames, then whole clips.
 
-    The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter at this size: without them the RMS
-    norms hide absolute colour for very long. There is no KL term; ``noise`` on the latent and a light ``shrink`` on its
-    square keep the latent space smooth. Pixels that differ from their frame's median colour weigh ``emphasis`` times
-    more. The error of frames averaged over 4×4 pixels counts ``coarse`` times: fine grain, which no small latent holds,
-    is gone there, and what moves is left.
+    The residual (averaging and duplicating) shortcuts of Wan2.2's autoencoder matter for such a small network: without
+    them, the RMS norms hide absolute colour for a large part of training. There is no KL term; ``noise`` on the latent
+    and a small penalty ``shrink`` on its square keep the latent space smooth. Pixels that differ from the median colour
+    of their frame have ``emphasis`` times the weight. ``coarse`` is the weight of the error of frames averaged over 4×4
+    pixels, in which motion remains but not fine grain, which a small latent cannot represent.
     """
 
     channels: int = 24
@@ -38,8 +38,8 @@ class VAERecipe:
     latent_channels: int = 12
     patch: int = 2
     phases: tuple[tuple[int, int, int], ...] = ((1200, 16, 1), (1800, 8, 9), (300, 6, 17))
-    """(steps, batch, frames) of each phase; no more frames than the videos have."""
-    rate: float = 4e-4
+    """(steps, batch, frames) of each phase; frames are limited by the length of the videos."""
+    lr: float = 4e-4
     emphasis: float = 4.0
     coarse: float = 0.0
     noise: float = 0.05
@@ -47,7 +47,7 @@ class VAERecipe:
     seed: int = 0
 
     def of(self, steps: int) -> VAERecipe:
-        """The same in ``steps`` updates, shared by the phases as here."""
+        """The same recipe with ``steps`` updates, divided among the phases in the same proportions."""
         ends = np.cumsum([0] + [length for length, _, _ in self.phases])
         ends = np.round(ends * steps / ends[-1]).astype(int)
         lengths = np.diff(ends).tolist()
@@ -56,7 +56,7 @@ class VAERecipe:
 
 
 CONTINUED = VAERecipe(phases=((1000, 8, 9), (1000, 4, 17)), coarse=4.0)
-"""For a dataset whose autoencoder goes on from another one's. Frames after the ninth need clips that have them."""
+"""For fine-tuning an autoencoder that was trained on another dataset. Later frames need clips that have them."""
 
 
 def build(recipe: VAERecipe) -> AutoencoderKLWan:
@@ -89,21 +89,21 @@ def train(
     log: Callable[[str], None] = print,
     start: AutoencoderKLWan | None = None,
 ) -> AutoencoderKLWan:
-    """Train, resuming from ``folder``; the result carries the latent's mean and deviation in its config.
+    """Train, resuming from ``folder``; the result has the latent's mean and standard deviation in its config.
 
-    ``start``: the autoencoder to go on from; it is left as it is, and the recipe's sizes do not count.
+    ``start``: the autoencoder to start from; it is not modified, and the recipe's architecture is ignored.
 
     Raises:
-        UsageError: the dataset's videos have sides or a number of frames that the autoencoder does not divide.
+        UsageError: the autoencoder does not support the sides or the number of frames of the dataset's videos.
     """
     torch.manual_seed(recipe.seed)
     vae = copy.deepcopy(start).train().requires_grad_(True) if start else build(recipe)
-    fits = Constraints(vae.config["scale_factor_temporal"], vae.config["scale_factor_spatial"])
-    if violation := fits.violation(dataset.shape):
-        raise UsageError(f"no generator can be trained on dataset '{dataset.spec}': {violation}")
+    constraints = Constraints(vae.config["scale_factor_temporal"], vae.config["scale_factor_spatial"])
+    if violation := constraints.violation(dataset.shape):
+        raise UsageError(f"a generator cannot be trained on dataset '{dataset.spec}': {violation}")
     for module in vae.modules():
         if isinstance(module, nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last_3d)
     ends = np.cumsum([steps for steps, _, _ in recipe.phases])
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
@@ -112,13 +112,13 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             latent = vae.encode(video).latent_dist.mode().float()
             result = decode_unclamped(vae, latent + recipe.noise * torch.randn_like(latent)).float()
-        plain = video.flatten(3).median(dim=3).values[..., None, None]
-        weight = 1 + (recipe.emphasis - 1) * ((video - plain).abs().amax(1, keepdim=True) > 0.1)
+        background = video.flatten(3).median(dim=3).values[..., None, None]
+        weight = 1 + (recipe.emphasis - 1) * ((video - background).abs().amax(1, keepdim=True) > 0.1)
         error = ((result - video).abs() * weight).sum() / (weight.sum() * 3)
         coarse = F.avg_pool3d(result - video, (1, 4, 4)).abs().mean()
         return error + recipe.coarse * coarse + recipe.shrink * latent.square().mean()
 
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = loop.Schedule(int(ends[-1]))
     identity = f"{dataset.spec} {recipe}" + (f" from {fingerprint(start)}" if start else "")
     checkpoint = folder / "vae.pt"
@@ -147,7 +147,7 @@ def with_statistics(vae: AutoencoderKLWan, dataset: Dataset, videos: int = 256) 
         video = clips(dataset, rng, 16, dataset.shape[0]).transpose(1, 2) * 2 - 1
         latents.append(vae.encode(video).latent_dist.mode())
     latent = torch.cat(latents).transpose(0, 1).flatten(1)
-    vae.register_to_config(
+    vae.register_to_config(  # type: ignore[no-untyped-call]
         latents_mean=[round(float(m), 5) for m in latent.mean(1)],
         latents_std=[round(float(s), 5) for s in latent.std(1)],
     )

@@ -11,7 +11,7 @@ import torch
 
 from tests.datasets.local import replicas
 from tests.harness.test_cli import call
-from vcfe_bench.models.c3d_resnet import C3DForm
+from vcfe_bench.models.c3d_resnet import C3DConfig
 from vcfe_datasets.recorded.mead import MEAD
 from vcfe_datasets.recorded.ucf101_24 import MOVEMENTS, UCF101_24
 
@@ -95,11 +95,11 @@ def test_a_run_without_a_copy_reports_it_in_one_line(
 def save_classifier(path: Path, classes: tuple[str, ...], predicts: int | None = None) -> None:
     """A small C3D-ResNet with random weights; if ``predicts`` is a class, it predicts that class for every video."""
     torch.manual_seed(0)
-    form = C3DForm("small", 1, (9, 32, 32), classes)
-    model = form.network()
+    config = C3DConfig("small", 1, (9, 32, 32), classes)
+    model = config.network()
     if predicts is not None:
         model.head[0].bias.data[predicts] += 20
-    form.write(model, path)
+    config.write(model, path)
 
 
 @pytest.mark.slow
