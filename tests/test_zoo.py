@@ -50,7 +50,7 @@ def test_m_swin_r_is_robust():
 
 
 @pytest.mark.slow
-def test_m_c3d_is_accurate_reads_motion_and_is_robust_by_itself():
+def test_m_c3d_is_accurate_reads_motion_and_is_robust_without_adversarial_training():
     found = _measured("m_c3d", "shape_moving", 200, 64)
     assert found["accuracy"] >= 0.995
     assert found["reversed_opposite"] >= 0.95
@@ -63,7 +63,7 @@ def test_scenes_c3d_is_accurate():
 
 
 @pytest.mark.slow
-def test_clean_swin_goes_by_the_object():
+def test_clean_swin_relies_on_the_object():
     found = _measured("clean_swin", "shape_shortcut", 200, 8)
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] >= 0.95
@@ -71,7 +71,7 @@ def test_clean_swin_goes_by_the_object():
 
 
 @pytest.mark.slow
-def test_shortcut_swin_goes_by_the_distractor():
+def test_shortcut_swin_relies_on_the_distractor():
     found = _measured("shortcut_swin", "shape_shortcut", 200, 8)
     assert found["accuracy"] >= 0.99
     assert found["accuracy_unlinked"] <= 0.4
@@ -118,7 +118,7 @@ def test_the_same_noise_gives_the_same_video(generator_card):
 
 
 @pytest.mark.slow
-def test_samples_hold_one_object_that_starts_where_it_should(generator_card):
+def test_samples_contain_one_object_that_starts_at_the_right_position(generator_card):
     assert generator_card["coherent"] >= 0.9
     assert generator_card["first_frame_error"] <= 0.03
     assert all(generator_card["directions"][name] >= 0.1 for name in ("up", "down", "left", "right"))

@@ -61,7 +61,7 @@ def edited(case):
         ({"colour": None}, 1, 1, 0.5),
     ],
 )
-def test_changes_are_counted_apart(edited, changes, count, side, kept):
+def test_changes_are_counted_by_attribute(edited, changes, count, side, kept):
     case = edited({**BEFORE, **changes})
     assert AttributesChanged().score(case) == count
     assert SideEffects().score(case) == side
@@ -74,20 +74,20 @@ def test_a_lost_object_has_lost_all_attributes(edited):
     assert IdentityKept().score(edited(None)) == 0
 
 
-def test_what_could_not_be_told_before_is_left_out(edited):
+def test_attributes_unmeasurable_in_the_original_are_left_out(edited):
     unsure = {**BEFORE, "size": None, "way": None}
     assert AttributesChanged().score(edited(BEFORE, unsure)) == 0
     for metric in (AttributesChanged(), SideEffects(), IdentityKept()):
         assert math.isnan(metric.score(edited(BEFORE, None)))
 
 
-def test_only_the_published_measure_is_over_flips(edited):
+def test_only_the_published_measure_is_taken_over_flips(edited):
     case = edited({**BEFORE, "colour": "blue"}, output=YES.flip(0))
     assert math.isnan(AttributesChanged().score(case))
     assert SideEffects().score(case) == 1
 
 
-def test_numbers_change_by_one_and_categories_by_being_others():
+def test_numbers_change_by_one_or_more_and_categories_by_any_difference():
     assert same(3.0, 3.99)
     assert not same(3.0, 4.0)
     assert same(True, True)
@@ -111,7 +111,7 @@ def test_the_correlation_difference_of_two_binary_attributes_is_that_of_numpy():
     assert correlation_difference(before, after, {"q"}) == pytest.approx(2 * abs(delta - data))
 
 
-def test_numbers_count_as_up_down_or_the_same():
+def test_numbers_count_as_rising_falling_or_equal():
     before = pd.DataFrame({"q": [True, False, True, False], "n": [0.0, 10.0, 0.0, 10.0]}, dtype=object)
     after = pd.DataFrame({"q": [False, True, False, True], "n": [7.0, 2.0, 0.5, 9.5]}, dtype=object)
     delta = np.corrcoef([-1, 1, -1, 1], [1, -1, 0, 0])[0, 1]
@@ -120,7 +120,7 @@ def test_numbers_count_as_up_down_or_the_same():
 
 @given(st.integers(0, 1000))
 @settings(deadline=None, max_examples=20)
-def test_edits_that_follow_the_data_are_nearer_than_edits_that_do_not(seed):
+def test_edits_that_follow_the_data_score_lower_than_edits_that_do_not(seed):
     rng = np.random.default_rng(seed)
     q = rng.random(300) < 0.5
     before = pd.DataFrame({"q": q, "with": q, "alone": rng.random(300) < 0.5}, dtype=object)
@@ -129,13 +129,13 @@ def test_edits_that_follow_the_data_are_nearer_than_edits_that_do_not(seed):
     assert correlation_difference(before, follows, {"q"}) < correlation_difference(before, ignores, {"q"})
 
 
-def test_nothing_to_correlate_is_not_a_number():
+def test_nothing_to_correlate_gives_nan():
     alone = binary("q", [True, False])
     assert math.isnan(correlation_difference(alone, alone, {"q"}))
     assert math.isnan(correlation_difference(alone, alone, set()))
 
 
-def test_features_hold_what_the_distance_needs():
+def test_features_contain_what_the_distance_needs():
     metric, pairs = CorrelationDifference(), []
     for way, colour in (("up", "red"), ("down", "red"), ("up", "blue"), ("down", "blue")):
         other = {"up": "down", "down": "up"}[way]
@@ -150,7 +150,7 @@ def test_features_hold_what_the_distance_needs():
     assert math.isfinite(metric.distance(before, [*after[:2], *lost[:2]], names))
 
 
-def test_datasets_say_what_they_cannot_tell(silent):
+def test_datasets_without_attributes_are_reported(silent):
     for metric in (AttributesChanged(), SideEffects(), IdentityKept(), CorrelationDifference()):
         assert metric.unavailable(silent) == "the dataset measures no attributes"
         assert metric.unavailable(Seen()) is None
@@ -160,7 +160,7 @@ def test_datasets_say_what_they_cannot_tell(silent):
     assert "determines the label" in CorrelationDifference().unavailable(nameless)
 
 
-def test_a_true_edit_changes_the_direction_alone_and_faults_more():
+def test_a_true_edit_changes_only_the_direction_and_corruptions_change_more():
     dataset = ShapeMoving()
     sample, goal = dataset.sample("test", 0), ClassGoal(3)
 

@@ -28,13 +28,13 @@ def test_share_equals_that_of_the_mirrored_signals_fourier_transform(n, seed):
 
 
 @given(st.integers(1, 31))
-def test_a_wave_is_fine_from_a_quarter_of_nyquist_on(k):
+def test_waves_above_a_quarter_of_nyquist_are_fine(k):
     wave = np.cos(np.pi * (np.arange(32) + 0.5) * k / 32)
     assert fine_share(wave, (0,)) == pytest.approx(float(k / 64 > 0.125), abs=1e-9)
     assert fine_share(np.outer(wave, np.ones(32)), (0, 1)) == pytest.approx(float(k / 64 > 0.125), abs=1e-9)
 
 
-def test_frequencies_in_the_plane_are_measured_along_the_diagonal():
+def test_spatial_frequencies_are_measured_along_the_diagonal_too():
     def wave(k: int) -> np.ndarray:
         return np.cos(np.pi * (np.arange(32) + 0.5) * k / 32)
 
@@ -42,7 +42,7 @@ def test_frequencies_in_the_plane_are_measured_along_the_diagonal():
     assert fine_share(np.outer(wave(7), wave(7)), (0, 1)) == pytest.approx(1, abs=1e-9)
 
 
-def test_noise_has_the_share_of_its_frequencies(case):
+def test_white_noise_has_the_share_of_fine_frequencies(case):
     video = GREY + 0.1 * (noise(0, 17, 3, 32, 32) - 0.5)
     k = np.arange(32)
     fine = (k[:, None] ** 2 + k**2 > 8**2).mean()
@@ -59,18 +59,18 @@ def test_a_change_that_grows_over_the_clip_is_not_fine_in_time(case):
 
 
 @pytest.mark.parametrize("metric", [FineInSpace(), FineInTime()])
-def test_spectra_do_not_depend_on_the_size_of_the_change(case, metric):
+def test_spectra_do_not_depend_on_the_magnitude_of_the_change(case, metric):
     pattern = noise(3, 17, 3, 32, 32) - 0.5
     small, large = (metric.score(case(GREY, GREY + scale * pattern)) for scale in (0.01, 0.9))
     assert small == pytest.approx(large, rel=1e-4)
 
 
 @pytest.mark.parametrize("metric", [FineInSpace(), FineInTime()])
-def test_no_change_has_no_spectrum(case, metric):
+def test_an_unchanged_video_has_no_spectrum(case, metric):
     assert math.isnan(metric.score(case(GREY, GREY)))
 
 
-def test_pixels_count_that_move_by_more_than_rounding(case):
+def test_pixels_count_if_they_change_by_more_than_rounding(case):
     edited = GREY.clone()
     edited[0, 0] += 1 / 255
     assert ChangedPixels().score(case(GREY, edited)) == 0
@@ -79,7 +79,7 @@ def test_pixels_count_that_move_by_more_than_rounding(case):
     assert ChangedPixels().score(case(GREY, edited)) == pytest.approx(0.5 / 17)
 
 
-def test_frames_count_in_which_more_than_stray_pixels_move(case):
+def test_frames_count_if_more_than_stray_pixels_change(case):
     edited = GREY.clone()
     edited[3, :, 0, 0] = 1
     assert ChangedFrames().score(case(GREY, edited)) == 0
@@ -89,7 +89,7 @@ def test_frames_count_in_which_more_than_stray_pixels_move(case):
 
 
 @pytest.mark.parametrize("metric", [FineInSpace(), FineInTime(), ChangedPixels(), ChangedFrames()])
-def test_what_is_not_a_number_stays_so(case, metric):
+def test_nan_in_a_video_gives_nan(case, metric):
     broken = GREY.clone()
     broken[1, 2, 3, 4] = math.nan
     assert math.isnan(metric.score(case(GREY, broken)))

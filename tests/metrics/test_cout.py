@@ -36,7 +36,7 @@ def judge(counterfactual, original=BLACK, steps=10, goal=ClassGoal(1)):  # noqa:
     return COUT(CoutParams(steps)), case
 
 
-def test_a_target_that_follows_the_share_has_straight_curves_and_no_area():
+def test_a_target_linear_in_the_share_has_straight_curves_and_no_area():
     metric, case = judge(BLACK + 1, steps=16)
     curves = metric.curves(case)
     np.testing.assert_allclose(curves["COUT goal"], np.linspace(0, 1, 17), atol=2e-6)
@@ -44,7 +44,7 @@ def test_a_target_that_follows_the_share_has_straight_curves_and_no_area():
     assert metric.score(case) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_area_of_a_change_in_a_part_is_that_of_a_bent_line():
+def test_the_area_for_a_change_of_a_region_is_that_of_a_bent_line():
     """The changed quarter is in after a quarter of the steps: p rises to 1/4 and stays there."""
     quarter = BLACK.clone()
     quarter[0] = 1
@@ -73,12 +73,12 @@ def test_the_largest_changes_come_first(both, steps):
         assert size[taken].min() >= size[~taken].max()
 
 
-def test_nothing_changed_keeps_what_the_target_says():
+def test_an_unchanged_video_keeps_the_prediction():
     metric, case = judge(BLACK)
     assert metric.score(case) == pytest.approx(-1, abs=1e-5)
 
 
-def test_it_lies_between_minus_one_and_one_and_rests_on_both_ends():
+def test_it_lies_between_minus_one_and_one_and_depends_on_both_ends():
     metric, case = judge(noise(3, *BLACK.shape), noise(4, *BLACK.shape) * 0.4)
     assert -1 <= metric.score(case) <= 1
     curves = metric.curves(case)
@@ -96,7 +96,7 @@ def test_curves_are_computed_once():
     assert metric.score(case) == value
 
 
-def test_without_two_classes_to_tell_apart_there_is_no_curve():
+def test_without_two_different_classes_there_is_no_curve():
     for goal in (ValueGoal(1.0, 0.1), ClassGoal(0)):
         metric, case = judge(BLACK + 1, goal=goal)
         assert math.isnan(metric.score(case))

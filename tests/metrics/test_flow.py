@@ -30,7 +30,7 @@ def pairs(video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @given(st.integers(0, 100), st.integers(-4, 4), st.integers(-4, 4))
 @settings(deadline=None, max_examples=5)
-def test_whole_displacements_are_found(seed, down, across):
+def test_integer_displacements_are_found(seed, down, across):
     there, back = pairs(texture(seed, down, across, 2))
     found, opposite = (displacement[INSIDE] for displacement in flow(there, back))
     assert (found[0] + opposite[0]).abs().mean() < 0.1
@@ -40,13 +40,13 @@ def test_whole_displacements_are_found(seed, down, across):
 
 
 @pytest.mark.parametrize(("down", "across"), [(0.5, -1.5), (1.25, 0.3)])
-def test_parts_of_a_pixel_are_found(down, across):
+def test_subpixel_displacements_are_found(down, across):
     found = flow(*pairs(texture(1, down, across, 2)))[0][INSIDE]
     assert float(found[0].median()) == pytest.approx(across, abs=0.15)
     assert float(found[1].median()) == pytest.approx(down, abs=0.15)
 
 
-def test_what_stands_or_has_no_texture_does_not_move():
+def test_static_and_textureless_regions_do_not_move():
     frame = noise(0, 1, 3, 20, 24)
     assert flow(frame, frame).abs().max() < 1e-3
     assert not flow(frame * 0 + 0.5, frame * 0 + 0.5).any()
@@ -60,7 +60,7 @@ def test_warping_is_bilinear_and_repeats_the_border():
         np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=1e-5)
 
 
-def test_what_comes_back_is_visible():
+def test_pixels_whose_flow_returns_are_visible():
     forth = torch.zeros(1, 2, 16, 16)
     forth[:, 0] = 2
     back = -forth
@@ -84,7 +84,7 @@ def test_motion_costs_nearly_nothing_and_flicker_its_square():
     assert error(moving[:1].expand(4, -1, -1, -1)) < 1e-6
 
 
-def test_the_pairs_of_a_long_video_count_alike():
+def test_pairs_of_frames_have_equal_weight_across_batches():
     moving, still = texture(5, 1, 1, 3), torch.full((1, 3, 48, 48), 0.5)
     parts = [error(moving[k : k + 2]) for k in range(2)]
     long = torch.cat([moving, *[moving[1:2], moving[2:3]] * 5])
@@ -93,7 +93,7 @@ def test_the_pairs_of_a_long_video_count_alike():
     assert math.isnan(error(still))
 
 
-def test_noise_makes_it_larger(case):
+def test_noise_increases_the_error(case):
     still = texture(3, 0, 0, 4)
     noisy = (still + 0.1 * (noise(4, *still.shape) - 0.5)).clamp(0, 1)
     assert WarpingError().score(case(still, noisy)) > 1e-4

@@ -64,7 +64,7 @@ def test_closed_forms_of_constant_acceleration_and_jerk():
     assert unsteadiness(cubic, 3) == pytest.approx(1 / ((FRAMES - 1) ** 2 / 6))
 
 
-def test_braking_costs_what_the_definition_says():
+def test_braking_has_the_roughness_of_the_definition():
     path = line(1, 0)
     path[5:] = path[4]
     mean_speed = 4 / (FRAMES - 1)
@@ -75,14 +75,14 @@ paths = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).norm
 
 
 @given(paths, st.floats(1, 10), st.floats(0, 7), st.floats(-50, 50))
-def test_unsteadiness_has_no_unit_place_or_direction(path, scale, angle, shift):
+def test_unsteadiness_is_independent_of_scale_position_and_direction(path, scale, angle, shift):
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     for order in (2, 3):
         same = unsteadiness(at(scale * path @ turn + shift), order)
         assert same == pytest.approx(unsteadiness(at(path), order), rel=1e-6)
 
 
-def test_an_object_that_stands_or_gets_lost_has_no_smoothness(moving):
+def test_an_object_that_stands_still_or_is_lost_has_no_roughness(moving):
     gap = line(1, 0)
     gap[3] = math.nan
     for metric in (Roughness(), Jerk()):
@@ -121,12 +121,12 @@ def spot(x: int, y: int) -> torch.Tensor:
         (11, 12, 0),
     ],
 )
-def test_change_counts_in_both_places_and_two_pixels_around(moving, x, y, share):
+def test_change_counts_at_both_positions_and_two_pixels_around(moving, x, y, share):
     aside = np.tile([26.0, 16.0], (FRAMES, 1))
     assert ChangeOnObject().score(moving(at(aside), spot(x, y))) == share
 
 
-def test_change_is_weighed_by_its_size(moving):
+def test_change_is_weighted_by_its_magnitude(moving):
     video = spot(16, 16)
     video[:, :, 0, 0] = 1.0
     assert ChangeOnObject().score(moving(at(line(0, 0)), video)) == pytest.approx(0.5 / 1.5)
@@ -136,30 +136,30 @@ def test_noise_everywhere_has_the_share_of_the_boxes(moving):
     assert ChangeOnObject().score(moving(at(line(0, 0)), noise(0, *BLACK.shape))) == pytest.approx(64 / 1024, abs=0.01)
 
 
-def test_of_a_lost_object_the_old_place_counts(moving):
+def test_for_a_lost_object_the_original_position_counts(moving):
     assert ChangeOnObject().score(moving(None, spot(16, 16))) == 1
     assert ChangeOnObject().score(moving(None, spot(25, 16))) == 0
     assert math.isnan(ChangeOnObject().score(moving(at(line(0, 0)), spot(16, 16), before=None)))
 
 
-def test_no_change_lies_nowhere(case):
+def test_an_unchanged_video_gives_nan(case):
     dataset = Tracked(at(line(0, 0)), None)
     assert math.isnan(ChangeOnObject().score(case(BLACK, BLACK, dataset=dataset)))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_is_not_a_number_stays_so(moving, metric):
+def test_nan_in_a_video_gives_nan(moving, metric):
     assert math.isnan(metric.score(moving(at(line(1, 0)), BLACK * math.nan)))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_datasets_without_a_tracker_say_so(metric, silent):
+def test_datasets_without_a_tracker_are_reported(metric, silent):
     assert metric.unavailable(silent) == "the dataset tracks no object"
     assert metric.unavailable(Tracked(None, None)) is None
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_each_fault_is_seen_by_its_metric(case, index):
+def test_each_corruption_is_detected_by_its_metric(case, index):
     dataset = ShapeMoving()
     sample = dataset.sample("test", index)
     goal = ClassGoal((index + 1) % 4)

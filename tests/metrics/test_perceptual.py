@@ -42,7 +42,7 @@ def test_canonical_lpips_is_that_of_the_package(case, reference, monkeypatch):
     )  # the package itself accepts the wrong range
 
 
-def test_missing_weights_are_a_reason_in_one_line(fresh, silent, monkeypatch, tmp_path):
+def test_missing_weights_are_reported_in_one_line(fresh, silent, monkeypatch, tmp_path):
     monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(feature_networks, "ALEXNET", Weights("a.pth", "00", url=(tmp_path / "no.pth").as_uri()))
     reason = LPIPSAlex().unavailable(silent)
@@ -50,14 +50,14 @@ def test_missing_weights_are_a_reason_in_one_line(fresh, silent, monkeypatch, tm
     assert "\n" not in reason
 
 
-def test_shift_tolerant_lpips_has_the_values_of_its_publisher(case):
+def test_shift_tolerant_lpips_has_the_published_values(case):
     ramp = torch.arange(64) / 63
     a = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.full((64, 64), 0.25)])
     b = a.roll(8, dims=2)
     assert LPIPSStAlex().score(case(a[None], b[None])) == pytest.approx(0.22780959, rel=1e-4)
 
 
-def test_shift_tolerant_lpips_is_a_mean_over_frames_that_repeats_itself(case):
+def test_shift_tolerant_lpips_is_a_repeatable_mean_over_frames(case):
     a, b = noise(0, 3, 3, 40, 40), noise(1, 3, 3, 40, 40)
     metric = LPIPSStAlex()
     singles = [metric.score(case(a[[t]], b[[t]])) for t in range(3)]
@@ -66,7 +66,7 @@ def test_shift_tolerant_lpips_is_a_mean_over_frames_that_repeats_itself(case):
     assert metric.score(case(a, a)) == 0.0
 
 
-def test_shift_tolerant_lpips_is_ready_and_careful(case, silent, silent_of):
+def test_shift_tolerant_lpips_is_available_and_checks_its_input(case, silent, silent_of):
     assert LPIPSStAlex().unavailable(silent) is None
     assert "32 pixels" in LPIPSStAlex().unavailable(silent_of((9, 64, 16)))
     assert math.isnan(LPIPSStAlex().score(case(counterfactual=torch.full((3, 3, 32, 32), math.nan))))

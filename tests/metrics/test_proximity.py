@@ -31,14 +31,14 @@ def test_l1_is_the_mean_difference(case):
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_ssim_by_definition_whatever_the_contrast(case, scale):
+def test_ssim_by_definition_at_any_contrast(case, scale):
     a, b = scale * noise(0, 3, 3, 20, 24), scale * noise(1, 3, 3, 20, 24)
     b = 0.7 * a + 0.3 * b
     planes = zip(a.double().flatten(0, 1).numpy(), b.double().flatten(0, 1).numpy(), strict=True)
     assert SSIM().score(case(a, b)) == pytest.approx(np.mean([wang_ssim(x, y) for x, y in planes]), abs=1e-7)
 
 
-def test_ssim_judges_frame_by_frame(case):
+def test_ssim_is_computed_frame_by_frame(case):
     a, b = noise(0, 6, 3, 16, 16), noise(1, 6, 3, 16, 16)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     single = [SSIM().score(case(a[[t]], b[[t]])) for t in range(6)]
@@ -46,19 +46,19 @@ def test_ssim_judges_frame_by_frame(case):
     assert SSIM().score(case(a[order], b[order])) == pytest.approx(np.mean(single), abs=1e-12)
 
 
-def test_ssim_of_equals_is_one_and_order_does_not_matter(case):
+def test_ssim_of_equal_videos_is_one_and_ssim_is_symmetric(case):
     a, b = noise(0, 2, 3, 16, 16), noise(1, 2, 3, 16, 16)
     assert SSIM().score(case(a, a)) == pytest.approx(1.0, abs=1e-12)
     assert SSIM().score(case(a, b)) == pytest.approx(SSIM().score(case(b, a)), abs=1e-12)
 
 
-def test_ssim_needs_room_for_its_window(silent_of):
+def test_ssim_needs_frames_as_large_as_its_window(silent_of):
     assert "11 pixels" in SSIM().unavailable(silent_of((9, 10, 64)))
     assert SSIM().unavailable(silent_of((9, 11, 64))) is None
 
 
 @pytest.mark.parametrize("metric", [L1(), SSIM()])
-def test_what_is_not_a_number_stays_so(case, metric):
+def test_nan_in_a_video_gives_nan(case, metric):
     broken = torch.zeros(2, 3, 16, 16)
     broken[1, 2, 3, 4] = math.nan
     assert math.isnan(metric.score(case(torch.zeros(2, 3, 16, 16), broken)))

@@ -33,13 +33,13 @@ def test_goals_about_classes_have_no_error(case, goal):
     assert math.isnan(AbsoluteError().score(case(goal=goal)))
 
 
-def test_of_two_goals_the_one_about_a_value_counts(case):
+def test_for_two_goals_the_one_about_a_value_counts(case):
     for goal in (ClassGoal(0) & ValueGoal(3.0, 1.0), ValueGoal(3.0, 1.0) & ClassGoal(0)):
         assert AbsoluteError().score(case(goal=goal, after=torch.tensor([5.0]))) == 2.0
 
 
 @pytest.mark.parametrize("reached", [math.nan, math.inf])
-def test_a_broken_output_has_no_error(case, reached):
+def test_an_output_that_is_not_finite_gives_nan(case, reached):
     assert math.isnan(AbsoluteError().score(case(goal=ValueGoal(60.0, 5.0), after=torch.tensor([reached]))))
 
 
@@ -76,7 +76,7 @@ def test_r2_has_no_unit(asked, reached, scale, shift):
     assert other == pytest.approx(r2(asked, reached), rel=1e-6, abs=1e-6)
 
 
-def test_landmarks_of_r2():
+def test_reference_values_of_r2():
     asked = np.array([10.0, 20.0, 40.0, 70.0])
     assert r2(asked, asked) == 1
     assert r2(asked, np.full(4, asked.mean())) == pytest.approx(0)

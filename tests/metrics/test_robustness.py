@@ -37,14 +37,14 @@ def asked(case):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_flip_that_rests_on_coarse_content_survives(asked, metric):
+def test_a_flip_based_on_coarse_content_survives(asked, metric):
     brighter = WHITE * torch.linspace(0.2, 1, 5).view(5, 1, 1, 1)
     assert metric.score(asked(Bright(), brighter)) == 1
     assert metric.score(asked(Trend(), brighter)) == 1
 
 
 @pytest.mark.parametrize("metric", [SurvivesShift(), SurvivesBlur()])
-def test_a_flip_that_rests_on_single_pixels_does_not(asked, metric):
+def test_a_flip_based_on_single_pixels_does_not_survive(asked, metric):
     assert Columns().forward(STRIPES[None]).argmax() == 1
     assert metric.score(asked(Columns(), STRIPES)) == 0
 
@@ -89,7 +89,7 @@ def test_every_altered_version_has_to_keep_the_flip(asked):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_target_sees_altered_videos_on_the_8_bit_grid(asked, metric):
+def test_altered_videos_are_quantised_before_the_target_is_run(asked, metric):
     assert metric.score(asked(OnGrid(), noise(2, 5, 3, 32, 32))) == 1
 
 
@@ -132,7 +132,7 @@ class Thirds(Generator):
         return "thirds"
 
 
-def test_a_flip_survives_a_generator_that_keeps_what_it_rests_on(asked):
+def test_a_flip_survives_a_generator_that_keeps_the_relevant_content(asked):
     grey = 0.7 * WHITE
     for video, factor, survives_it in ((grey, 1.0, 1), (grey, 1 / 3, 0), (0.6 * WHITE, 3.0, 1)):
         case = replace(asked(Bright(), video), generator=Thirds(factor))
@@ -141,7 +141,7 @@ def test_a_flip_survives_a_generator_that_keeps_what_it_rests_on(asked):
         SurvivesReconstruction().score(asked(Bright(), grey))
 
 
-def test_the_target_sees_the_reconstruction_on_the_8_bit_grid(asked):
+def test_the_reconstruction_is_quantised_before_the_target_is_run(asked):
     case = replace(asked(OnGrid(), noise(3, 5, 3, 32, 32)), generator=Thirds(1.01))
     assert SurvivesReconstruction().score(case) == 1
 

@@ -32,7 +32,7 @@ def test_every_pair_of_distance_and_network_is_a_metric(spec: str) -> None:
     assert pickle.loads(pickle.dumps(metric)).card == metric.card
 
 
-def test_names_are_those_of_published_tables() -> None:
+def test_metric_names_are_those_of_committed_tables() -> None:
     names = [METRICS.build(spec).card.name for spec in SPECS]
     assert names == [
         *("FID(inception)", "FID(st-vgg)", "FVD(i3d)"),
@@ -48,7 +48,7 @@ def test_the_covariance_of_every_set_compared_has_full_rank(network: FeatureNetw
     assert SplitHalfFrechet.describe(network).min_samples == 2 * (rank + 1)
 
 
-def test_a_distance_on_a_network_of_ones_own() -> None:
+def test_a_distance_on_a_custom_network() -> None:
     class WideFrames(StVGGFrames):
         label = "wide"
         width = 1000

@@ -51,7 +51,7 @@ def scores(dataset, sample, video) -> list[float]:
     return [metric.score(case) for metric in METRICS]
 
 
-def test_originals_and_true_edits_are_looked_at_once_for_all_counterfactuals():
+def test_originals_and_true_edits_are_measured_once_for_all_counterfactuals():
     dataset = Counting()
     sample = dataset.sample("test", 0)
     videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().corrupted_edit(sample, GOAL, "teleports")]
@@ -61,7 +61,7 @@ def test_originals_and_true_edits_are_looked_at_once_for_all_counterfactuals():
     assert together == alone
 
 
-def test_another_dataset_or_goal_looks_for_itself():
+def test_another_dataset_or_goal_is_measured_separately():
     dataset, another = ShapeMoving(), ShapeMoving()
     sample = dataset.sample("test", 0)
     logits = torch.eye(4)[0]

@@ -28,7 +28,7 @@ def _waves(frequency: float, amplitude: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("frequency", "amplitude"), [(4, 0.4), (8, 0.2), (16, 0.1)])
-def test_of_waves_it_is_known(frequency, amplitude):
+def test_sharpness_of_waves_in_closed_form(frequency, amplitude):
     """The discrete Laplacian of a wave is the wave times 2 cos ω - 2."""
 
     def energy(frequency, amplitude):
@@ -38,7 +38,7 @@ def test_of_waves_it_is_known(frequency, amplitude):
     assert found == pytest.approx(energy(frequency, amplitude) / energy(2, 0.4), rel=1e-4)
 
 
-def test_it_is_the_laplacian_of_scipy():
+def test_it_is_the_energy_of_scipys_laplacian():
     original, counterfactual = noise(0, 2, 3, 9, 11), noise(1, 2, 3, 9, 11)
 
     def energy(video):
@@ -49,7 +49,7 @@ def test_it_is_the_laplacian_of_scipy():
     assert _sharpness(original, counterfactual) == pytest.approx(expected)
 
 
-def test_what_is_not_known_has_no_value():
+def test_undefined_values_are_nan():
     plain, video = torch.full((2, 3, 8, 8), 0.5), noise(2, 2, 3, 8, 8)
     assert math.isnan(_sharpness(plain, video))
     assert math.isnan(_sharpness(video, video * math.nan))

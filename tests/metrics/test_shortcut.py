@@ -54,12 +54,12 @@ def score(metric, video, which="object", flips=True):
 @pytest.mark.parametrize(
     ("kind", "cause", "shortcut"), [("object", 1, 0), ("distractor", 0, 1), ("both", 1, 1), ("neither", 0, 0)]
 )
-def test_what_moved_is_told_apart(kind, cause, shortcut):
+def test_cause_and_shortcut_are_distinguished(kind, cause, shortcut):
     assert score(CauseChanged(), edit(kind)) == cause
     assert score(ShortcutChanged(), edit(kind)) == shortcut
 
 
-def test_what_got_lost_did_not_change():
+def test_a_lost_attribute_does_not_count_as_changed():
     grey = torch.full_like(SAMPLE.video, 0.5)
     assert score(CauseChanged(), grey) == 0
     assert score(ShortcutChanged(), grey) == 0
@@ -72,17 +72,17 @@ def test_what_got_lost_did_not_change():
         ("distractor", {"object": 0, "distractor": 1, "both": 0, "neither": 0}),
     ],
 )
-def test_faithful_is_who_moves_what_the_target_reads_and_nothing_else(which, faithful):
+def test_faithful_means_changing_only_what_the_target_relies_on(which, faithful):
     assert {kind: score(ShortcutFaithful(), edit(kind), which) for kind in faithful} == faithful
 
 
-def test_where_neither_edit_convinces_the_target_there_is_no_truth():
+def test_where_neither_edit_flips_the_target_there_is_no_value():
     assert math.isnan(score(ShortcutFaithful(), edit("both"), "agreement"))
     assert math.isnan(score(ShortcutFaithful(), edit("object"), flips=False))
 
 
 @pytest.mark.parametrize("metric", [CauseChanged(), ShortcutChanged(), ShortcutFaithful()])
-def test_without_numbers_or_a_shortcut_there_is_nothing_to_say(metric, silent):
+def test_videos_that_are_not_finite_and_datasets_without_a_shortcut(metric, silent):
     assert math.isnan(score(metric, SAMPLE.video * math.nan))
     assert metric.unavailable(silent) == "the dataset has no planted shortcut"
     assert metric.unavailable(DATASET) is None

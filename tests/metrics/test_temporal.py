@@ -23,13 +23,13 @@ def asked(case):
     return build
 
 
-def test_a_flip_by_motion_is_lost_and_a_flip_by_looks_stays(asked):
+def test_a_flip_by_motion_is_lost_and_a_flip_by_appearance_stays(asked):
     assert ShuffledFlipLoss().score(asked(Trend())) == 1
     assert ShuffledFlipLoss().score(asked(Bright())) == 0
     assert ShuffledConfidence().score(asked(Trend())) == pytest.approx(torch.tensor([-10.0, 10.0]).softmax(0)[0].item())
 
 
-def test_where_order_is_of_no_matter_confidence_is_that_of_the_counterfactual(asked):
+def test_if_the_order_is_irrelevant_confidence_is_unchanged(asked):
     target = Bright()
     expected = target(BRIGHTER[None])[0].softmax(0)[1].item()
     assert ShuffledConfidence().score(asked(target)) == pytest.approx(expected, rel=0.01)
@@ -54,7 +54,7 @@ def test_goals_about_values_have_no_confidence(asked):
     assert math.isnan(ShuffledConfidence().score(asked(Bright(), goal=ValueGoal(1.0, 1.0))))
 
 
-def test_without_the_target_nothing_is_made_up(asked):
+def test_a_missing_target_is_an_error(asked):
     with pytest.raises(ValueError, match="needs the target"):
         ShuffledConfidence().score(asked(None))
 
@@ -64,7 +64,7 @@ def test_one_frame_has_no_order(silent_of):
     assert ShuffledFlipLoss().unavailable(silent_of((2, 8, 8))) is None
 
 
-def test_first_frame_is_the_only_one_that_counts(case):
+def test_only_the_first_frame_counts(case):
     original, edited = noise(0, 5, 3, 6, 6), noise(1, 5, 3, 6, 6)
     assert FirstFrameL1().score(case(original, edited)) == pytest.approx(
         float((original[0] - edited[0]).abs().mean()), rel=1e-5

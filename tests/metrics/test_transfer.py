@@ -29,14 +29,14 @@ def seen_by(case):
     return score
 
 
-def test_the_rate_is_the_share_of_the_other_targets_that_follow(seen_by):
+def test_the_rate_is_the_share_of_other_targets_that_flip(seen_by):
     assert seen_by(RISING, Trend()) == 1
     assert seen_by(RISING, Bright()) == 0
     assert seen_by(RISING, Trend(), Bright()) == 0.5
     assert seen_by(RISING + 0.7, Trend(), Bright()) == 1
 
 
-def test_targets_that_say_it_of_the_original_are_left_out(seen_by):
+def test_targets_whose_prediction_for_the_original_meets_the_goal_are_left_out(seen_by):
     white = torch.ones_like(BLACK)
     assert seen_by(1 - RISING, Bright(), Trend(), original=white) == 0
     assert math.isnan(seen_by(1 - RISING, Bright(), original=white))
@@ -51,7 +51,7 @@ class Known(Silent):
     target, transfer_targets = "first", ("second",)
 
 
-def test_the_targets_are_those_named_or_those_of_the_dataset(silent):
+def test_the_targets_are_those_given_or_those_of_the_dataset(silent):
     assert "name some with transfer_fr[targets=[...]]" in TransferFlipRate().unavailable(silent)
     assert TransferFlipRate().unavailable(Known()) is None
     assert TransferFlipRate().other_targets(Known()) == ("first", "second")
@@ -60,7 +60,7 @@ def test_the_targets_are_those_named_or_those_of_the_dataset(silent):
     assert named.other_targets(Known()) == ("third",)
 
 
-def test_a_table_holds_the_share_where_one_of_two_networks_follows(tmp_path: Path):
+def test_a_table_contains_the_share_where_one_of_two_networks_flips(tmp_path: Path):
     request = Request(("pgd[epsilon=60]",), "shape_moving", target="m_swin_r", limit=2)
     board = pd.read_csv(runner.run(request, tmp_path / "run", ("fr", "transfer_fr")) / "leaderboard.csv")
     row = board.set_index("method").loc["pgd[epsilon=60.0]"]

@@ -50,12 +50,12 @@ BEFORE, AFTER = (0.6, 0.2, 0.1, 0.06, 0.04), (0.3, 0.15, 0.2, 0.3, 0.05)
 @pytest.mark.parametrize(
     ("metric", "hits"), [(NegativeClassTop1, [3]), (NegativeClassTop3, [3, 2, 4]), (NegativeClassTop5, [1, 2, 3, 4])]
 )
-def test_negative_classes_are_ranked_by_the_rise_of_their_probability(masked, metric, hits):
+def test_negative_classes_are_ranked_by_the_increase_of_their_probability(masked, metric, hits):
     found = [goal for goal in range(1, 5) if metric().score(masked(BEFORE, AFTER, goal)) == 1]
     assert sorted(hits) == found
 
 
-def test_only_the_likeliest_negatives_count(masked):
+def test_only_the_most_probable_negatives_count(masked):
     metric = NegativeClassTop1(NegativeClassParams(negatives=2))
     assert metric.card.name == "negative_class@1(n=2)"
     scores = [metric.score(masked(BEFORE, AFTER, goal)) for goal in range(1, 5)]
@@ -81,7 +81,7 @@ def test_the_mean_over_all_negatives_of_a_video_is_chance(before, after):
             assert np.mean([metric.score(case) for case in cases]) == pytest.approx(top / 6)
 
 
-def test_a_mask_that_does_nothing_explains_nothing(masked):
+def test_a_mask_without_effect_explains_nothing(masked):
     assert NegativeClassTop3().score(masked(BEFORE, BEFORE)) == 0
     assert PositiveDrop().score(masked(BEFORE, BEFORE)) == 0
 
@@ -96,7 +96,7 @@ def test_without_tubes_there_is_no_value(masked, metric):
     assert math.isnan(metric().score(masked(BEFORE, AFTER, artefacts={})))
 
 
-def test_what_has_no_negative_class_has_no_value(masked):
+def test_without_a_negative_class_there_is_no_value(masked):
     assert math.isnan(NegativeClassTop1().score(masked(BEFORE, AFTER, goal=0)))
     values = replace(masked(BEFORE, AFTER), goal=ValueGoal(1.0, 1.0))
     assert math.isnan(NegativeClassTop1().score(values))
@@ -167,11 +167,11 @@ def concept(case):
         ("red", 30, (0, 0, 0)),
     ],
 )
-def test_a_name_is_right_where_its_object_overlaps_most(concept, name, place, ranks):
+def test_an_attribute_is_right_where_its_object_overlaps_most(concept, name, place, ranks):
     assert tuple(m().score(concept([name], [place])) for m in (ConceptTop1, ConceptTop3, ConceptTop5)) == ranks
 
 
-def test_a_name_of_the_second_object_is_right_among_three(concept):
+def test_an_attribute_of_the_second_object_is_among_the_top_three(concept):
     found = concept(["blue"], [0])
     wide = np.tile([0.0, 0.0, 11.0, 4.0], (1, FRAMES, 1))
     found = replace(found, artefacts={**found.artefacts, "tube_boxes": wide})
@@ -182,5 +182,5 @@ def test_pairs_are_averaged(concept):
     assert ConceptTop1().score(concept(["red", "green", "green"], [0, 0, 20])) == pytest.approx(2 / 3)
 
 
-def test_only_videos_that_the_target_gets_right_count(concept):
+def test_only_correctly_classified_videos_count(concept):
     assert math.isnan(ConceptTop1().score(concept(["red"], [0], label=1)))

@@ -36,26 +36,26 @@ def judge():
 
 
 @pytest.mark.parametrize("dataset", [ShapeMoving(), Believer()])
-def test_the_true_edit_is_valid_where_the_target_follows(judge, dataset):
+def test_the_true_edit_is_valid_if_it_flips_the_target(judge, dataset):
     assert judge(lambda sample, true: true, dataset) == 1
     assert judge(lambda sample, true: true, dataset, flips=False) == 0
 
 
-def test_faint_noise_on_a_true_edit_is_forgiven(judge):
+def test_faint_noise_on_a_true_edit_is_tolerated(judge):
     assert judge(lambda sample, true: (true + 0.01 * (noise(0, *true.shape) - 0.5)).clamp(0, 1)) == 1
 
 
-def test_what_does_not_mean_the_goal_is_not_valid(judge):
+def test_an_edit_whose_content_misses_the_goal_is_not_valid(judge):
     assert judge(lambda sample, true: sample.video, ShapeMoving()) == 0
     assert judge(lambda sample, true: sample.video, Believer()) == 1
 
 
 @pytest.mark.parametrize("fault", ShapeMoving.corruptions)
-def test_a_broken_or_jumping_object_is_not_believable(judge, fault):
+def test_a_broken_or_jumping_object_is_not_valid(judge, fault):
     assert judge(lambda sample, true: Believer().corrupted_edit(sample, ClassGoal(GOAL), fault)) == 0
 
 
-def test_what_is_far_from_the_original_is_not_close(judge):
+def test_an_edit_far_from_the_original_is_not_valid(judge):
     def spoiled(sample, true):
         video = (true + 0.1 * (noise(1, *true.shape) - 0.5)).clamp(0, 1)
         video[0] = true[0]
@@ -73,7 +73,7 @@ def test_a_blurred_edit_is_not_valid(judge):
     assert judge(blurred) == 0
 
 
-def test_another_start_is_not_valid(judge):
+def test_another_first_frame_is_not_valid(judge):
     def brighter(sample, true):
         video = true.clone()
         video[0] = (video[0] + 0.03).clamp(0, 1)
@@ -82,7 +82,7 @@ def test_another_start_is_not_valid(judge):
     assert judge(brighter) == 0
 
 
-def test_broken_outputs_and_videos_have_no_value(judge):
+def test_outputs_and_videos_that_are_not_finite_give_nan(judge):
     assert math.isnan(judge(lambda sample, true: true * math.nan))
 
 

@@ -23,7 +23,7 @@ class Knowing(Silent):
     ("goal", "flipped"),
     [(ClassGoal(2), 1.0), (ClassGoal(1), 0.0), (Confidence(2, 0.99), 0.0), (ClassGoal(2) & Confidence(2, 0.5), 1.0)],
 )
-def test_flip_is_what_the_goal_says_of_the_output_after(case, goal, flipped):
+def test_a_flip_is_an_output_that_meets_the_goal(case, goal, flipped):
     assert FlipRate().score(case(goal=goal, before=torch.zeros(3))) == flipped
 
 
@@ -31,27 +31,27 @@ def test_flip_of_a_value(case):
     assert FlipRate().score(case(goal=ValueGoal(60.0, 5.0), after=torch.tensor([56.0]))) == 1.0
 
 
-def test_a_broken_output_is_no_flip_and_no_failure(case):
+def test_an_output_that_is_not_finite_is_neither_flip_nor_failure(case):
     assert math.isnan(FlipRate().score(case(after=torch.tensor([0.0, math.nan, 1.0]))))
 
 
 @pytest.mark.parametrize(("label", "met"), [(2, 1.0), (1, 0.0), (None, 0.0)])
-def test_semantic_flip_asks_the_oracle_not_the_target(case, label, met):
+def test_semantic_flips_depend_on_the_oracle_not_on_the_target(case, label, met):
     assert SemanticFlipRate().score(case(dataset=Knowing(label), after=torch.tensor([9.0, 0.0, 0.0]))) == met
 
 
 @pytest.mark.parametrize("goal", [Confidence(2, 0.95), ClassGoal(2) & Confidence(2, 0.9)])
-def test_an_oracle_is_certain(case, goal):
+def test_the_oracle_counts_as_certain(case, goal):
     assert SemanticFlipRate().score(case(dataset=Knowing(2), goal=goal)) == 1.0
 
 
 @pytest.mark.parametrize(("label", "met"), [(57.0, 1.0), (50.0, 0.0)])
-def test_semantic_flip_of_a_value_has_the_goals_tolerance(case, label, met):
+def test_semantic_flips_of_values_have_the_goals_tolerance(case, label, met):
     dataset = Knowing(label, classes=())
     assert SemanticFlipRate().score(case(dataset=dataset, goal=ValueGoal(60.0, 5.0), after=torch.zeros(1))) == met
 
 
-def test_without_an_oracle_there_is_a_reason(silent):
+def test_a_missing_oracle_is_reported(silent):
     assert SemanticFlipRate().unavailable(silent) == "the dataset has no oracle"
     assert SemanticFlipRate().unavailable(Knowing(0)) is None
 

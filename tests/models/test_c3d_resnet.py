@@ -26,7 +26,7 @@ def _videos(batch: int = 2, frames: int = 7) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", SIZES.values())
 @pytest.mark.parametrize("fc", [1, 2, 3])
-def test_nine_convolutions_and_the_asked_number_of_linear_layers(size, fc):
+def test_nine_convolutions_and_the_requested_number_of_linear_layers(size, fc):
     with torch.device("meta"):
         layers = list(C3DResNet(size, 8, fc).modules())
     assert sum(isinstance(layer, nn.Conv3d) for layer in layers) == 9
@@ -79,7 +79,7 @@ def _saved(path, fc: int = 1, classes: str = "abcdefgh", seed: int = 0) -> str:
     return str(path)
 
 
-def test_the_target_is_what_its_file_says_and_is_frozen(tmp_path):
+def test_the_target_is_described_by_its_file_and_frozen(tmp_path):
     fingerprints = set()
     for seed, classes, fc in ((0, "abcdefgh", 1), (0, "abcdefgh", 1), (1, "abcdefgh", 1), (0, "abc", 1), (0, "abc", 2)):
         path = _saved(tmp_path / "weights.safetensors", fc, classes, seed)
@@ -92,7 +92,7 @@ def test_the_target_is_what_its_file_says_and_is_frozen(tmp_path):
     assert len(fingerprints) == 4
 
 
-def test_missing_weights_say_how_to_get_them(tmp_path):
+def test_missing_weights_are_reported_with_the_command_that_writes_them(tmp_path):
     with pytest.raises(WeightsUnavailable, match="'vcfe-bench train c3d_resnet' writes such a file"):
         C3DResNetTarget(FileParams(str(tmp_path / "nowhere.safetensors")))
     with pytest.raises(UsageError, match=r"give a file .* c3d_resnet\[weights=FILE\]"):

@@ -19,7 +19,7 @@ class Corner(ClipTarget):
     def preprocess(self, video: Tensor) -> Tensor:
         return video
 
-    def decide(self, clip: Tensor) -> Tensor:
+    def predict(self, clip: Tensor) -> Tensor:
         return self.network(torch.stack([clip[:, 0, 0, 0, 0], clip[:, -1, -1, -1, -1]], dim=1))
 
 
@@ -28,7 +28,7 @@ def corner(classes: tuple[str, ...] = ("first", "last"), network: nn.Module | No
 
 
 @given(st.integers(1, 60), st.integers(1, 40))
-def test_frames_are_spread_over_the_whole_video(length: int, frames: int) -> None:
+def test_frames_are_evenly_spaced_over_the_whole_video(length: int, frames: int) -> None:
     video = torch.arange(length).float().view(1, length, 1, 1, 1)
     picked = spread(video, frames).flatten().tolist()
     assert len(picked) == frames
@@ -38,12 +38,12 @@ def test_frames_are_spread_over_the_whole_video(length: int, frames: int) -> Non
     assert max(steps, default=0) - min(steps, default=0) <= 1
 
 
-def test_a_clip_of_the_right_form_is_read_as_it_is() -> None:
+def test_a_clip_of_the_right_shape_is_read_unchanged() -> None:
     video = torch.rand(2, 5, 3, 8, 8)
     assert torch.equal(centred(spread(video, 5), 8), video)
 
 
-def test_the_middle_square_is_read_undistorted() -> None:
+def test_the_centre_square_is_read_undistorted() -> None:
     """A disc stays a disc: its second moments along both sides are equal."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(90.0), indexing="ij")
     disc = (((y - 19.5) ** 2 + (x - 44.5) ** 2) < 15**2).float().expand(1, 2, 3, 40, 90)
@@ -55,25 +55,25 @@ def test_the_middle_square_is_read_undistorted() -> None:
     torch.testing.assert_close(seen.sum() * 4, disc[0, 0, 0].sum(), rtol=1e-3, atol=0)
 
 
-def test_normalisation_goes_by_channel_and_puts_colours_first() -> None:
+def test_normalisation_is_per_channel_and_puts_channels_first() -> None:
     video = torch.tensor([0.4, 0.5, 0.9]).view(1, 1, 3, 1, 1).expand(2, 4, 3, 6, 6)
     clip = normalised(video, (0.4, 0.4, 0.4), (0.1, 0.1, 0.5))
     assert clip.shape == (2, 3, 4, 6, 6)
     torch.testing.assert_close(clip.mean(dim=(0, 2, 3, 4)), torch.tensor([0.0, 1.0, 1.0]))
 
 
-def test_the_gradient_reaches_the_pixels_that_are_read_and_no_others() -> None:
+def test_only_pixels_that_are_read_get_a_gradient() -> None:
     video = torch.rand(1, 9, 3, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(corner()(video).sum(), video)
     assert gradient.nonzero().tolist() == [[0, 0, 0, 0, 0], [0, 8, 2, 7, 7]]
 
 
-def test_a_network_that_gives_something_else_is_told_of() -> None:
+def test_outputs_of_another_shape_are_reported() -> None:
     with pytest.raises(UsageError, match=r"returned \[1\] for 1 videos: it has to return \[B, K\]"):
         corner(network=_Flat())(torch.rand(1, 4, 3, 8, 8))
-    with pytest.raises(UsageError, match="gave tuple for 1 videos"):
+    with pytest.raises(UsageError, match="returned tuple for 1 videos"):
         corner(network=_Pair())(torch.rand(1, 4, 3, 8, 8))
-    with pytest.raises(UsageError, match="has 2 outputs, but 3 class names"):
+    with pytest.raises(UsageError, match="has 2 outputs but 3 class names"):
         corner(("a", "b", "c"))(torch.rand(1, 4, 3, 8, 8))
 
 
@@ -87,7 +87,7 @@ class _Pair(nn.Module):
         return x, x
 
 
-def test_the_fingerprint_follows_weights_classes_and_settings() -> None:
+def test_the_fingerprint_depends_on_weights_classes_and_settings() -> None:
     torch.manual_seed(0)
     network, other = nn.Linear(2, 2), nn.Linear(2, 2)
     alike = corner(network=network).fingerprint

@@ -55,7 +55,7 @@ def _noise(generator: CogVideoX) -> torch.Tensor:
     return torch.randn(1, *generator.latent_shape(SHAPE), generator=torch.Generator().manual_seed(5))
 
 
-def test_the_first_step_is_fed_what_the_pipeline_feeds_it(pair, run):
+def test_inputs_of_the_first_step_are_those_of_the_pipeline(pair, run):
     generator = pair[1]
     noise = _noise(generator)
     theirs, _ = run(noise)
@@ -65,7 +65,7 @@ def test_the_first_step_is_fed_what_the_pipeline_feeds_it(pair, run):
     assert_same(ours[0], theirs[0])
 
 
-def test_every_step_is_fed_the_pipelines_condition_and_time(pair, run):
+def test_condition_and_time_of_every_step_are_those_of_the_pipeline(pair, run):
     generator = pair[1]
     noise = _noise(generator)
     theirs, _ = run(noise)
@@ -91,7 +91,7 @@ def test_euler_steps_along_the_velocity_are_the_pipelines_ddim_steps(pair, run):
         torch.testing.assert_close(denoise(generator, noise, condition, STEPS), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_velocity_is_that_of_the_v_that_the_network_answers(pair, monkeypatch):
+def test_velocity_is_derived_from_the_predicted_v(pair, monkeypatch):
     """A network that knows clean latent and noise gives the velocity between them, at any noise level."""
     generator = pair[1]
     clean, noise = (torch.randn(1, *generator.latent_shape(SHAPE)) for _ in range(2))
@@ -111,7 +111,7 @@ def test_velocity_is_that_of_the_v_that_the_network_answers(pair, monkeypatch):
 
 @pytest.mark.parametrize("start", [0.1, 0.5, 0.731, 1.0])
 @pytest.mark.parametrize("steps", [1, 7, 20])
-def test_sigmas_fall_from_the_start_to_zero(pair, start, steps):
+def test_sigmas_decrease_from_the_start_to_zero(pair, start, steps):
     sigmas = pair[1].sigmas(steps, start)
     assert len(sigmas) == steps + 1
     assert (sigmas[0], sigmas[-1]) == (start, 0.0)
@@ -138,7 +138,7 @@ def test_checkpointed_decoding_equals_plain_autograd(pair):
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-5)
 
 
-def test_a_latent_has_the_announced_shape_and_decodes_to_a_video(pair):
+def test_a_latent_has_the_declared_shape_and_decodes_to_a_video(pair):
     generator = pair[1]
     video = torch.rand(2, SHAPE[0], 3, *SHAPE[1:], generator=torch.Generator().manual_seed(7))
     latent = generator.encode(video)

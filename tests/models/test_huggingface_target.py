@@ -52,7 +52,7 @@ def videos() -> Tensor:
     return pixels.float() / 255
 
 
-def test_it_says_what_the_family_says_through_its_image_processor(folder: Path) -> None:
+def test_outputs_are_those_of_the_model_with_its_image_processor(folder: Path) -> None:
     """Frames go the way of the family's documentation: 8-bit arrays through the image processor."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
     network = transformers.AutoModelForVideoClassification.from_pretrained(folder).eval()
@@ -75,7 +75,7 @@ def test_the_gradient_reaches_every_frame(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"), [("", "give a directory or a hub id"), ("empty", "empty cannot be loaded")]
 )
-def test_what_is_wrong_is_told_in_one_line(
+def test_errors_are_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

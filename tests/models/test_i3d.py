@@ -12,13 +12,13 @@ from vcfe_bench.models.i3d_conversion import convert, torch_state
     ("size", "kernel", "stride", "before", "after"),
     [(224, 7, 2, 2, 3), (17, 7, 2, 3, 3), (112, 3, 2, 0, 1), (9, 3, 2, 1, 1), (5, 2, 2, 0, 1), (14, 2, 2, 0, 0)],
 )
-def test_what_is_missing_is_padded_the_odd_one_behind(size, kernel, stride, before, after):
+def test_padding_is_same_with_the_odd_element_at_the_end(size, kernel, stride, before, after):
     padded = pad_same(torch.ones(1, 1, size, 1, 1), (kernel, 1, 1), (stride, 1, 1)).flatten().tolist()
     assert padded == [0.0] * before + [1.0] * size + [0.0] * after
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2), (2, 2, 2))])
-def test_pools_are_those_of_torch_with_and_without_a_gradient(kernel, stride):
+def test_pooling_is_that_of_torch_with_and_without_a_gradient(kernel, stride):
     x = torch.randn(2, 3, 5, 9, 8, generator=torch.Generator().manual_seed(0))
     pool, expected = Pool(kernel, stride), F.max_pool3d(pad_same(x, kernel, stride, -torch.inf), kernel, stride)
     assert torch.equal(pool(x), expected)
@@ -37,7 +37,7 @@ def test_logits_are_those_of_the_published_network():
     assert logits.argmax() == 69
 
 
-def test_fewer_frames_do_not_pass():
+def test_fewer_frames_are_refused():
     with pytest.raises(RuntimeError):
         i3d()(torch.zeros(1, 3, MIN_FRAMES - 1, 224, 224))
 
@@ -48,7 +48,7 @@ def test_the_network_is_built_once_and_frozen():
     assert not any(weight.requires_grad for weight in i3d().parameters())
 
 
-def test_kernels_are_turned_and_names_joined():
+def test_kernels_are_transposed_and_names_joined():
     kernel = np.arange(2 * 3 * 5 * 7 * 11, dtype=np.float32).reshape(2, 3, 5, 7, 11)
     unit = {"Conv_0": {"kernel": kernel}, "BatchNorm_0": {"bias": np.full(11, 3.0, np.float32)}}
     statistics = {"BatchNorm_0": {"mean": np.zeros((1, 1, 1, 1, 11)), "var": np.ones((1, 1, 1, 1, 11))}}
@@ -63,7 +63,7 @@ def test_kernels_are_turned_and_names_joined():
     assert state["trunk.Mixed_3b.Branch_1.Conv3d_0a_1x1.norm.running_var"].shape == (11,)
 
 
-def test_another_archive_is_not_converted(tmp_path):
+def test_another_archive_is_refused(tmp_path):
     (tmp_path / "other.tar.gz").write_bytes(b"other")
     with pytest.raises(CorruptWeights, match="is not the source distribution"):
         convert(tmp_path / "other.tar.gz", tmp_path / "out.safetensors")

@@ -11,7 +11,7 @@ from vcfe_bench.models.i3d_kinetics400 import I3DKinetics400, I3DParams
 from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 
-def test_pixels_are_taken_to_the_range_of_the_network() -> None:
+def test_pixels_are_mapped_to_the_range_of_the_network() -> None:
     target = I3DKinetics400(I3DParams(frames=9))
     video = torch.rand(1, 9, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -24,7 +24,7 @@ def test_pixels_are_taken_to_the_range_of_the_network() -> None:
     ("name", "frames", "expected"),
     [(CARPHONE, 16, "shaking head"), (CARPHONE, 64, "driving car"), (BUNNY, 32, "feeding birds")],
 )
-def test_names_fit_what_is_seen(name, frames, expected) -> None:
+def test_the_predicted_class_fits_the_clip(name, frames, expected) -> None:
     target = I3DKinetics400(I3DParams(frames=frames))
     video = OneVideo(OneVideoParams(str(clip(name)), *target.clip[:2])).sample("test", 0).video
     with torch.no_grad():
@@ -35,12 +35,12 @@ def test_names_fit_what_is_seen(name, frames, expected) -> None:
     ("index", "name"),
     [(5, "archery"), (19, "bench pressing"), (148, "hammer throw"), (253, "pole vault"), (378, "walking the dog")],
 )
-def test_names_stand_where_the_published_label_map_has_them(index: int, name: str) -> None:
+def test_class_indices_are_those_of_the_published_label_map(index: int, name: str) -> None:
     """A few lines of the map of Kinetics-400 that came with the network."""
     assert I3DKinetics400().classes[index] == name
 
 
-def test_names_are_four_hundred_in_alphabetical_order() -> None:
+def test_class_names_are_four_hundred_in_alphabetical_order() -> None:
     classes = I3DKinetics400().classes
     assert len(set(classes)) == 400
     assert list(classes) == sorted(classes, key=str.lower)

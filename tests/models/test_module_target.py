@@ -62,7 +62,7 @@ def params(**rest: Any) -> ModuleParams:
 
 
 @pytest.mark.parametrize("build", ["build", "Colours", "ready"])
-def test_a_function_a_class_and_a_network_are_built(build: str) -> None:
+def test_functions_classes_and_networks_can_be_imported(build: str) -> None:
     target = ModuleTarget(
         params(build=f"own_colours:{build}", classes="labels.txt", mean=(0.5, 0.25, 0.0), std=(0.1, 0.5, 2.0))
     )
@@ -94,7 +94,7 @@ def test_nothing_inside_a_checkpoint_is_executed() -> None:
     assert not Path("sprung").exists()
 
 
-def test_the_fingerprint_follows_the_source_of_the_network() -> None:
+def test_the_fingerprint_depends_on_the_source_of_the_network() -> None:
     before = ModuleTarget(params()).fingerprint
     assert ModuleTarget(params()).fingerprint == before
     assert ModuleTarget(params(std=(1, 1, 1))).fingerprint != before
@@ -110,13 +110,13 @@ def test_the_fingerprint_follows_the_source_of_the_network() -> None:
         ({"build": "own_colours"}, r"build=own_colours is not of the form package\.module:name"),
         ({"build": "own_colors:build"}, "cannot import own_colors from here: ModuleNotFoundError"),
         ({"build": "own_colours:biuld"}, r"own_colours has no 'biuld'; did you mean 'build'\?"),
-        ({"build": "own_colours:grey"}, r"own_colours:grey gave a str, not a torch\.nn\.Module"),
+        ({"build": "own_colours:grey"}, r"own_colours:grey returned a str, not a torch\.nn\.Module"),
         ({"build": "own_colours:broken"}, r"own_colours:broken\(\) failed: ZeroDivisionError"),
         ({"weights": "nowhere.safetensors"}, "nowhere.safetensors cannot be read as weights"),
         ({"classes": "nowhere.txt"}, "cannot read the class names in nowhere.txt"),
-        ({"std": (0.1, 0.0, 0.1)}, "deviations have to be positive"),
+        ({"std": (0.1, 0.0, 0.1)}, "every channel's has to be positive"),
     ],
 )
-def test_what_is_wrong_is_told(wrong: dict[str, object], message: str) -> None:
+def test_errors_are_reported(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ModuleTarget(params(**wrong))

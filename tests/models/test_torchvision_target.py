@@ -26,7 +26,7 @@ def own(folder: Path, **rest: object) -> TorchvisionTarget:
     return TorchvisionTarget(TorchvisionParams(**{"name": "mc3_18", "frames": 4, **files, **rest}))
 
 
-def test_it_says_what_the_model_says_of_the_preset_clip(folder: Path) -> None:
+def test_outputs_are_those_of_the_model_for_the_preset_clip(folder: Path) -> None:
     """The preset of torchvision, given a video that its resizing leaves as it is."""
     target = own(folder)
     network = models.get_model("mc3_18", num_classes=3).eval()
@@ -39,7 +39,7 @@ def test_it_says_what_the_model_says_of_the_preset_clip(folder: Path) -> None:
     assert target.clip == (4, 112, 112)
 
 
-def test_downloads_are_told_from_others_by_their_checksum() -> None:
+def test_downloads_are_verified_by_their_checksum() -> None:
     known = _download(models.video.R3D_18_Weights.KINETICS400_V1)
     assert (known.name, known.sha256) == ("r3d_18-b3b3357e.pth", "b3b3357e")
     prefixes = {
@@ -55,10 +55,10 @@ def test_downloads_are_told_from_others_by_their_checksum() -> None:
     [
         ({"name": ""}, r"give a model: torchvision\[name=r3d_18\]"),
         ({"name": "r3d_81"}, "torchvision has no video model 'r3d_81'; did you mean 'r3d_18'"),
-        ({"weights": "KINETICS400_V2"}, "no weights of that name; did you mean 'KINETICS400_V1'"),
+        ({"weights": "KINETICS400_V2"}, "no pretrained weights of that name; did you mean 'KINETICS400_V1'"),
         ({"classes": ""}, "does not fit VideoResNet"),
     ],
 )
-def test_what_is_wrong_is_told(folder: Path, wrong: dict[str, object], message: str) -> None:
+def test_errors_are_reported(folder: Path, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         own(folder, **wrong)

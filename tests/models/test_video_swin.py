@@ -55,7 +55,7 @@ def test_normalisation_happens_inside(model):
     torch.testing.assert_close(torch.cat(seen).mean(dim=(1, 2, 3, 4)), torch.tensor([0.0, 1.0]))
 
 
-def test_a_row_does_not_depend_on_its_neighbours(model):
+def test_an_output_does_not_depend_on_the_rest_of_the_batch(model):
     videos = _videos(4)
     order = torch.tensor([2, 0, 3, 1])
     assert torch.equal(model(videos)[order], model(videos[order]))
@@ -84,7 +84,7 @@ def test_each_frame_belongs_to_a_step_of_the_features(length, stride, steps):
     assert max(steps) + 1 == found.scales[0].shape[2]
 
 
-def test_state_holds_weights_alone(model):
+def test_the_state_dictionary_contains_only_weights(model):
     assert all(name.startswith("network.") for name in model.state_dict())
 
 
@@ -108,7 +108,7 @@ def test_weights_of_another_network_are_refused(tmp_path, model):
         MSwin(MSwinParams(weights=str(path)))
 
 
-def test_m_swin_is_frozen_and_its_fingerprint_follows_its_weights(tmp_path):
+def test_m_swin_is_frozen_and_its_fingerprint_depends_on_its_weights(tmp_path):
     fingerprints = set()
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -134,7 +134,7 @@ def _saved(path: Path, config: SwinConfig) -> VideoSwin:
 
 
 @pytest.mark.parametrize("config", [CLASSIFIER, REGRESSOR])
-def test_a_file_says_which_network_it_is_for(tmp_path, config):
+def test_a_file_describes_its_network(tmp_path, config):
     path = tmp_path / "new" / "target.safetensors"
     model = _saved(path, config)
     target = VideoSwinTarget(FileParams(weights=str(path)))
@@ -145,7 +145,7 @@ def test_a_file_says_which_network_it_is_for(tmp_path, config):
     assert not any(parameter.requires_grad for parameter in target.parameters())
 
 
-def test_the_fingerprint_of_a_trained_target_follows_weights_and_form(tmp_path):
+def test_the_fingerprint_depends_on_weights_and_configuration(tmp_path):
     configs = [CLASSIFIER, CLASSIFIER, replace(CLASSIFIER, stride=1), replace(CLASSIFIER, classes=("a", "c"))]
     fingerprints = []
     for number, config in enumerate(configs):
@@ -157,7 +157,7 @@ def test_the_fingerprint_of_a_trained_target_follows_weights_and_form(tmp_path):
     assert VideoSwinTarget(FileParams(str(tmp_path / "other.safetensors"))).fingerprint not in fingerprints
 
 
-def test_what_no_training_wrote_is_refused(tmp_path, model):
+def test_files_not_written_by_training_are_refused(tmp_path, model):
     with pytest.raises(UsageError, match=r"give a file that .* wrote: video_swin\[weights=FILE\]"):
         VideoSwinTarget()
     path = tmp_path / "target.safetensors"

@@ -27,7 +27,7 @@ def _frame(batch: int = 1) -> torch.Tensor:
     return torch.rand(batch, 3, *SHAPE[1:], generator=torch.Generator().manual_seed(3))
 
 
-def test_condition_is_what_the_pipeline_feeds_its_transformer(wan):
+def test_the_condition_is_that_of_the_pipeline(wan):
     pipeline = WanImageToVideoPipeline(
         tokenizer=None,
         text_encoder=None,
@@ -61,7 +61,7 @@ def test_without_a_first_frame_the_mask_is_empty(wan):
     torch.testing.assert_close(together, alone)
 
 
-def test_clip_embeddings_reach_the_transformers_that_want_them():
+def test_clip_embeddings_reach_transformers_that_use_them():
     vision = CLIPVisionModel(
         CLIPVisionConfig(
             hidden_size=16,
@@ -106,7 +106,7 @@ def test_checkpointed_decoding_equals_plain_autograd(wan):
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-7)
 
 
-def test_encode_normalises_by_the_configs_statistics(wan):
+def test_encode_normalises_with_the_statistics_of_the_config(wan):
     video = torch.rand(1, *SHAPE[:1], 3, *SHAPE[1:], generator=torch.Generator().manual_seed(7))
     latent = wan.encode(video)
     raw = wan.model.vae.encode(video.transpose(1, 2) * 2 - 1).latent_dist.mode()
@@ -130,7 +130,7 @@ def test_full_noise_is_the_default_start(wan):
 
 
 @given(start=st.floats(0.01, 1), steps=st.integers(1, 20))
-def test_a_start_inside_the_schedule_is_even_before_the_shift(wan, start, steps):
+def test_steps_from_a_start_inside_the_schedule_are_even_before_the_shift(wan, start, steps):
     sigmas = wan.sigmas(steps, start)
     assert len(sigmas) == steps + 1
     assert (sigmas[0], sigmas[-1]) == (start, 0.0)

@@ -57,7 +57,7 @@ def _run(pipeline, noise: torch.Tensor) -> tuple[list, torch.Tensor]:
     return calls, latent
 
 
-def test_the_transformer_is_fed_what_the_pipeline_feeds_it(pair):
+def test_inputs_of_the_transformer_are_those_of_the_pipeline(pair):
     pipeline, generator = pair
     noise = torch.randn(1, *generator.latent_shape(SHAPE), generator=torch.Generator().manual_seed(5))
     theirs, result = _run(pipeline, noise)
@@ -74,7 +74,7 @@ def test_the_transformer_is_fed_what_the_pipeline_feeds_it(pair):
     torch.testing.assert_close(generator.constrain(latent, condition), result, rtol=1e-5, atol=1e-6)
 
 
-def test_denoising_ends_where_the_pipeline_does(pair, monkeypatch):
+def test_denoising_gives_the_result_of_the_pipeline(pair, monkeypatch):
     pipeline, generator = pair
     noise = torch.randn(1, *generator.latent_shape(SHAPE), generator=torch.Generator().manual_seed(6))
     _, result = _run(pipeline, noise)
@@ -92,7 +92,7 @@ def test_constraints_are_those_of_the_pipelines_grid(pair):
     assert generator.constraints.violation((9, side // 2, side)) is not None
 
 
-def test_a_latent_has_the_announced_shape_and_decodes_to_a_video(pair):
+def test_a_latent_has_the_declared_shape_and_decodes_to_a_video(pair):
     _, generator = pair
     video = torch.rand(2, SHAPE[0], 3, *SHAPE[1:], generator=torch.Generator().manual_seed(7))
     latent = generator.encode(video)
@@ -101,7 +101,7 @@ def test_a_latent_has_the_announced_shape_and_decodes_to_a_video(pair):
         assert generator.decode(latent).shape == video.shape
 
 
-def test_a_first_frame_is_optional_and_tells_something(pair):
+def test_a_first_frame_is_optional_and_has_an_influence(pair):
     _, generator = pair
     latent = torch.randn(2, *generator.latent_shape(SHAPE), generator=torch.Generator().manual_seed(8))
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_a_first_frame_is_optional_and_tells_something(pair):
     assert not torch.allclose(without, told, atol=1e-3)
 
 
-def test_experts_are_told_apart_by_the_noise_level(tmp_path):
+def test_experts_are_chosen_by_the_noise_level(tmp_path):
     generator = build("wan_experts", tmp_path)
     condition = generator.condition(pipelines.first_frame(), SHAPE)
     latent = torch.randn(1, *generator.latent_shape(SHAPE), generator=torch.Generator().manual_seed(9))
@@ -136,8 +136,8 @@ def test_the_given_frame_of_ti2v_is_kept_and_has_no_gradient(tmp_path):
     assert gradient[:, :, 1:].abs().min() > 0
 
 
-@pytest.mark.parametrize(("family", "right"), [("wan_experts", "wan_experts"), ("wan_ti2v", "wan_ti2v")])
-def test_another_family_is_named(tmp_path, family, right):
+@pytest.mark.parametrize(("family", "name"), [("wan_experts", "wan_experts"), ("wan_ti2v", "wan_ti2v")])
+def test_another_family_is_named(tmp_path, family, name):
     FAMILIES[family][0]().save_pretrained(tmp_path)
-    with pytest.raises(UsageError, match=rf"write {right}\[path="):
+    with pytest.raises(UsageError, match=rf"use {name}\[path="):
         Wan(Wan.Params(path=str(tmp_path)))

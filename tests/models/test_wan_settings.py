@@ -37,7 +37,7 @@ def _velocity_and_gradient(directory: Path, **settings) -> tuple[torch.Tensor, t
 @pytest.mark.parametrize(
     "settings", [{"activations": "recompute"}, {"activations": "offload"}, {"attention": "native"}]
 )
-def test_a_setting_changes_no_number(directory, settings):
+def test_settings_of_memory_and_speed_change_no_number(directory, settings):
     for plain, other in zip(
         _velocity_and_gradient(directory), _velocity_and_gradient(directory, **settings), strict=True
     ):
@@ -45,7 +45,7 @@ def test_a_setting_changes_no_number(directory, settings):
 
 
 @pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"storage": "float8"}])
-def test_fewer_bits_change_little(directory, settings):
+def test_float8_changes_results_little(directory, settings):
     for plain, other in zip(
         _velocity_and_gradient(directory), _velocity_and_gradient(directory, **settings), strict=True
     ):
@@ -53,7 +53,7 @@ def test_fewer_bits_change_little(directory, settings):
         assert torch.nn.functional.cosine_similarity(plain.flatten(), other.flatten(), dim=0) > 0.98
 
 
-def test_what_decoding_keeps_changes_no_number(directory):
+def test_activation_storage_of_the_decoder_changes_no_number(directory):
     results = []
     for activations in ("keep", "recompute", "offload"):
         generator = Wan(Wan.Params(path=str(directory), dtype="float32", device="cpu", activations=activations))
@@ -73,7 +73,7 @@ def test_float8_stores_the_linear_weights_of_the_blocks_in_a_byte(directory):
     assert generator.fingerprint != plain.fingerprint
 
 
-def test_a_sketch_has_the_types_of_the_real_thing(directory):
+def test_a_sketch_has_the_dtypes_of_the_real_model(directory):
     for settings in ({"dtype": "bfloat16"}, {"dtype": "bfloat16", "storage": "float8"}):
         params = Wan.Params(path=str(directory), device="cpu", **settings)
         real = {name: p.dtype for name, p in Wan(params).model.transformer.named_parameters()}
@@ -92,7 +92,7 @@ def test_a_sketch_has_the_types_of_the_real_thing(directory):
         (pipelines.cogvideox, CogVideoX),
     ],
 )
-def test_tensors_of_a_method_stay_on_the_cpu_when_the_networks_do_not(tmp_path, make, cls):
+def test_tensors_of_a_method_stay_on_the_cpu_when_networks_are_elsewhere(tmp_path, make, cls):
     """On fake CUDA tensors an operation on two devices is an error, as it is on real ones."""
     make().save_pretrained(tmp_path)
     with FakeTensorMode():

@@ -56,7 +56,7 @@ def test_differences_by_hand() -> None:
         (float("nan"), 1e-5, False, "≤ 1e-05 relative"),
     ],
 )
-def test_what_is_held(difference: float, tolerance: float | None, held: bool, words: str) -> None:
+def test_what_is_compared(difference: float, tolerance: float | None, held: bool, words: str) -> None:
     found = Measurement("SSIM", "another", "videos", difference, "relative", tolerance)
     assert found.held == held
     assert bound(found) == words

@@ -12,7 +12,7 @@ from vcfe_bench.training.c3d_resnet import C3DRecipe, train
 
 
 @pytest.mark.slow
-def test_a_trained_network_tells_classes_apart_and_is_read_as_a_target(tmp_path):
+def test_a_trained_network_classifies_and_is_read_as_a_target(tmp_path):
     trained = train(Squares(), tmp_path, C3DRecipe(steps=50, batch=4), str)
     samples = [Squares().sample("test", k) for k in range(32)]
     videos, labels = torch.stack([s.video for s in samples]), torch.tensor([s.label for s in samples])
@@ -25,7 +25,7 @@ def test_a_trained_network_tells_classes_apart_and_is_read_as_a_target(tmp_path)
     assert target.classes == Squares.classes
 
 
-def test_the_seed_decides_the_weights(tmp_path):
+def test_the_seed_determines_the_weights(tmp_path):
     first, again, other = (
         train(Squares(), tmp_path / name, C3DRecipe(steps=2, batch=2, seed=seed), str).head[0].weight
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -34,12 +34,12 @@ def test_the_seed_decides_the_weights(tmp_path):
     assert not torch.equal(first, other)
 
 
-def test_what_cannot_be_trained(tmp_path):
+def test_datasets_without_classes_and_unknown_sizes_are_refused(tmp_path):
     class Valued(Squares):
         classes = ()
         values = Values(0, 1, 0.5, 0.1, "m")
 
-    with pytest.raises(UsageError, match="dataset 'squares' has values"):
+    with pytest.raises(UsageError, match="labels of dataset 'squares' are values"):
         train(Valued(), tmp_path, C3DRecipe(), str)
     with pytest.raises(UsageError, match="unknown size 'smal'; did you mean 'small'"):
         train(Squares(), tmp_path, C3DRecipe(size="smal"), str)

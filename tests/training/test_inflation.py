@@ -35,7 +35,7 @@ def no_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("length", [8, 16])
-def test_a_still_video_gives_what_its_frame_gives_the_image_network(length):
+def test_a_static_video_gives_the_output_of_the_image_network(length):
     image = image_swin()
     video = VideoSwin(SIZES["mini"], 3, length, 1).eval()
     inflate(image.state_dict(), video.network)
@@ -47,7 +47,7 @@ def test_a_still_video_gives_what_its_frame_gives_the_image_network(length):
     torch.testing.assert_close(video(frames[:, None].expand(-1, length, -1, -1, -1)), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_head_stays_as_it_is():
+def test_the_head_is_not_initialised():
     video = VideoSwin(SIZES["mini"], 5, 4, 1)
     before = video.network.head.weight.clone()
     inflate(image_swin().state_dict(), video.network)
@@ -59,7 +59,7 @@ def test_an_image_network_of_other_widths_is_refused():
         inflate(image_swin(width=12).state_dict(), VideoSwin(SIZES["mini"], 3, 4, 1).network)
 
 
-def test_weights_come_from_the_cache_alone(no_cache):
+def test_weights_come_only_from_the_cache(no_cache):
     with pytest.raises(
         WeightsUnavailable, match=r"swin_t-704ceda3.pth is not in .*cache: it can be downloaded from https://"
     ):
@@ -72,7 +72,7 @@ def test_weights_come_from_the_cache_alone(no_cache):
         imagenet("swin3d_t")
 
 
-def test_a_training_starts_from_them_and_moves_the_body_slowly(tmp_path, monkeypatch):
+def test_training_starts_from_them_with_a_lower_learning_rate(tmp_path, monkeypatch):
     dataset, state = ShapeMoving(ShapeMovingParams(frames=9, size=32)), image_swin().state_dict()
     monkeypatch.setattr(target, "imagenet", lambda size: state)
     start = VideoSwin(SIZES["mini"], 4, 4, 2)
@@ -90,7 +90,7 @@ def test_a_training_starts_from_them_and_moves_the_body_slowly(tmp_path, monkeyp
     assert fastest == pytest.approx(0.1 * moved["network.head.weight"], rel=0.1)
 
 
-def test_without_them_a_training_starts_from_chance_and_says_so(tmp_path, no_cache):
+def test_without_them_training_starts_from_scratch_and_says_so(tmp_path, no_cache):
     dataset, lines = ShapeMoving(ShapeMovingParams(frames=9, size=32)), []
     asked = target.train(dataset, tmp_path / "a", RECIPE, lines.append)
     plain = target.train(dataset, tmp_path / "b", replace(RECIPE, imagenet=False), str)

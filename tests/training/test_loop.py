@@ -61,7 +61,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path):
     torch.testing.assert_close(expected.weight, torch.ones(1, 4), atol=0.1, rtol=0)
 
 
-def test_one_process_of_full_precision_changes_no_bit(tmp_path, accelerator):
+def test_one_process_in_full_precision_changes_no_bit(tmp_path, accelerator):
     expected = _train(tmp_path / "plain", 50)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "parts", 50, stop_at=37, accelerator=accelerator)
@@ -71,7 +71,7 @@ def test_one_process_of_full_precision_changes_no_bit(tmp_path, accelerator):
 
 
 @pytest.mark.parametrize("accelerator", ["bf16"], indirect=True)
-def test_the_loss_is_computed_in_half_and_the_weights_stay_whole(tmp_path, accelerator):
+def test_the_loss_is_computed_in_half_precision_and_weights_stay_float32(tmp_path, accelerator):
     whole, mixed = _train(tmp_path / "a", 50), _train(tmp_path / "b", 50, accelerator=accelerator)
     assert mixed.weight.dtype == torch.float32
     assert not torch.equal(whole.weight, mixed.weight)
@@ -97,7 +97,7 @@ def test_scaled_gradients_give_the_same_weights_and_the_scale_is_resumed(tmp_pat
     assert rest.scaler.get_scale() == whole.scaler.get_scale() == 2.0 ** (1 + 50 // 8)
 
 
-def test_a_process_that_is_not_the_main_one_writes_and_says_nothing(tmp_path, accelerator, monkeypatch):
+def test_only_the_main_process_writes_and_logs(tmp_path, accelerator, monkeypatch):
     monkeypatch.setattr(type(accelerator), "is_main_process", False)
     lines: list[str] = []
     _train(tmp_path, 20, accelerator=accelerator, log=lines.append)
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         _train(tmp_path, 20, identity="circles")
 
 
-def test_schedule_warms_up_and_falls():
+def test_the_schedule_warms_up_and_decays():
     schedule = loop.Schedule(1000, warmup=100, floor=0.02)
     factors = [schedule.factor(step) for step in range(1000)]
     assert factors[0] == pytest.approx(0.01)

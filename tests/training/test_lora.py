@@ -56,7 +56,7 @@ def _velocity(generator: Wan) -> torch.Tensor:
         return generator.velocity(latent, 0.6, generator.condition(pipelines.first_frame(), shape))
 
 
-def test_the_loss_falls_and_the_base_stays(tmp_path, directory, dataset):
+def test_the_loss_falls_and_the_base_is_unchanged(tmp_path, directory, dataset):
     base = _generator(directory)
     before = lora.held_out_loss(base, dataset, videos=2)
     generator, network = _adapt(directory, dataset, tmp_path, LoRARecipe(rank=4, steps=30, batch=2, lr=2e-2))
@@ -107,7 +107,7 @@ def _every(steps: int, run):
     return lambda *arguments, **settings: run(*arguments, **{**settings, "every": steps})
 
 
-def test_a_checkpoint_holds_the_adapter_alone(tmp_path, directory, dataset):
+def test_a_checkpoint_contains_only_the_adapter(tmp_path, directory, dataset):
     _, network = _adapt(directory, dataset, tmp_path, LoRARecipe(rank=1, steps=2, batch=1))
     stored = torch.load(tmp_path / "lora-0.pt", weights_only=True)["module"]
     assert sum(t.numel() for t in stored.values()) == sum(p.numel() for p in _adapter(network).values())
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_base_is_refused(tmp_path, directory, dataset):
         _adapt(tmp_path / "other", dataset, tmp_path / "checkpoints", short)
 
 
-def test_each_expert_learns_its_own_noise_levels(tmp_path, dataset, monkeypatch):
+def test_each_expert_is_trained_on_its_own_noise_levels(tmp_path, dataset, monkeypatch):
     pipelines.wan_experts().save_pretrained(tmp_path)
     generator = WanExperts(WanExperts.Params(path=str(tmp_path), dtype="float32", device="cpu"))
     seen: list[float] = []
@@ -149,12 +149,12 @@ def test_each_expert_learns_its_own_noise_levels(tmp_path, dataset, monkeypatch)
         (ShapeMovingParams(frames=9, size=32), LoRARecipe(network="transformer_2"), "no network 'transformer_2'"),
     ],
 )
-def test_what_cannot_be_adapted_is_refused(tmp_path, directory, shape, recipe, message):
+def test_unsupported_adaptations_are_refused(tmp_path, directory, shape, recipe, message):
     with pytest.raises(UsageError, match=message):
         lora.train(ShapeMoving(shape), _generator(directory), tmp_path, recipe, str)
 
 
-def test_levels_are_shifted_logistic_draws_inside_their_bounds():
+def test_levels_are_shifted_logistic_draws_within_bounds():
     draws = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     plain = lora.levels(draws, 1.0, (0.0, 1.0))
     torch.testing.assert_close(plain, torch.sigmoid(draws))

@@ -101,7 +101,7 @@ def test_a_regressor_learns_values_in_their_unit(tmp_path):
     assert after < 4 < before
 
 
-def test_a_regressor_learns_not_to_see_a_generators_round_trip(model, tmp_path):
+def test_a_regressor_becomes_invariant_to_a_generators_round_trip(model, tmp_path):
     model.save(tmp_path / "wan")
     spec = f"wan[path={tmp_path / 'wan'},dtype=float32,device=cpu]"
     recipe = TargetRecipe(steps=90, batch=8)
@@ -115,7 +115,7 @@ def test_a_regressor_learns_not_to_see_a_generators_round_trip(model, tmp_path):
     assert unseen < 0.5 * seen
 
 
-def test_classes_have_no_round_trip(tmp_path):
+def test_round_trips_are_refused_for_classifiers(tmp_path):
     with pytest.raises(UsageError, match="--generator is for regressors, but dataset '' has classes"):
         target.train(ShapeMoving(), tmp_path, TargetRecipe(generator="wan_shape_moving"), _quiet)
 
@@ -134,7 +134,7 @@ def test_an_adversary_attacks_every_clip(tmp_path):
     assert distance[0] < 0.1 * distance[1]
 
 
-def test_the_attack_grows(monkeypatch, tmp_path):
+def test_the_attack_grows_linearly(monkeypatch, tmp_path):
     sizes = []
     whole = target._attacked
 
@@ -153,7 +153,7 @@ def test_the_attack_grows(monkeypatch, tmp_path):
     assert sizes == pytest.approx([1 / 3, 2 / 3, 1, 1])
 
 
-def test_training_goes_on_from_given_weights(tmp_path):
+def test_training_starts_from_given_weights(tmp_path):
     recipe = TargetRecipe(steps=2, batch=2)
     first = target.train(ShapeMoving(), tmp_path / "first", recipe, _quiet)
     path = tmp_path / "start.safetensors"
@@ -163,7 +163,7 @@ def test_training_goes_on_from_given_weights(tmp_path):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
-def test_values_have_no_adversary(tmp_path):
+def test_adversaries_are_refused_for_regressors(tmp_path):
     with pytest.raises(UsageError, match="attacks classifiers, but the labels of dataset '' are values"):
         target.train(_Places(), tmp_path, TargetRecipe(adversary="pgd"), _quiet)
 
@@ -203,7 +203,7 @@ def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
     assert pool["condition"].shape == (8, 8, 3, 4, 4)
 
 
-def test_training_goes_on_from_other_weights(dataset, autoencoder, model, tmp_path):
+def test_training_starts_from_another_models_weights(dataset, autoencoder, model, tmp_path):
     """At a rate of zero nothing moves: what comes out is what training began with."""
     still = replace(VAE, lr=0.0, channels=99)
     again = vae.train(dataset, tmp_path, still, _quiet, start=autoencoder)
@@ -261,7 +261,7 @@ class _FewClips(ShapeMoving):
         return 3
 
 
-def test_short_videos_and_few_of_them_are_enough(tmp_path):
+def test_few_and_short_videos_are_enough(tmp_path):
     few = _FewClips(ShapeMovingParams(frames=9, size=32))
     autoencoder = vae.train(few, tmp_path, replace(VAE, phases=((1, 2, 1), (1, 2, 17))), _quiet)
     transformer.train(few, autoencoder, tmp_path, replace(TRANSFORMER, pool=100), _quiet)
@@ -270,7 +270,7 @@ def test_short_videos_and_few_of_them_are_enough(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 11, 3300, 6600])
-def test_phases_keep_their_shares(steps):
+def test_phases_keep_their_proportions(steps):
     phases = VAERecipe().of(steps).phases
     assert sum(length for length, _, _ in phases) == steps
     assert [rest for _, *rest in phases] == [[16, 1], [8, 9], [6, 17]]
@@ -281,6 +281,6 @@ def test_phases_keep_their_shares(steps):
 @pytest.mark.parametrize(
     ("shape", "message"), [({"frames": 10, "size": 32}, "4k\\+1 frames"), ({"frames": 9, "size": 36}, "multiples of 8")]
 )
-def test_videos_that_no_generator_makes_are_refused(tmp_path, shape, message):
+def test_videos_that_no_generator_supports_are_refused(tmp_path, shape, message):
     with pytest.raises(UsageError, match=f"a generator cannot be trained on dataset .*{message}"):
         vae.train(ShapeMoving(ShapeMovingParams(**shape)), tmp_path, VAE, _quiet)

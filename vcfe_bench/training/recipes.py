@@ -54,10 +54,6 @@ RECIPES: Mapping[str, Published] = {
 }
 
 
-OPTIONS: Mapping[str | int, str] = {"lr": "rate"}
-"""Options of ``vcfe-bench train target`` that are not called as the field of the recipe."""
-
-
 def choose(name: str, **changes: Any) -> TargetRecipe:
     """The recipe called ``name`` with ``changes`` to its fields; ``steps`` replace its epochs.
 
@@ -74,5 +70,4 @@ def choose(name: str, **changes: Any) -> TargetRecipe:
         return replace(RECIPES[name].recipe, **changes)
     except ValidationError as error:
         first = error.errors()[0]
-        field = first["loc"][0]
-        raise UsageError(f"--{OPTIONS.get(field, field)} {first['input']}: {first['msg']}") from None
+        raise UsageError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from None
