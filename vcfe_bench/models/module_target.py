@@ -16,7 +16,8 @@ from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError, describe, nearest
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
 from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD
-from vcfe_bench.plugins.source import code_identity
+from vcfe_bench.plugins.code.project import Project
+from vcfe_bench.plugins.source import DISTRIBUTION, identity
 
 Channels = tuple[float, float, float]
 
@@ -58,7 +59,7 @@ class ModuleTarget(ClipTarget):
             weights.fill(network, weights.read(Path(params.weights)), params.weights)
         classes = read_classes(params.classes) if params.classes else ()
         clip = (params.frames, params.size, params.size)
-        super().__init__(params, network, clip, classes, (params.mean, params.std, code_identity(builder)))
+        super().__init__(params, network, clip, classes, (params.mean, params.std, _code_of(params.build)))
 
     def preprocess(self, video: Tensor) -> Tensor:
         return normalised(centred(video, self.params.size), self.params.mean, self.params.std)
@@ -79,6 +80,12 @@ def _imported(path: str) -> Any:
         return attrgetter(name)(imported)
     except AttributeError:
         raise UsageError(f"{module} has no '{name}'; {nearest(name, vars(imported))}") from None
+
+
+def _code_of(path: str) -> str:
+    """Identity of the code that builds the network, read again for every target: it may change within a process."""
+    module, _, name = path.partition(":")
+    return identity(Project(frozenset((module.partition(".")[0], *DISTRIBUTION))), module, name)
 
 
 def _built(builder: Any, path: str) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -308,7 +309,7 @@ def _read(module: str, path: str) -> Source | None:
     if not path.endswith(".py"):
         return None
     try:
-        body = _parsed(path).body
+        body = _parsed(path, os.stat(path).st_mtime_ns).body
     except (OSError, SyntaxError, ValueError):
         return None
     parts = module.split(".")
@@ -333,7 +334,7 @@ def _import(source: Source, node: ast.Import | ast.ImportFrom) -> None:
 
 
 @cache
-def _parsed(path: str) -> ast.Module:
+def _parsed(path: str, modified: int) -> ast.Module:
     with open(path, "rb") as file:
         return strip(ast.parse(file.read()))
 
