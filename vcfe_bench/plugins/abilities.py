@@ -108,6 +108,15 @@ class IdentityAttributes(AttributeReader, Protocol):
 
 
 @runtime_checkable
+class Bystanders(AttributeReader, Protocol):
+    """Shows objects that the label is not about."""
+
+    @property
+    def bystanders(self) -> tuple[str, ...]:
+        """Names from ``attributes_of`` that describe what these objects do: no goal asks to change them."""
+
+
+@runtime_checkable
 class PlantedShortcut(CausalAttributes, Renderer, Protocol):
     """Contains a planted shortcut: attributes that are correlated with the label in training but do not cause it."""
 

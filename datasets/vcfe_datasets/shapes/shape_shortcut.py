@@ -29,7 +29,8 @@ from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target
 from vcfe_datasets.shapes import shape_moving
 from vcfe_datasets.shapes.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shapes.shape_moving import CLASSES, MARGIN, OPPOSITE, path
-from vcfe_datasets.shapes.shape_tracker import LEAST, Followed, follow, measure, track
+from vcfe_datasets.shapes.shape_separation import follow_each
+from vcfe_datasets.shapes.shape_tracker import LEAST, Followed, measure, track
 from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld
 
 OBJECT_COLOURS = ("red", "green", "blue")
@@ -252,22 +253,11 @@ def _follow_both(sample: Sample, video: Tensor) -> list[tuple[shape_moving.Scene
     background = np.array(BACKGROUNDS[content.object.background], float)
     things = (content.object, content.distractor)
     colours = [np.array(COLOURS[thing.colour], float) for thing in things]
-    first, second = (_distance(pixels, background, colour) for colour in colours)
-    followed = []
-    for thing, colour, foreign in zip(things, colours, (second < first, first < second), strict=True):
-        alone = np.where(foreign[:, None], background[:, None, None], pixels)
-        followed.append((thing, alone, follow(alone, background, colour)))
-    return followed
+    separated = follow_each(pixels, background, colours)
+    return [(thing, alone, followed) for thing, (alone, followed) in zip(things, separated, strict=True)]
 
 
 def _direction(followed: Followed, speeds: tuple[float, ...]) -> int | None:
     """Direction of an object that moves at one of ``speeds``, or None."""
     motion = track(followed, slowest=min(speeds), fastest=max(speeds))
     return None if motion is None else motion.direction
-
-
-def _distance(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Distance of the colour of each pixel from the nearest blend of ``background`` and ``colour``, ``[T, H, W]``."""
-    contrast, offset = colour - background, pixels - background[:, None, None]
-    share = (np.einsum("tchw,c->thw", offset, contrast) / (contrast @ contrast)).clip(0, 1)
-    return np.sqrt(((offset - share[:, None] * contrast[:, None, None]) ** 2).sum(1))

@@ -25,6 +25,10 @@ class Draws:
         """A uniform number in [0, 1)."""
         return (int(self.stream.random_raw()) >> 11) * 2.0**-53
 
+    def uniforms(self, count: int) -> np.ndarray:
+        """``count`` numbers in [0, 1), those of as many calls of ``uniform``."""
+        return (self.stream.random_raw(count) >> np.uint64(11)) * 2.0**-53
+
     def pick(self, options: Sequence[T]) -> T:
         """One of ``options``, with equal probability."""
         return options[int(self.uniform() * len(options))]
