@@ -286,7 +286,7 @@ def test_the_command(
     assert call(monkeypatch, *check, "--update") == 0
     assert call(monkeypatch, *check) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("passed: ")
-    old = pd.read_csv(table)
+    old = pd.read_csv(table, engine="pyarrow")
     old.loc[old["method"] == "toy_half", ["change", "change_high"]] = 0.01
     old.to_csv(table, index=False)
     assert call(monkeypatch, *check, "--junit", str(junit), "--github") == 1

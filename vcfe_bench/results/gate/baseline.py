@@ -103,7 +103,7 @@ def read(path: Path) -> Result:
                 f"vcfe-bench check RUN --against {path} --update"
             )
     try:
-        result = Result(pd.read_csv(path), _read(json.loads(description.read_text())))
+        result = Result(pd.read_csv(path, engine="pyarrow"), _read(json.loads(description.read_text())))
         if tuple(result.frame["method"]) != result.about.methods:
             raise ValueError("the methods are not those of the table")
     except ValidationError as error:
