@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,18 @@ PAGE = Path(__file__).parents[1] / "docs" / "your_model.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture
+def _forget_my_model() -> Iterator[None]:
+    """``my_model`` is not left behind for tests with a module of the same name."""
+    yield
+    sys.modules.pop("my_model", None)
+
+
+@pytest.mark.usefixtures("_forget_my_model")
 def test_every_step_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """On a clip by daylight."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     day = torch.randint(150, 230, (20, 3, 72, 96), generator=torch.Generator().manual_seed(0))
     write_mp4(Path("clip.mp4"), day.byte(), 10)
     done = []
