@@ -73,12 +73,28 @@ def test_it_is_an_ordinary_run(given: Given, source: Path, tmp_path: Path) -> No
     assert frame.set_index("method").loc[["toy_push", "theirs"], "change_group"].tolist() == ["a", "a"]
 
 
-def test_other_videos_are_another_run(given: Given, tmp_path: Path) -> None:
-    external.score(given, tmp_path / "out", ("toy_flip",))
+def test_other_videos_supersede_the_former(given: Given, tmp_path: Path) -> None:
+    out = external.score(given, tmp_path / "out", ("toy_flip",))
+    before = pd.read_parquet(out / "records.parquet")
     files = sorted(given.counterfactuals.iterdir())
     shutil.copy(files[0], files[1])
-    with pytest.raises(UsageError, match="holds another run"):
-        external.score(given, tmp_path / "out", ("toy_flip",))
+    external.score(given, tmp_path / "out", ("toy_flip",))
+    after = pd.read_parquet(out / "records.parquet")
+    theirs = after["method"] == "theirs"
+    assert (after["id"] != before["id"]).tolist() == theirs.tolist()
+    changed = after.loc[theirs, "video_sha256"].to_numpy() != before.loc[theirs, "video_sha256"].to_numpy()
+    assert changed.sum() == 1
+
+
+def test_other_originals_are_another_run(given: Given, tmp_path: Path) -> None:
+    out = external.score(given, tmp_path / "out", ("toy_flip",))
+    for folder in (given.originals, given.counterfactuals):
+        sorted(folder.iterdir())[0].unlink()
+    head, _, *rest = given.goals.read_text().splitlines()
+    given.goals.write_text("\n".join([head, *rest]))
+    with pytest.raises(UsageError) as error:
+        external.score(given, out, ("toy_flip",))
+    assert str(error.value) == f"{out} holds another run (limit 5, not 4); choose another --out"
 
 
 def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ def test_directories_that_cannot_be_used(tmp_path: Path, finished: Path) -> None
         run(finished, *METHODS, limit=3)
     with pytest.raises(UsageError, match=r"holds another run .*target toy_conv, not toy_conv.version=2"):
         run(finished, *METHODS, target="toy_conv[version=2]")
-    with pytest.raises(UsageError, match=r"holds another run .with toy_half on one side only"):
-        run(finished, *METHODS[:1], *METHODS[2:])
+    with pytest.raises(UsageError, match=r"holds another run .*generator toy_blocks, not none"):
+        run(finished, *METHODS, generator="none")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write to"):
         run(tmp_path / "file" / "run")

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from vcfe_bench.core.text import number
 from vcfe_bench.plugins import method as plugins
+from vcfe_bench.runs.changes import Superseded
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
@@ -48,6 +49,13 @@ class LineProgress(Observer):
             self.remaining[spec] = self.totals[spec] = self.totals.get(spec, 0) + len(batch.tasks)
         if done:
             self.print(f"{done} of {len(plan.tasks)} results are reused from the run directory")
+
+    def reused(self, records: Sequence[Record]) -> None:
+        self.print(f"{len(records)} results of reference methods are taken from the cache")
+
+    def superseded(self, tasks: Superseded) -> None:
+        run = "1 task runs" if tasks.count == 1 else f"{tasks.count} tasks run"
+        self.print(f"{tasks.method}: {tasks.reason}, {run} again")
 
     def finished(self, records: Sequence[Record]) -> None:
         method = records[0].method

@@ -35,8 +35,11 @@ def run(
     seed: Annotated[int, Option(help="Base random seed.")] = 0,
     metrics: Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")] = None,
     out: Annotated[
-        Path | None, Option(help="Run directory; by default runs/DATASET-HASH, with the hash of the configuration.")
+        Path | None, Option(help="Run directory; by default runs/DATASET-HASH, with a hash of the request.")
     ] = None,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Delete the run that the run directory holds, and start again.")
+    ] = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
     clip: flags.Clip = None,
@@ -59,7 +62,7 @@ def run(
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with progress_display(console) as observer:
-            directory = workflow.run(request, out, chosen, observer)
+            directory = workflow.run(request, out, chosen, observer, overwrite)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -74,6 +74,27 @@ class Configuration:
         """
         return _CONFIGURATION.validate_python(dict(content))
 
+    @property
+    def name(self) -> str:
+        """Short name of what was requested: a hash of all but the code and the learned weights of methods."""
+        return short_hash({**self.write(), "methods": list(self.methods)})
+
+    def other_question(self, requested: Configuration) -> str | None:
+        """The first difference other than in methods to a ``requested`` configuration; None where there is none.
+
+        Where only methods differ, one directory can hold both: rows stay comparable.
+        """
+        for field in fields(self):
+            stored, value = getattr(self, field.name), getattr(requested, field.name)
+            if field.name == "methods" or stored == value:
+                continue
+            if isinstance(stored, NetworkIdentity) and isinstance(value, NetworkIdentity):
+                if stored.spec == value.spec:
+                    return f"the weights of {field.name} {stored.spec} have changed"
+                stored, value = stored.spec, value.spec
+            return f"{field.name} {_shown(stored)}, not {_shown(value)}"
+        return None
+
     def write(self) -> dict[str, Any]:
         """The configuration as JSON."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -81,6 +102,10 @@ class Configuration:
 
     def __getitem__(self, key: str) -> Any:  # until all readers use the attributes
         return self.write()[key]
+
+
+def _shown(value: object) -> str:
+    return value.spec if isinstance(value, NetworkIdentity) else NONE if value is None else str(value)
 
 
 _CONFIGURATION: TypeAdapter[Configuration] = TypeAdapter(Configuration)

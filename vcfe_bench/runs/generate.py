@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -9,14 +10,17 @@ import torch
 
 from vcfe_bench.core.environment import environment
 from vcfe_bench.executors import serial
-from vcfe_bench.runs import plan
+from vcfe_bench.plugins.method import Progress
+from vcfe_bench.runs import micro_batch, plan
+from vcfe_bench.runs.changes import superseded
 from vcfe_bench.runs.configuration import THREADS
-from vcfe_bench.runs.journal import Original, Planned, Session
-from vcfe_bench.runs.micro_batch import Outcome, perform
+from vcfe_bench.runs.journal import Original, Planned, Reused, Session
+from vcfe_bench.runs.micro_batch import Outcome
 from vcfe_bench.runs.originals import Originals, sample_of
-from vcfe_bench.runs.plan import Plan
+from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
+from vcfe_bench.runs.reference_cache import ReferenceCache
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless
@@ -24,15 +28,33 @@ from vcfe_bench.video import lossless
 
 def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
     """Run every task of the setup that has no result in the store yet; failed tasks are tried again."""
-    known = store.originals()
-    originals = Originals(setup, known)
-    planned = plan.make(setup, originals)
-    for index in sorted(set(originals.known) - set(known)):
-        store.append(originals.known[index])
-    record_plan(planned, store)
+    originals = Originals(setup, store.originals())
+    complete(setup, store, plan.make(setup, originals), originals, observer)
+
+
+def complete(
+    setup: Setup,
+    store: RunDirectory,
+    planned: Plan,
+    originals: Originals,
+    observer: Observer,
+    perform: Callable[[Setup, MicroBatch, Callable[[Progress], None]], list[Outcome]] = micro_batch.perform,
+) -> None:
+    """Enter a plan into the journal and run its tasks that have no result yet, each micro-batch by ``perform``.
+
+    Results of reference methods are taken from the cache where it has them.
+    """
+    record_plan(store, planned, originals)
+    for tasks in superseded(planned, store):
+        observer.superseded(tasks)
+    cache = ReferenceCache(setup)
     done = {id for id, record in store.records().items() if record.status != "failed"}
-    batches = planned.batches(done)
-    observer.planned(planned, batches, sum(task.id in done for task in planned.tasks))
+    reused = [keep(setup, store, outcome) for outcome in cache.outcomes(planned.tasks, done)]
+    if reused:
+        store.append(Reused(tuple(record.id for record in reused)))
+        observer.reused(reused)
+    batches = planned.batches(done | {record.id for record in reused})
+    observer.planned(planned, batches, len(done))
     if not batches:
         return
     store.append(Session(**environment()))
@@ -40,14 +62,19 @@ def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
         observer.began(batch)
         with serial.threads(THREADS):
             outcomes = perform(setup, batch, partial(observer.progress, batch))
+        for outcome in outcomes:
+            cache.keep(outcome)
         observer.finished([keep(setup, store, outcome) for outcome in outcomes])
+    cache.shrink()
 
 
-def record_plan(planned: Plan, store: RunDirectory) -> None:
-    """Enter the plan into the journal, and a record for each task that its method does not support."""
-    ids = tuple(task.id for task in planned.tasks)
-    if store.planned() is None:
-        store.append(Planned(ids, planned.others))
+def record_plan(store: RunDirectory, planned: Plan, originals: Originals) -> None:
+    """Enter new originals, the plan if it is new, and records of tasks that methods do not support into the journal."""
+    for index in sorted(set(originals.known) - set(store.originals())):
+        store.append(originals.known[index])
+    entry = Planned(tuple(task.id for task in planned.tasks), planned.others)
+    if store.planned() != entry:
+        store.append(entry)
     known = store.records()
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:

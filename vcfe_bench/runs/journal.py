@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from vcfe_bench.runs.configuration import Configuration
 from vcfe_bench.runs.records import Record, ScoredCard
 
 
@@ -37,6 +38,13 @@ class Original:
 
 
 @dataclass(frozen=True)
+class Configured:
+    """The configuration from here on; entered when that of the directory changes, after the one before."""
+
+    configuration: Configuration
+
+
+@dataclass(frozen=True)
 class Planned:
     """The ids of all tasks in the order of the table, and the indices of the reference (real) videos."""
 
@@ -51,6 +59,13 @@ class Session:
     versions: Mapping[str, str | None] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Reused:
+    """Ids of tasks whose results were taken from the cache of reference methods, in the session before."""
+
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,11 +115,13 @@ class Scored:
     cards: tuple[ScoredCard, ...]
 
 
-Entry = Original | Planned | Session | Record | Scores | SetRow | RealVideos | Scored
+Entry = Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | Scored
 KINDS: Mapping[str, type[Entry]] = {
+    "configuration": Configured,
     "original": Original,
     "plan": Planned,
     "session": Session,
+    "reused": Reused,
     "task": Record,
     "score": Scores,
     "set": SetRow,

@@ -18,13 +18,12 @@ from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.method import Method
-from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.runs.configuration import REFERENCES, THREADS
 from vcfe_bench.runs.goal_selection import PredictedVideo
 from vcfe_bench.runs.journal import Original
 from vcfe_bench.runs.originals import Originals
 from vcfe_bench.runs.records import Record, Status
-from vcfe_bench.runs.setup import Setup
+from vcfe_bench.runs.setup import Setup, method_identity
 
 SCHEME = 2
 """Version of the identity scheme; a change to it changes the id of every task."""
@@ -158,22 +157,22 @@ def make(setup: Setup, originals: Originals) -> Plan:
 
 def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
     """The tasks of one method: every goal of every chosen original, in their order."""
-    generator = setup.generator_for(method)
+    identity, generator = method_identity(method), setup.generator_for(method)
     for rank, original in enumerate(chosen):
         batch, slot = divmod(rank, method.width)
         seed = seeds.derive(setup.request.seed, original.sample, method.spec)
         for turn, goal in enumerate(goals[rank]):
             key = TaskKey(
                 method=method.spec,
-                code=code_identity(type(method)),
-                learned=method.fingerprint,
+                code=identity.source,
+                learned=identity.fingerprint,
                 video=original.sha256,
                 label=original.label,
                 goal=str(goal),
                 target=setup.target.fingerprint,
                 generator=generator.fingerprint if generator else None,
                 seed=seed,
-                width=method.width,
+                width=identity.width,
                 slot=slot,
                 threads=THREADS,
             )

@@ -1,28 +1,35 @@
-"""What a run tells whoever watches it."""
+"""Events of a run that a progress display may show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from vcfe_bench.plugins.method import Progress
+from vcfe_bench.runs.changes import Superseded
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.records import Record
 
 
 class Observer:
-    """Sees everything and says nothing; displays override what they show."""
+    """Ignores all events; displays override the methods for those that they show."""
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
-        """Generation starts: what is left to do, and how many tasks were done before."""
+        """Generation starts: the micro-batches left to run, and how many tasks have a result already."""
+
+    def superseded(self, tasks: Superseded) -> None:
+        """Tasks of a method have results of an earlier version and run again; told before ``planned``."""
+
+    def reused(self, records: Sequence[Record]) -> None:
+        """Results of reference methods were taken from the cache; told before ``planned``."""
 
     def began(self, batch: MicroBatch) -> None:
         """A micro-batch starts."""
 
     def progress(self, batch: MicroBatch, progress: Progress) -> None:
-        """The method at work reports an iteration."""
+        """The running method reports an iteration."""
 
     def finished(self, records: Sequence[Record]) -> None:
         """The tasks of a micro-batch are stored; one record each."""
 
     def scored(self, done: int, total: int, what: str) -> None:
-        """``done`` of ``total`` videos are scored, or seen by a feature network."""
+        """``done`` of ``total`` steps of scoring are finished; ``what`` names them in the plural."""

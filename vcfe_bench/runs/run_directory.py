@@ -1,28 +1,30 @@
 """The directory of a run.
 
 =====================  ==========================================================================================
-``run.json``           the resolved configuration, and the environment of the first session
-``journal.jsonl``      one line per thing done, synced to disk; the truth that all tables are written from
+``run.json``           the configuration, and the environment of the first session
+``journal.jsonl``      one line per event, synced to disk; all tables are written from it
 ``records.parquet``    one row per method, video and goal
 ``sets.parquet``       one row per method and set metric
-``metrics.json``       the cards of the metrics in the tables, and why some are empty
+``metrics.json``       the cards of the metrics in the tables, and why some have no values
 ``leaderboard.csv``    the table
-``videos/``            losslessly, ``<record id>.mkv`` and ``original-<hash>.mkv``
+``videos/``            lossless, ``<record id>.mkv`` and ``original-<hash>.mkv``
 ``traces/``            ``<record id>.npz``: per-iteration series
-``artefacts/``         ``<record id>.npz``: what a method made beside the video
-``features/``          what feature networks said of each video
-``curves/``            ``<record id>.npz``: the curves behind values that sum one up
+``artefacts/``         ``<record id>.npz``: what a method returned alongside the video
+``features/``          features of each video
+``curves/``            ``<record id>.npz``: the curves behind values that summarise one
 =====================  ==========================================================================================
 
-Files appear complete or not at all, a video before the line that speaks of it. A kill at any moment loses at most what
-was not yet in the journal, and a line cut short is dropped.
+Files appear complete or not at all, and a video before the line that refers to it. A process that is killed loses at
+most what was not yet in the journal; a line that was cut short is dropped.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +36,7 @@ from filelock import FileLock, Timeout
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs import journal
 from vcfe_bench.runs.configuration import Configuration
-from vcfe_bench.runs.journal import Entry, Original, Planned, RealVideos, Scored, Scores, SetRow
+from vcfe_bench.runs.journal import Configured, Entry, Original, Planned, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.records import Record, ScoredCard
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ RUN, JOURNAL = "run.json", "journal.jsonl"
 RECORDS, SETS, METRICS = "records.parquet", "sets.parquet", "metrics.json"
 CURVES = "curves"
 """Folder of the curves behind values, ``<record id>.npz``."""
+FILES = (JOURNAL, RECORDS, SETS, METRICS, "leaderboard.csv")
+FOLDERS = ("videos", "traces", "artefacts", "features", CURVES)
+"""What a run consists of, besides ``run.json``."""
 Line = dict[str, Any]
 
 
@@ -55,7 +60,7 @@ class RunDirectory:
     Attributes:
         path: the directory.
         configuration: what the run computes.
-        journal: all complete lines so far.
+        journal: all entries so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,49 +71,73 @@ class RunDirectory:
         """
         self.path = path
         try:
-            self.configuration = Configuration.read(json.loads((path / RUN).read_text())["configuration"])
-            self.journal = journal.read(path / JOURNAL)
+            self._read()
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{path} is not a run that can be read ({type(error).__name__}: {error})") from None
         self._lock = FileLock(path / ".lock", timeout=0)
 
     @classmethod
-    def create(cls, path: Path, configuration: Configuration, environment: Mapping[str, Any]) -> RunDirectory:
-        """Open the run of this configuration in ``path``, new or begun before, for writing.
+    def create(
+        cls, path: Path, configuration: Configuration, environment: Mapping[str, Any], overwrite: bool | None = None
+    ) -> RunDirectory:
+        """Open the run of a configuration in ``path``, new or existing, for writing.
+
+        An existing run may differ in its methods: it then becomes the run of this configuration, and the journal keeps
+        the former one. With ``overwrite``, an existing run is deleted first, whatever it is; None is for commands that
+        do not offer it.
 
         Raises:
-            UsageError: the directory cannot be written, holds something else or another configuration, or is in use.
+            UsageError: the directory cannot be written, holds something else or a run that differs in more than
+                methods, or is in use.
         """
+        new = not (path / RUN).exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if not (path / RUN).exists():
-                if any(not entry.name.startswith(".") for entry in path.iterdir()):
-                    raise UsageError(f"{path} is not empty and not a run; choose another --out")
-                content = {"configuration": configuration.write(), "environment": environment}
-                _atomically(path / RUN, lambda file: file.write_text(json.dumps(content, indent=2)))
+            if new and any(not entry.name.startswith(".") for entry in path.iterdir()):
+                raise UsageError(f"{path} is not empty and not a run; choose another --out")
+            if new or overwrite:
+                with _held(FileLock(path / ".lock", timeout=0), path):
+                    for name in (*FILES, *FOLDERS) if overwrite and not new else ():
+                        _delete(path / name)
+                    _write_json(path / RUN, {"configuration": configuration.write(), "environment": environment})
         except OSError as error:
             raise UsageError(f"cannot write to {path}: {error.strerror or error}") from None
         store = cls(path)
-        if store.configuration != configuration:
-            difference = _difference(store.configuration.write(), configuration.write())
-            raise UsageError(f"{path} holds another run ({difference}); choose another --out")
         store.lock()
+        difference = store.configuration.other_question(configuration)
+        if difference:
+            store.close()
+            hint = "" if overwrite is None else ", or start again with --overwrite"
+            raise UsageError(f"{path} holds another run ({difference}); choose another --out{hint}")
+        store._configure(configuration)
         return store
 
     def lock(self) -> None:
         """Become the only writer, until ``close`` or the end of the process.
 
         Raises:
-            UsageError: somebody else is, or the directory cannot be written.
+            UsageError: the directory is in use by another process, or cannot be written.
         """
+        _acquire(self._lock, self.path)
         try:
-            self._lock.acquire()
             journal.drop_cut_line(self.path / JOURNAL)
-            self.journal = journal.read(self.path / JOURNAL)
-        except Timeout:
-            raise UsageError(f"{self.path} is in use by another process") from None
+            self._read()
         except OSError as error:
             raise UsageError(f"cannot write to {self.path}: {error.strerror or error}") from None
+
+    def _read(self) -> None:
+        self.run: dict[str, Any] = json.loads((self.path / RUN).read_text())
+        self.configuration = Configuration.read(self.run["configuration"])
+        self.journal = journal.read(self.path / JOURNAL)
+
+    def _configure(self, configuration: Configuration) -> None:
+        """Make this the run of a configuration."""
+        before, self.configuration = self.configuration, configuration
+        if before != configuration or list(before.methods) != list(configuration.methods):
+            if self.last(Configured) is None:
+                self.append(Configured(before))
+            self.append(Configured(configuration))
+            _write_json(self.path / RUN, {**self.run, "configuration": configuration.write()})
 
     def close(self) -> None:
         self._lock.release()
@@ -129,8 +158,11 @@ class RunDirectory:
         return next((entry for entry in reversed(self.journal) if isinstance(entry, kind)), None)
 
     def records(self) -> dict[str, Record]:
-        """The latest record of each task by id."""
-        return {record.id: record for record in self.entries(Record)}
+        """The latest record of each task of the plan by id; results that a later plan superseded are left out."""
+        records = {record.id: record for record in self.entries(Record)}
+        plan = self.planned()
+        ids = set(records if plan is None else plan.tasks)
+        return {id: record for id, record in records.items() if id in ids}
 
     def originals(self) -> dict[int, Original]:
         """The originals by index in the split."""
@@ -145,8 +177,9 @@ class RunDirectory:
         return self.entries(Scores)
 
     def set_rows(self) -> dict[tuple[str, str], SetRow]:
-        """The latest value of each set or pair metric by method and metric name."""
-        return {(row.method, row.metric): row for row in self.entries(SetRow)}
+        """The latest value of each set or pair metric by method and metric name, for the methods of the plan."""
+        methods = self.configuration.methods
+        return {(row.method, row.metric): row for row in self.entries(SetRow) if row.method in methods}
 
     def real_videos(self) -> tuple[str, ...]:
         """Content hashes of the reference (real) videos, as of the last scoring."""
@@ -162,7 +195,7 @@ class RunDirectory:
         return [json.loads(json.dumps(asdict(entry))) for entry in self.entries(journal.KINDS[kind])]
 
     def tasks(self) -> dict[str, dict[str, Any]]:  # until all readers use records
-        return {line["id"]: line for line in self.lines("task")}
+        return {id: json.loads(json.dumps(asdict(record))) for id, record in self.records().items()}
 
     def put_video(self, name: str, pixels: Tensor, fps: float) -> Tensor:
         """Store a uint8 video under ``videos/`` and read it back: the pixels on the disk.
@@ -221,7 +254,7 @@ class RunDirectory:
         return pd.read_parquet(self.path / name)
 
     def put_json(self, name: str, content: Any) -> None:
-        _atomically(self.path / name, lambda file: file.write_text(json.dumps(content, indent=2)))
+        _write_json(self.path / name, content)
 
     def json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
@@ -246,20 +279,30 @@ def _atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary.replace(path)
 
 
-def _difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str:
-    """The first entry in which two configurations differ, for people."""
-    for key, value in requested.items():
-        old = stored.get(key)
-        if old == value:
-            continue
-        if isinstance(old, dict) and isinstance(value, dict):
-            if key == "methods" and set(old) == set(value):
-                changed = ", ".join(name for name in value if old[name] != value[name])
-                return f"code or weights of {changed} have changed"
-            if key == "methods":
-                return f"with {', '.join(sorted(set(old) ^ set(value)))} on one side only"
-            if old.get("spec") == value.get("spec"):
-                return f"the weights of {key} {old.get('spec')} have changed"
-            old, value = old.get("spec"), value.get("spec")
-        return f"{key} {old}, not {value}"
-    return "of another version"
+def _write_json(path: Path, content: Any) -> None:
+    _atomically(path, lambda file: file.write_text(json.dumps(content, indent=2)))
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"{path} is in use by another process") from None
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _held(lock: FileLock, path: Path) -> Iterator[None]:
+    _acquire(lock, path)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -59,10 +59,7 @@ class Setup:
         """Everything that determines what a run computes; a run directory belongs to one configuration."""
         generator = self.generator
         return Configuration(
-            methods={
-                method.spec: MethodIdentity(code_identity(type(method)), method.fingerprint, method.width)
-                for method in self.methods
-            },
+            methods={method.spec: method_identity(method) for method in self.methods},
             dataset=self.dataset.spec,
             split=self.request.split,
             limit=self.request.limit,
@@ -73,6 +70,11 @@ class Setup:
             seed=self.request.seed,
             threads=THREADS,
         )
+
+
+def method_identity(method: Method) -> MethodIdentity:
+    """What determines the results of a method."""
+    return MethodIdentity(code_identity(type(method)), method.fingerprint, method.width)
 
 
 def resolve(request: Request) -> Setup:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from vcfe_bench.plugins import registry
-from vcfe_bench.runs.configuration import short_hash
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
@@ -14,17 +13,23 @@ from vcfe_bench.workflows.scored_run import scored_run
 
 
 def run(
-    request: Request, out: Path | None = None, metrics: tuple[str, ...] | None = None, observer: Observer | None = None
+    request: Request,
+    out: Path | None = None,
+    metrics: tuple[str, ...] | None = None,
+    observer: Observer | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Make the counterfactuals of a request, score them and write all tables.
 
-    A run resumes: tasks and scores that the directory already holds are kept, failed tasks are tried again.
+    A run resumes: tasks and scores that the directory already holds are kept, failed tasks are tried again, and so are
+    tasks of methods whose code, weights or width have changed.
 
     Args:
         request: what to run.
-        out: the run's directory, by default ``runs/<dataset>-<hash of the configuration>``.
+        out: the run's directory, by default ``runs/<dataset>-<hash of the request>``.
         metrics: specs of the metrics to compute, by default all that are registered.
         observer: gets the events of the run.
+        overwrite: delete a run that ``out`` already holds, and start again.
 
     Returns:
         The run's directory.
@@ -37,8 +42,8 @@ def run(
     configuration = setup.configuration()
     for spec in metrics or ():
         registry.METRICS.build(spec)
-    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{short_hash(configuration.write())}"
-    with scored_run(out, configuration) as store:
+    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{configuration.name}"
+    with scored_run(out, configuration, overwrite) as store:
         generate(setup, store, observer)
         score_run(store, setup.dataset, metrics, observer)
     return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,14 +21,14 @@ from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
-from vcfe_bench.plugins.method import Context, Explanation, Method, Query
+from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import REFERENCES
-from vcfe_bench.runs.generate import keep, record_plan
+from vcfe_bench.runs.generate import complete
 from vcfe_bench.runs.journal import Original
 from vcfe_bench.runs.micro_batch import Outcome, perform
 from vcfe_bench.runs.originals import Originals
-from vcfe_bench.runs.plan import Plan
+from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup, resolve
@@ -186,23 +186,16 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
 
 def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], observer: Observer) -> None:
     """Run the target on the originals, by index in the split, and store all counterfactuals not stored yet."""
-    known = store.originals()
-    originals = Originals(setup, known)
+    originals = Originals(setup, store.originals())
     chosen = [originals[index] for index in requested]
-    for original in chosen:
-        if original.index not in known:
-            store.append(original)
     planned = _plan(setup, chosen, [*requested.values()])
-    record_plan(planned, store)
-    done = {id for id, record in store.records().items() if record.status != "failed"}
-    batches = planned.batches(done)
-    observer.planned(planned, batches, len(done))
-    for batch in batches:
-        observer.began(batch)
-        outcomes = perform(setup, batch, lambda progress: None)
-        if isinstance(batch.method, Files):
-            outcomes = [_without_costs(outcome) for outcome in outcomes]
-        observer.finished([keep(setup, store, outcome) for outcome in outcomes])
+    complete(setup, store, planned, originals, observer, _perform)
+
+
+def _perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:
+    """The outcomes of a micro-batch; those of ``Files`` have no costs."""
+    outcomes = perform(setup, batch, report)
+    return [_without_costs(outcome) for outcome in outcomes] if isinstance(batch.method, Files) else outcomes
 
 
 def _without_costs(outcome: Outcome) -> Outcome:

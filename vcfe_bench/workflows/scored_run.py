@@ -16,17 +16,20 @@ from vcfe_bench.runs.run_directory import RunDirectory
 
 
 @contextmanager
-def scored_run(path: Path, configuration: Configuration | None = None) -> Iterator[RunDirectory]:
+def scored_run(
+    path: Path, configuration: Configuration | None = None, overwrite: bool | None = None
+) -> Iterator[RunDirectory]:
     """Open a run for the block: locked, with ``THREADS`` torch threads, its tables written when the block ends.
 
-    With a ``configuration``, the directory is created, or must hold a run of the same configuration; without one, it
-    must hold a run. The tables are also written when the block fails or is interrupted. A failure to write them then
-    becomes a note on the exception of the block, which is the one that propagates.
+    With a ``configuration``, the directory is created, or must hold a run that differs in methods at most; without one,
+    it must hold a run. With ``overwrite``, a run that it holds is deleted first. The tables are also written when the
+    block fails or is interrupted. A failure to write them then becomes a note on the exception of the block, which is
+    the one that propagates.
 
     Raises:
         UsageError: the directory cannot be read or written, is in use, or holds something else.
     """
-    store = _opened(path, configuration)
+    store = _opened(path, configuration, overwrite)
     try:
         with serial.threads(THREADS):
             try:
@@ -45,9 +48,9 @@ def write_tables(store: RunDirectory) -> None:
     leaderboard.write(store)
 
 
-def _opened(path: Path, configuration: Configuration | None) -> RunDirectory:
+def _opened(path: Path, configuration: Configuration | None, overwrite: bool | None) -> RunDirectory:
     if configuration is not None:
-        return RunDirectory.create(path, configuration, environment())
+        return RunDirectory.create(path, configuration, environment(), overwrite)
     store = RunDirectory(path)
     store.lock()
     return store
