@@ -15,6 +15,7 @@ from PIL import Image
 from tests.real_clips import CARPHONE, clip
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
+from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows import explain
@@ -81,9 +82,9 @@ def test_it_is_an_ordinary_run(explained: explain.Explained) -> None:
 
 def test_the_same_request_again_computes_nothing(film: Path, tmp_path: Path) -> None:
     first = ask(film, tmp_path / "out", to=1)
-    journal = RunDirectory(first.folder).lines("task")
+    records = [record.id for record in RunDirectory(first.folder).entries(Record)]
     second = ask(film, tmp_path / "out", to="middle")
-    assert RunDirectory(first.folder).lines("task") == journal
+    assert [record.id for record in RunDirectory(first.folder).entries(Record)] == records
     assert torch.equal(first.video, second.video)
     with pytest.raises(UsageError, match="holds another run"):
         ask(film, tmp_path / "out", to="right")

@@ -261,7 +261,7 @@ def test_distances_over_a_part_are_of_that_part_and_have_its_floor(flips: list[P
         for column in ("original", "video")
     ]
     assert row["spread(mean)"] == pytest.approx(np.abs(sides[0] - sides[1]).sum(), abs=1e-5)
-    dataset, others = DATASETS.build("toy_lights"), store.lines("plan")[-1]["others"]
+    dataset, others = DATASETS.build("toy_lights"), store.planned().others
     indices = [*records["index"], *others[: len(records)]]
     videos = [dataset.sample("test", index).video for index in indices]
     real = [video.mean(dim=(2, 3)).numpy() for video in videos]

@@ -68,4 +68,4 @@ def test_a_journal_cut_anywhere_is_completed(tmp_path: Path, untouched: Path) ->
 def _pushed(out: Path) -> int:
     if not (out / JOURNAL).exists():
         return 0
-    return sum(line["method"] == METHOD for line in RunDirectory(out).tasks().values())
+    return sum(record.method == METHOD for record in RunDirectory(out).records().values())

@@ -100,9 +100,6 @@ class Configuration:
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return content
 
-    def __getitem__(self, key: str) -> Any:  # until all readers use the attributes
-        return self.write()[key]
-
 
 def _shown(value: object) -> str:
     return value.spec if isinstance(value, NetworkIdentity) else NONE if value is None else str(value)

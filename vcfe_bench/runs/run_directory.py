@@ -25,7 +25,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +50,6 @@ CURVES = "curves"
 FILES = (JOURNAL, RECORDS, SETS, METRICS, "leaderboard.csv")
 FOLDERS = ("videos", "traces", "artefacts", "features", CURVES)
 """What a run consists of, besides ``run.json``."""
-Line = dict[str, Any]
 
 
 class RunDirectory:
@@ -142,10 +140,8 @@ class RunDirectory:
     def close(self) -> None:
         self._lock.release()
 
-    def append(self, entry: Entry | str, **fields: Any) -> None:
+    def append(self, entry: Entry) -> None:
         """Write one entry to the journal; it is on the disk when this returns."""
-        if isinstance(entry, str):  # until all writers pass entries
-            entry = journal._ADAPTERS[entry].validate_python(fields)
         journal.append(self.path / JOURNAL, entry)
         self.journal.append(entry)
 
@@ -190,12 +186,6 @@ class RunDirectory:
         """Cards of the metrics as of the last scoring, computed or not."""
         scored = self.last(Scored)
         return list(scored.cards) if scored else []
-
-    def lines(self, kind: str) -> list[dict[str, Any]]:  # until all readers use entries
-        return [json.loads(json.dumps(asdict(entry))) for entry in self.entries(journal.KINDS[kind])]
-
-    def tasks(self) -> dict[str, dict[str, Any]]:  # until all readers use records
-        return {id: json.loads(json.dumps(asdict(record))) for id, record in self.records().items()}
 
     def put_video(self, name: str, pixels: Tensor, fps: float) -> Tensor:
         """Store a uint8 video under ``videos/`` and read it back: the pixels on the disk.

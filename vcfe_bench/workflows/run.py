@@ -57,5 +57,5 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
             of the run.
     """
     with scored_run(directory) as store:
-        dataset = registry.DATASETS.build(store.configuration["dataset"])
+        dataset = registry.DATASETS.build(store.configuration.dataset)
         score_run(store, dataset, metrics, observer or Observer(), fresh=True)
