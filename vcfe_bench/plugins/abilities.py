@@ -1,9 +1,9 @@
 """Optional abilities of a dataset, each a protocol.
 
-A dataset has an ability when its class defines the protocol's members; it does not have to inherit from the protocol.
-The harness and the metrics ask with ``isinstance(dataset, Oracle)``. An ability belongs to a class, not to an instance:
-a subclass drops one that it inherits by setting the method to None, and a dataset whose parameters would decide over an
-ability is two classes.
+A dataset has an ability if its class defines the members of the protocol; it does not have to inherit from it. The
+harness and the metrics check for an ability with ``isinstance(dataset, Oracle)``. An ability belongs to a class, not to
+an instance: a subclass drops an inherited one by setting the method to None, and if an ability would depend on a
+parameter, write two classes.
 
 Videos are float32 tensors ``[T, 3, H, W]`` in [0, 1]. An *edit* of a sample is a video of the same shape.
 """
@@ -40,7 +40,7 @@ class Renderer(Protocol):
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         """The scene of ``sample`` with the goal's label and nothing else changed, ``[T, 3, H, W]`` in [0, 1].
 
-        It is the upper bound of what a method can reach.
+        It is an upper bound for every method.
 
         Raises:
             NotImplementedError: the dataset cannot render this goal.
@@ -104,7 +104,7 @@ class IdentityAttributes(AttributeReader, Protocol):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Names from ``attributes_of`` that no goal asks to change."""
+        """Names from ``attributes_of`` that no goal requests to change."""
 
 
 @runtime_checkable
@@ -153,9 +153,9 @@ class Corrupter(Renderer, Protocol):
 class AnnotatedAttributes(Protocol):
     """Lists the attributes that are present in each video, as annotated or known from rendering.
 
-    ``Sample.attributes`` then holds ``attributes``, the names of those present, at least one. If places are known, it
-    also holds ``objects``, one entry for each object with its ``attributes`` and its ``boxes``, ``[T, 4]`` (left, top,
-    right, bottom) in pixels.
+    ``Sample.attributes`` then contains ``attributes``, the names of those present, at least one. If locations are
+    known, it also contains ``objects``, one entry for each object with its ``attributes`` and its ``boxes``, ``[T, 4]``
+    (left, top, right, bottom) in pixels.
     """
 
     @property
