@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from tests.datasets.crowd_faults import FAULTS
+from tests.datasets.crowd_corruptions import CORRUPTIONS
 from vcfe_bench.goals import AvoidGoal, ClassGoal
 from vcfe_bench.interfaces import Target
 from vcfe_datasets.shapes.shape_crowd import (
@@ -133,15 +133,15 @@ def test_bearings_are_measured_at_any_angle(index: int, angle: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_mover_with_a_fault_has_no_direction(dataset: ShapeCrowd, fault: str) -> None:
-    """And the other two keep theirs, where the fault leaves them alone."""
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corrupted_mover_has_no_direction(dataset: ShapeCrowd, corruption: str) -> None:
+    """The other two keep their directions if the corruption does not affect them."""
     rng = np.random.default_rng(0)
     accepted = kept = 0
     for index in range(16):
         sample = dataset.sample("test", index)
         goes = [sample.attributes[f"{name}_direction"] for name in MOVERS]
-        pixels = FAULTS[fault](Scene.of(sample), DIRECTIONS[goes], rng)
+        pixels = CORRUPTIONS[corruption](Scene.of(sample), DIRECTIONS[goes], rng)
         red, *others = dataset.bearings(sample, torch.from_numpy(pixels).float() / 255)
         accepted += red is not None
         kept += None not in others

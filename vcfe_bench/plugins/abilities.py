@@ -109,11 +109,11 @@ class IdentityAttributes(AttributeReader, Protocol):
 
 @runtime_checkable
 class Bystanders(AttributeReader, Protocol):
-    """Shows objects that the label is not about."""
+    """Shows further objects that have nothing to do with the label."""
 
     @property
     def bystanders(self) -> tuple[str, ...]:
-        """Names from ``attributes_of`` that describe what these objects do: no goal asks to change them."""
+        """Names from ``attributes_of`` that describe these objects and that no goal requests to change."""
 
 
 @runtime_checkable

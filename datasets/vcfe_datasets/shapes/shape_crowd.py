@@ -1,14 +1,15 @@
 """Shape-Crowd: three objects move; the class is the direction of the red one, and the other two are bystanders.
 
-A counterfactual should turn the red object and leave the bystanders alone. In the other shape datasets a random draw of
-the generator that meets the goal is as good a counterfactual as an optimised one. Here it is not: it moves the
-bystanders too, each in a direction of its own.
+A counterfactual should change the direction of the red object and leave the bystanders alone. In the other shape
+datasets, a random sample of the generator that meets the goal is as good a counterfactual as an optimised one. Here it
+is not, because it changes the directions of the bystanders too.
 
-One bystander is always blue. In a share ``link`` of the videos it moves a quarter turn clockwise of the label, so that
-a target can learn to read the blue object instead of the red one, as in Shape-Shortcut. All lengths are in units of
-1/64 of the frame's side.
+One bystander is always blue. In a share ``link`` of the videos its direction is a quarter turn clockwise from the
+label, so that a target can learn to rely on the blue object instead of the red one, as in Shape-Shortcut. All lengths
+are in units of 1/64 of the frame's side.
 
-A scene contains neither the label nor any direction: its first frame is the same under all 512 triples of directions.
+A scene is independent of the label and of all directions: its first frame is the same for all 512 triples of
+directions.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ SIZES = (4.0, 4.5)
 TRAVELS = (8.0, 9.0)
 """Distance covered in one clip."""
 CLEARANCE = 1.0
-"""Smallest distance between two bounding boxes at any time, whatever the directions."""
+"""Smallest distance between two bounding boxes at any time, for any directions."""
 MARGIN = 0.5
-"""Smallest distance between a bounding box and the border at any time, whatever the direction."""
+"""Smallest distance between a bounding box and the border at any time, for any direction."""
 PARTNER = tuple((label + 2) % 8 for label in range(8))
-"""Direction of the blue bystander that goes with each class: a quarter turn clockwise."""
+"""Direction of the blue bystander that is linked to each class: a quarter turn clockwise."""
 OPPOSITE = tuple((label + 4) % 8 for label in range(8))
 INDEPENDENT = 0.125
 """The ``link`` at which the direction of the blue bystander is independent of the class."""
@@ -89,8 +90,8 @@ class Scene:
     @staticmethod
     def of(sample: Sample) -> Scene:
         """The scene that a sample's attributes describe."""
-        found = sample.attributes
-        return Scene(found["background"], *(Mover(**found[name]) for name in MOVERS))
+        content = sample.attributes
+        return Scene(content["background"], *(Mover(**content[name]) for name in MOVERS))
 
 
 def scene(index: int, seed: int = 0) -> Scene:
@@ -123,8 +124,8 @@ def _starts(sizes: np.ndarray, travels: np.ndarray, draws: Draws) -> np.ndarray:
 
 def path(mover: Mover, step: np.ndarray, frames: int) -> np.ndarray:
     """Centres ``[frames, 2]`` as (x, y) of a mover at constant speed along the unit vector ``step``."""
-    way = mover.travel * np.arange(frames) / (frames - 1)
-    return np.array([mover.x, mover.y]) + way[:, None] * step
+    distance = mover.travel * np.arange(frames) / (frames - 1)
+    return np.array([mover.x, mover.y]) + distance[:, None] * step
 
 
 def render(scene: Scene, steps: np.ndarray, frames: int = 17, size: int = 64) -> np.ndarray:
@@ -188,8 +189,8 @@ class ShapeCrowd(ShapeWorld):
     def training_clip(self, index: int, rng: np.random.Generator) -> tuple[Tensor, int]:
         """Angles are uniform inside each mover's sector of 45°, so that a target learns the boundaries of the oracle.
 
-        Every second clip is played backwards under the opposite label: the positions of the objects are then no cue,
-        only their motion is. The partner of the opposite is the opposite of the partner, so the link stays as it is.
+        Half of the clips are reversed and get the opposite label: motion is then informative and position is not. The
+        link stays the same, because the partner of the opposite direction is the opposite of the partner.
         """
         sample = self.sample("train", index)
         goes = np.array([sample.attributes[f"{name}_direction"] for name in MOVERS])
@@ -201,11 +202,11 @@ class ShapeCrowd(ShapeWorld):
 
     @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
-        """What the target reads, on the same scenes with directions that are all independent of each other.
+        """Which object the target relies on, measured on scenes with mutually independent directions.
 
         ``accuracy_unlinked`` is the share of videos predicted as the direction of the red object, ``follows_blue`` the
-        share predicted as the class whose partner is the direction of the blue one. A target that reads the red object
-        alone has 1 and 0.125, one that reads the blue one alone 0.125 and 1.
+        share predicted as the class whose partner is the direction of the blue one. A target that relies on the red
+        object alone has 1 and 0.125, one that relies on the blue one alone 0.125 and 1.
         """
         unlinked = ShapeCrowd(replace(self.params, link=INDEPENDENT, shown=1.0))
         right = followed = 0
@@ -236,14 +237,14 @@ class ShapeCrowd(ShapeWorld):
     def attributes_of(self, sample: Sample, video: Tensor) -> dict[str, AttributeValue] | None:
         """For ``red``, ``blue`` and ``third``, each tracked by its colour: ``<name>_direction`` and what
         ``shape_tracker.measure`` returns; all None for a mover that is lost."""
-        found: dict[str, AttributeValue] = {}
+        attributes: dict[str, AttributeValue] = {}
         background = sample.attributes["background"]
         for name, (mover, alone, followed) in zip(MOVERS, _separated(sample, video), strict=True):
             angle = _bearing(followed)
             measured = measure(alone, followed, background, mover.colour, SHAPES) or {}
-            found[f"{name}_direction"] = None if angle is None else CLASSES[sector(angle, len(CLASSES))]
-            found |= {f"{name}_{part}": measured.get(part) for part in ("shape", "size", "x", "y")}
-        return None if all(value is None for value in found.values()) else found
+            attributes[f"{name}_direction"] = None if angle is None else CLASSES[sector(angle, len(CLASSES))]
+            attributes |= {f"{name}_{part}": measured.get(part) for part in ("shape", "size", "x", "y")}
+        return None if all(value is None for value in attributes.values()) else attributes
 
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         """The red object moves towards the goal; the bystanders move as before."""
@@ -251,7 +252,7 @@ class ShapeCrowd(ShapeWorld):
         return self._video(Scene.of(sample), _class(goal), blue, third)
 
     def shortcut_edit(self, sample: Sample, goal: Goal) -> Tensor:
-        """The blue bystander moves as it does with the goal in training; the other two move as before."""
+        """The blue bystander moves in the direction linked to the goal; the other two move as before."""
         red, _, third = self._goes(sample)
         return self._video(Scene.of(sample), red, PARTNER[_class(goal)], third)
 

@@ -1,9 +1,9 @@
 """The direction of an object that moves straight at constant speed, at any angle.
 
-Companion of ``shape_tracker``, whose objects move along an axis. ``bearing`` is defined only where a person would call
-the video one object moving in one direction: a single connected object, from the first frame to the last, of constant
-colour and area, that moves steadily along a straight line. Lengths are in pixels of a 64-pixel frame and are scaled to
-the real size.
+The counterpart of ``shape_tracker``, whose objects move along an axis. ``bearing`` is defined only if the video shows
+one object moving in one direction: a single connected object, from the first to the last frame, of constant colour and
+area, that moves steadily along a straight line. Lengths are in pixels of a 64-pixel frame and are scaled to the actual
+size.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ BEND = 1.5
 LENGTH = (0.6, 1.5)
 """Allowed distance covered, relative to the slowest and the fastest object."""
 PROGRESS = 0.4
-"""Least progress within ``PAUSE`` steps (of 16), relative to that of the slowest object."""
+"""Smallest progress within ``PAUSE`` steps (of 16), relative to that of the slowest object."""
 JUMP = 2.0
-"""Largest step, relative to twice that of the fastest object, in pixels added for the tracker's noise."""
+"""Largest step, relative to that of the fastest object; half a pixel is added for the noise of the tracker."""
 
 
 def bearing(followed: Followed, slowest: float, fastest: float) -> float | None:
@@ -54,5 +54,5 @@ def bearing(followed: Followed, slowest: float, fastest: float) -> float | None:
 
 
 def sector(angle: float, count: int) -> int:
-    """Which of ``count`` equal sectors, the first around 0°, an angle in degrees lies in."""
+    """Index of the sector that contains an angle in degrees, for ``count`` equal sectors, the first centred on 0°."""
     return round(angle * count / 360) % count

@@ -1,4 +1,4 @@
-"""Shape-Crowd videos whose red object has a known fault each, for testing the tracker; the bystanders are intact."""
+"""Shape-Crowd videos in which the red object has one known corruption, for testing the tracker."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def stands(scene: Scene, steps: np.ndarray, rng: np.random.Generator) -> np.ndar
     return _draw(scene, steps, np.repeat([[scene.red.x, scene.red.y]], FRAMES, 0))
 
 
-FAULTS: dict[str, Callable[[Scene, np.ndarray, np.random.Generator], np.ndarray]] = {
+CORRUPTIONS: dict[str, Callable[[Scene, np.ndarray, np.random.Generator], np.ndarray]] = {
     f.__name__: f for f in (fades, vanishes, splits, ghost, recoloured, doubled, stops, jumps, bends, stands)
 }
