@@ -48,7 +48,7 @@ def test_a_constraint_is_part_of_the_gradient(wan, monkeypatch):
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_step_jumps_to_the_clean_estimate(wan):
+def test_one_step_yields_the_clean_estimate(wan):
     condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
     with torch.no_grad():
         expected = _noise() - wan.velocity(_noise(), 1.0, condition)
@@ -59,7 +59,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(wan):
     condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
 
     def saved(steps: int) -> int:
-        """Greatest number of bytes that autograd keeps at once."""
+        """Peak number of bytes that autograd holds."""
         alive = peak = 0
 
         class Kept:
@@ -81,7 +81,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(wan):
 
 
 def _bend(latent: torch.Tensor) -> torch.Tensor:
-    """A loss per sample with a gradient that depends on where it is taken."""
+    """A loss per sample whose gradient is not constant."""
     return ((latent * _noise(1)).sin() + latent.square()).flatten(1).sum(1)
 
 
@@ -106,7 +106,7 @@ def test_guidance_is_plain_autograd_at_the_clean_estimate(wan, monkeypatch, thro
     torch.testing.assert_close(values, losses.detach())
 
 
-def test_the_two_ways_of_guidance_differ(wan):
+def test_gradients_through_denoiser_and_decoder_differ(wan):
     condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
     full, decoder = (
         guided_step(wan, _noise(), 0.6, 0.4, condition, _bend, lambda v, g, s: g, through)[0]
@@ -132,7 +132,7 @@ def test_a_push_along_the_gradient_lowers_the_loss(wan):
 
 
 @given(seed=st.integers(0, 100), factor=st.floats(1e-6, 1e6))
-def test_matched_keeps_the_direction_and_takes_the_length(seed, factor):
+def test_matched_keeps_the_direction_and_adopts_the_norm(seed, factor):
     velocity, gradient = _noise(seed), _noise(seed + 1) * factor
     result = matched(velocity, gradient)
     for v, g, r in zip(velocity, gradient, result, strict=True):
@@ -140,7 +140,7 @@ def test_matched_keeps_the_direction_and_takes_the_length(seed, factor):
         torch.testing.assert_close(r, (g.double() * length).float(), rtol=1e-4, atol=1e-6)
 
 
-def test_no_gradient_no_push():
+def test_matched_is_zero_for_zero_gradients():
     gradient = torch.stack([_noise()[0], torch.zeros(4, 3, 4, 4)])
     result = matched(_noise(1), gradient)
     assert (result[1] == 0).all()

@@ -39,13 +39,13 @@ def test_confidence_is_a_hinge_on_the_log_probability():
     assert goal.loss(LOGITS)[0] == 0
 
 
-def test_value_goal_counts_in_tolerances():
+def test_value_goal_is_in_units_of_the_tolerance():
     goal = ValueGoal(4.0, 0.5)
     assert goal.loss(VALUES).tolist() == pytest.approx([4.0, 0.0, 1.0, 36.0])
     assert goal.met(VALUES).tolist() == [False, True, True, False]
 
 
-def test_both_adds_losses_and_wants_both_met():
+def test_both_adds_losses_and_requires_both_goals():
     first, second = ClassGoal(0), Confidence(0, 0.8)
     goal = first & second
     assert goal == Both(first, second)
@@ -68,7 +68,7 @@ def test_descending_the_loss_meets_the_goal(goal):
     assert goal.met(output).all()
 
 
-def test_losses_take_each_rows_own_goal():
+def test_losses_use_the_goal_of_each_row():
     goals = [ClassGoal(0), AvoidGoal(1), Confidence(2, 0.7)]
     expected = torch.stack([goal.loss(LOGITS)[row] for row, goal in enumerate(goals)])
     torch.testing.assert_close(losses(goals, LOGITS), expected)
@@ -85,7 +85,7 @@ simple = st.one_of(
 
 
 @given(st.lists(simple, min_size=1, max_size=4))
-def test_text_is_read_back_as_the_same_goal(parts: list[Goal]):
+def test_parse_restores_the_goal_from_its_text(parts: list[Goal]):
     goal = reduce(and_, parts)
     assert parse(str(goal)) == goal
 
@@ -95,14 +95,14 @@ def test_text_of_round_numbers_is_short():
 
 
 @pytest.mark.parametrize("text", ["", "class", "class=x", "value=3", "confidence=1", "colour=2", "class=1&"])
-def test_other_text_is_refused(text):
+def test_other_text_is_an_error(text):
     with pytest.raises(ValueError, match=r"could not convert|invalid literal|not the text"):
         parse(text)
 
 
 @settings(deadline=None)
 @given(numbers, numbers, indices)
-def test_the_first_value_that_a_goal_names_counts(first: float, second: float, index: int):
+def test_goal_value_is_the_first_requested_value(first: float, second: float, index: int):
     goal, other = ValueGoal(first, 1.0), ValueGoal(second, 1.0)
     assert goal_value(goal) == goal_value(goal & other) == goal_value(ClassGoal(index) & goal & other) == first
     assert goal_value(ClassGoal(index) & Confidence(index, 0.9)) is None

@@ -1,4 +1,4 @@
-"""A small target and queries for the methods that guide a denoising."""
+"""A small target and queries, for tests of the methods that guide denoising."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Linear(Target):
         return self.layer(video.flatten(1) - 0.5)
 
 
-def ask(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:
-    """Four queries; numbers stand for classes, ``videos`` seeds the originals."""
+def make_queries(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:
+    """Four queries. ``goals`` that are integers are classes; ``videos`` is the seed of the originals."""
     originals = torch.rand(4, FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(videos))
     goals = [ClassGoal(goal) if isinstance(goal, int) else goal for goal in goals]
     return [

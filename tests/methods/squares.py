@@ -1,4 +1,4 @@
-"""A dataset whose class is the colour of one square, and a target that shows how it counts colours."""
+"""A dataset whose class is the colour of one square, and a target with features that count colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRAMES, SIDE, SQUARE = 4, 32, 8
 
 
 class Squares(Dataset):
-    """A red or a blue square that goes right, and a green one that stands; video k has label k % 2."""
+    """A red or a blue square that moves right, and a static green one; video k has label k % 2."""
 
     classes = ("red", "blue")
     attributes = ("red", "blue", "green")
@@ -40,9 +40,9 @@ class Squares(Dataset):
 
 
 class Counting(FeatureTarget):
-    """Features are colours above the middle grey, in 8×8 and 4×4 cells, then forty times their means over the frame.
+    """Features are the colours above mid-grey in 8×8 and 4×4 cells, and forty times their means over the frame.
 
-    The logits follow from red minus blue.
+    The logits are proportional to red minus blue.
     """
 
     classes = ("red", "blue")

@@ -40,8 +40,8 @@ def _queries(goals=(0, 1, 0, 1), seed: int = 0) -> list[Query]:
     ]
 
 
-class _SecondDraw(Query):
-    """A query whose first noise is the second of the query that it repeats."""
+class _SecondNoise(Query):
+    """A query whose first noise is the second noise of an ordinary query with the same seed."""
 
     def generator(self, component: str = "") -> torch.Generator:
         random = super().generator(component)
@@ -72,7 +72,7 @@ def test_gram_matrix_by_hand():
     torch.testing.assert_close(gram(video)[1, 2], expected)
 
 
-def test_style_loss_ignores_shifts_and_sees_brightness():
+def test_style_loss_depends_on_brightness_but_not_on_position():
     video = torch.rand(1, 5, 3, 8, 8) * 0.5
     assert style_loss(video.roll(3, dims=4), gram(video)).item() == pytest.approx(0, abs=1e-10)
     shifted = style_loss(torch.full((1, 1, 3, 8, 8), 0.5 + 1 / 255), gram(torch.full((1, 1, 3, 8, 8), 0.5)))
@@ -80,7 +80,7 @@ def test_style_loss_ignores_shifts_and_sees_brightness():
 
 
 @pytest.mark.slow
-def test_goal_loss_falls_and_the_trace_is_complete(context):
+def test_goal_loss_decreases_and_the_trace_is_complete(context):
     params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2, "enough": 0, "patience": 0})
     for explanation in BTTF(params).run(_queries(), context):
         losses = [v for v in explanation.trace["goal_loss"] if v == v]
@@ -129,7 +129,7 @@ def test_the_shell_keeps_the_norm_of_the_noise(context):
             assert (abs(end - start) < 0.02 * start) == shell
 
 
-def test_the_noise_of_a_video_stays_while_its_goal_is_met_well_enough(context):
+def test_noise_is_not_updated_while_the_goal_loss_is_below_the_threshold(context):
     queries, short = _queries(), {"steps": 2, "iterations": 1, "inversion": False}
     first = [e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(queries, context)]
     threshold = sum(sorted(first)[1:3]) / 2
@@ -144,7 +144,7 @@ def test_the_noise_of_a_video_stays_while_its_goal_is_met_well_enough(context):
     assert sorted(stays) == [False, False, True, True]
 
 
-def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_last_level(context):
+def test_a_met_goal_saves_iterations_for_the_last_number_of_steps(context):
     short = {"steps": 2, "iterations": 6, "inversion": False, "rate": 0.01}
     first = sorted(e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(_queries(), context))
     results = BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)).run(_queries(), context)
@@ -155,12 +155,12 @@ def test_a_video_goes_on_when_its_goal_is_met_and_keeps_the_iterations_for_the_l
         assert explanation.evaluations["target"] == len(explanation.trace["n"])
 
 
-def test_a_start_in_vain_is_drawn_anew_and_its_moments_are_forgotten(context):
+def test_a_stalled_search_restarts_from_new_noise_without_moments(context):
     short = {"steps": 1, "inversion": False, "enough": 0, "rate": 0.3}
     results = BTTF(BTTFParams(**short, iterations=5, patience=2)).run(_queries(), context)
     one_start = BTTF(BTTFParams(**short, iterations=5, patience=0)).run(_queries(), context)
     from_second = BTTF(BTTFParams(**short, iterations=2, patience=0)).run(
-        [_SecondDraw(query.sample, query.goal, query.seed) for query in _queries()], context
+        [_SecondNoise(query.sample, query.goal, query.seed) for query in _queries()], context
     )
     for explanation, other, second in zip(results, one_start, from_second, strict=True):
         assert explanation.trace["loss"][:2] == other.trace["loss"][:2]
@@ -168,11 +168,11 @@ def test_a_start_in_vain_is_drawn_anew_and_its_moments_are_forgotten(context):
         assert explanation.trace["loss"][2:4] == pytest.approx(second.trace["loss"], rel=1e-4)
 
 
-def test_a_new_start_is_inverted_like_the_first(context):
+def test_new_noise_is_inverted_like_the_first(context):
     short = {"steps": 1, "enough": 0, "rate": 0.3, "inversion_iterations": 3}
     results = BTTF(BTTFParams(**short, iterations=3, patience=2)).run(_queries(), context)
     from_second = BTTF(BTTFParams(**short, iterations=1, patience=0)).run(
-        [_SecondDraw(query.sample, query.goal, query.seed) for query in _queries()], context
+        [_SecondNoise(query.sample, query.goal, query.seed) for query in _queries()], context
     )
     for explanation, second in zip(results, from_second, strict=True):
         assert np.isnan(explanation.trace["goal_loss"]).tolist() == [True] * 3 + [False] * 2 + [True] * 3 + [False]
@@ -180,7 +180,7 @@ def test_a_new_start_is_inverted_like_the_first(context):
         assert explanation.evaluations["target"] == 3
 
 
-def test_the_last_iteration_is_not_spent_on_a_new_start(context):
+def test_no_restart_after_the_last_iteration(context):
     short = {"steps": 1, "inversion": False, "enough": 0, "iterations": 2}
     videos = [
         torch.stack([e.video for e in BTTF(BTTFParams(**short, patience=patience)).run(_queries(), context)])
@@ -189,11 +189,11 @@ def test_the_last_iteration_is_not_spent_on_a_new_start(context):
     assert torch.equal(*videos)
 
 
-def test_the_paper_begins_once():
+def test_the_preset_of_the_paper_never_restarts():
     assert BTTF.presets["paper"]["patience"] == 0
 
 
-def test_neighbours_do_not_change_a_bit(context):
+def test_results_do_not_depend_on_the_rest_of_the_batch(context):
     first = [e.trace["goal_loss"][4] for e in BTTF(BTTFParams(**SHORT, enough=0)).run(_queries(), context)]
     method = BTTF(BTTFParams(**SHORT, enough=sum(sorted(first)[1:3]) / 2, patience=2))
     results = method.run(_queries(), context)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
-from tests.methods.small import FRAMES, HEIGHT, SHAPE, WIDTH, Linear, ask
+from tests.methods.small import FRAMES, HEIGHT, SHAPE, WIDTH, Linear, make_queries
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import denoise, euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
@@ -19,7 +19,7 @@ METHODS = [(CGVideo, CGParams), (CGVideoMid, CGMidParams), (CGFrame, CGMidParams
 
 
 class _Brightest(Target):
-    """The greatest pixel."""
+    """Its value is the largest pixel."""
 
     fingerprint = "brightest"
 
@@ -45,14 +45,14 @@ def _losses(context: Context, queries: list[Query], videos: torch.Tensor) -> tor
         return torch.cat([q.goal.loss(context.target(v[None])) for q, v in zip(queries, videos, strict=True)])
 
 
-def _said(context: Context, videos: torch.Tensor) -> list[int]:
+def _predictions(context: Context, videos: torch.Tensor) -> list[int]:
     with torch.no_grad():
         return context.target(videos.clamp(0, 1)).argmax(1).tolist()
 
 
 @pytest.mark.parametrize(("method", "params"), METHODS)
 def test_guidance_lowers_the_loss(context, method, params):
-    queries = ask()
+    queries = make_queries()
     after = []
     for scale in (0.0, 1.0):
         after.append(_losses(context, queries, _videos(method(params(steps=3, scales=(scale,))).run(queries, context))))
@@ -61,7 +61,7 @@ def test_guidance_lowers_the_loss(context, method, params):
 
 @pytest.mark.parametrize("through", ["full", "decoder"])
 def test_scale_zero_is_plain_denoising_from_noise(context, through):
-    queries = ask()
+    queries = make_queries()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_scale_zero_is_plain_denoising_from_noise(context, through):
 
 
 def test_scale_zero_from_the_half_noisy_original(context):
-    queries = ask()
+    queries = make_queries()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_scale_zero_from_the_half_noisy_original(context):
 
 
 def test_one_matched_step_by_hand(context):
-    queries = ask()
+    queries = make_queries()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     z = draw(queries, LATENT).requires_grad_()
@@ -116,7 +116,7 @@ def test_the_raw_push_is_bounded_near_full_noise():
 
 
 def test_one_raw_step_by_hand(context):
-    queries = ask()
+    queries = make_queries()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -134,8 +134,8 @@ def test_one_raw_step_by_hand(context):
     assert not torch.allclose(results, held.detach(), atol=1e-2)
 
 
-def test_a_frame_is_guided_with_the_others_original(context):
-    queries = ask()
+def test_a_frame_is_guided_within_the_original_clip(context):
+    queries = make_queries()
     generator, originals = context.generator, _originals(queries)
     image, n = (1, HEIGHT, WIDTH), 3
     noise = draw(queries, (FRAMES, 4, 1, 2, 2))[:, n]
@@ -152,12 +152,12 @@ def test_a_frame_is_guided_with_the_others_original(context):
     torch.testing.assert_close(_videos(results)[:, n], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_frames_are_not_told_what_they_are(context):
-    """From full noise, without guidance, nothing of the original is left but what the condition says."""
-    for method, params, leaks in ((CGFrame, CGMidParams, False), (CGVideoMid, CGMidParams, True)):
+def test_frames_are_denoised_without_a_first_frame(context):
+    """From pure noise and without guidance, only the condition can carry information about the original."""
+    for method, params, depends in ((CGFrame, CGMidParams, False), (CGVideoMid, CGMidParams, True)):
         unguided = method(params(steps=2, scales=(0.0,), start=1.0))
-        one, other = (_videos(unguided.run(ask(videos=seed), context)) for seed in (1, 2))
-        assert torch.equal(one, other) != leaks
+        one, other = (_videos(unguided.run(make_queries(videos=seed), context)) for seed in (1, 2))
+        assert torch.equal(one, other) != depends
 
 
 def test_every_frame_has_noise_of_its_own(context):
@@ -170,25 +170,25 @@ def test_every_frame_has_noise_of_its_own(context):
 
 
 @pytest.mark.parametrize(("method", "params"), METHODS)
-def test_a_met_goal_ends_the_tries(context, method, params):
+def test_no_further_scale_is_tried_once_the_goal_is_met(context, method, params):
     unguided = method(params(steps=2, scales=(0.0,)))
-    said = _said(context, _videos(unguided.run(ask(), context)))
-    queries = ask(goals=[said[0], 1 - said[1], said[2], 1 - said[3]])
+    predicted = _predictions(context, _videos(unguided.run(make_queries(), context)))
+    queries = make_queries(goals=[predicted[0], 1 - predicted[1], predicted[2], 1 - predicted[3]])
     first = unguided.run(queries, context)
     both = method(params(steps=2, scales=(0.0, 2.0))).run(queries, context)
     second = method(params(steps=2, scales=(2.0,))).run(queries, context)
     calls = 2 * (FRAMES if method is CGFrame else 1)
     for i, alone in enumerate((first, second, first, second)):
-        tries = 1 + i % 2
+        attempts = 1 + i % 2
         assert torch.equal(both[i].video, alone[i].video)
-        assert both[i].evaluations == {"generator": tries * calls, "target": tries * (calls + 1)}
-        assert both[i].trace["scale"] == [0.0, 0.0, 2.0, 2.0][: 2 * tries]
+        assert both[i].evaluations == {"generator": attempts * calls, "target": attempts * (calls + 1)}
+        assert both[i].trace["scale"] == [0.0, 0.0, 2.0, 2.0][: 2 * attempts]
         assert both[i].trace["goal_loss"][-2:] == alone[i].trace["goal_loss"]
     assert not torch.equal(first[1].video, second[1].video)
 
 
 def test_the_trace_starts_at_the_loss_of_the_first_clean_estimate(context):
-    queries = ask()
+    queries = make_queries()
     generator = context.generator
     condition = generator.condition(_originals(queries)[:, 0], SHAPE)
     with torch.no_grad():
@@ -199,7 +199,7 @@ def test_the_trace_starts_at_the_loss_of_the_first_clean_estimate(context):
         assert len(explanation.trace["goal_loss"]) == 3
 
 
-def test_goals_are_judged_on_the_stored_pixels():
+def test_goals_are_decided_on_the_stored_pixels():
     videos = torch.full((2, 1, 3, 2, 2), 100.4 / 255)
     videos[1] = 1.3
     assert reached([ValueGoal(100 / 255, 1e-6), ValueGoal(1.0, 1e-6)], _Brightest(), videos) == [True, True]
@@ -207,11 +207,11 @@ def test_goals_are_judged_on_the_stored_pixels():
 
 
 @pytest.mark.parametrize(("method", "params"), METHODS)
-def test_neighbours_do_not_change_a_bit(context, method, params):
+def test_results_do_not_depend_on_the_rest_of_the_batch(context, method, params):
     chosen = method(params(steps=2, scales=(0.1, 0.5)))
-    results = chosen.run(ask(), context)
-    others = ask(goals=(1, 1, 1, 0), seed=50, videos=3)
-    mixed = chosen.run([others[0], ask()[1], others[2], others[3]], context)
+    results = chosen.run(make_queries(), context)
+    others = make_queries(goals=(1, 1, 1, 0), seed=50, videos=3)
+    mixed = chosen.run([others[0], make_queries()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)
     assert results[1].trace == mixed[1].trace
     assert results[1].evaluations == mixed[1].evaluations
@@ -220,19 +220,19 @@ def test_neighbours_do_not_change_a_bit(context, method, params):
 
 def test_a_value_is_approached_from_either_side(context):
     context = Context(None, Linear(outputs=1), context.generator)
-    anything = ask([ValueGoal(0.0, 1.0)] * 4)
+    anything = make_queries([ValueGoal(0.0, 1.0)] * 4)
     unguided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.0,))).run(anything, context))
     with torch.no_grad():
         values = context.target(unguided)[:, 0]
     goals = [ValueGoal(float(v) + side, 0.01) for v, side in zip(values, (1, -1, 1, -1), strict=True)]
-    guided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.2,))).run(ask(goals), context))
+    guided = _videos(CGVideoMid(CGMidParams(steps=3, scales=(0.2,))).run(make_queries(goals), context))
     with torch.no_grad():
         change = context.target(guided)[:, 0] - values
     assert (change * torch.tensor([1, -1, 1, -1]) > 0.01).all()
 
 
 @pytest.mark.parametrize("scales", [(), (0.2, 0.1), (0.1, 0.1), (-0.1, 0.1)])
-def test_scales_must_rise(scales):
+def test_scales_must_increase(scales):
     with pytest.raises(ValidationError, match="scales"):
         CGParams(scales=scales)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.methods.small import SHAPE, Linear, ask
+from tests.methods.small import SHAPE, Linear, make_queries
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
@@ -21,7 +21,7 @@ def context(tmp_path_factory) -> Context:
 
 
 def _start(queries: list[Query], context: Context, sigma: float = 0.5):
-    """The noisy latents and the condition, made by hand."""
+    """The noisy latents and the condition, computed independently."""
     generator = context.generator
     originals = torch.stack([query.sample.video for query in queries])
     noise = torch.stack([torch.randn(4, 2, 2, 2, generator=query.generator("noise")) for query in queries])
@@ -43,10 +43,10 @@ def _videos(explanations) -> torch.Tensor:
 
 
 def _against(context: Context, steps: int) -> list[Query]:
-    """Queries that ask for what the unguided videos are not."""
+    """Queries whose goals the unguided videos do not meet."""
     with torch.no_grad():
-        said = context.target(_unguided(ask(), context, steps).clamp(0, 1)).argmax(1).tolist()
-    return ask([1 - label for label in said])
+        predicted = context.target(_unguided(make_queries(), context, steps).clamp(0, 1)).argmax(1).tolist()
+    return make_queries([1 - label for label in predicted])
 
 
 def _losses(context: Context, queries: list[Query], videos: torch.Tensor) -> torch.Tensor:
@@ -72,14 +72,14 @@ def test_one_step_by_hand(context, through):
     torch.testing.assert_close(_videos(results), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_guidance_lowers_the_loss_and_stops_when_the_goal_is_met(context):
+def test_guidance_lowers_the_loss_and_pauses_while_the_goal_is_met(context):
     queries = _against(context, 4)
     results = LDViCE(LDViCEParams(steps=4)).run(queries, context)
     before = _losses(context, queries, _unguided(queries, context, 4))
     assert (_losses(context, queries, _videos(results)) < before).all()
     with torch.no_grad():
-        said = context.target(_videos(results).clamp(0, 1)).argmax(1).tolist()
-    assert said == [query.goal.index for query in queries]
+        predicted = context.target(_videos(results).clamp(0, 1)).argmax(1).tolist()
+    assert predicted == [query.goal.index for query in queries]
     for explanation in results:
         losses, scales = explanation.trace["goal_loss"], explanation.trace["scale"]
         assert scales == [2.0 if loss > math.log(2) else 0.0 for loss in losses]
@@ -94,7 +94,7 @@ def test_scale_zero_is_plain_denoising(context):
 
 def test_goals_met_without_guidance_change_nothing(context):
     wanted = [1 - query.goal.index for query in _against(context, 1)]
-    queries = ask(wanted)
+    queries = make_queries(wanted)
     plain = LDViCE(LDViCEParams(steps=1)).run(queries, context)
     assert torch.equal(_videos(plain), _unguided(queries, context, 1))
     assert all(explanation.trace["scale"] == [0.0] for explanation in plain)
@@ -120,7 +120,7 @@ def test_the_mask_by_hand():
     assert undilated.nonzero().tolist() == [[0, 0, 4, 6], [0, 0, 12, 12]]
 
 
-def test_the_mask_sees_what_can_be_seen():
+def test_the_mask_ignores_differences_that_clamping_removes():
     reference = torch.ones(1, 1, 3, 8, 8)
     assert not refinement_mask(reference + 0.5, reference, 0.15, 0.0).any()
 
@@ -144,8 +144,8 @@ def test_refinement_restores_the_original_outside_the_mask(context):
 
 
 def test_evaluations_and_artefacts(context):
-    plain = LDViCE(LDViCEParams(steps=2)).run(ask(), context)[0]
-    refined = LDViCERA(LDViCERAParams(steps=2)).run(ask(), context)[0]
+    plain = LDViCE(LDViCEParams(steps=2)).run(make_queries(), context)[0]
+    refined = LDViCERA(LDViCERAParams(steps=2)).run(make_queries(), context)[0]
     assert plain.evaluations == {"generator": 2, "target": 4}
     assert refined.evaluations == {"generator": 4, "target": 4}
     assert not plain.artefacts
@@ -153,29 +153,29 @@ def test_evaluations_and_artefacts(context):
 
 
 def test_the_refined_variant_is_a_parameter_of_the_plain_one(context):
-    flag = LDViCE(LDViCEParams(steps=1, refine=True)).run(ask(), context)
-    name = LDViCERA(LDViCERAParams(steps=1)).run(ask(), context)
+    flag = LDViCE(LDViCEParams(steps=1, refine=True)).run(make_queries(), context)
+    name = LDViCERA(LDViCERAParams(steps=1)).run(make_queries(), context)
     assert torch.equal(_videos(flag), _videos(name))
     assert LDViCERA().params.refine
     assert not LDViCE().params.refine
 
 
 @pytest.mark.parametrize("method", [LDViCE(LDViCEParams(steps=2)), LDViCERA(LDViCERAParams(steps=2))])
-def test_neighbours_do_not_change_a_bit(context, method):
-    results = method.run(ask(), context)
-    others = ask(goals=(1, 1, 1, 0), seed=50, videos=3)
-    mixed = method.run([others[0], ask()[1], others[2], others[3]], context)
+def test_results_do_not_depend_on_the_rest_of_the_batch(context, method):
+    results = method.run(make_queries(), context)
+    others = make_queries(goals=(1, 1, 1, 0), seed=50, videos=3)
+    mixed = method.run([others[0], make_queries()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)
     assert results[1].trace == mixed[1].trace
     assert not torch.equal(results[0].video, mixed[0].video)
 
 
-def test_a_regressor_comes_to_the_value_that_was_asked_for(context):
+def test_a_regressor_reaches_the_requested_value(context):
     context = Context(None, Linear(outputs=1), context.generator)
     with torch.no_grad():
-        values = context.target(_unguided(ask(), context, 8).clamp(0, 1))[:, 0].tolist()
+        values = context.target(_unguided(make_queries(), context, 8).clamp(0, 1))[:, 0].tolist()
     sides = (0.1, -0.1, 0.1, -0.1)
-    queries = ask([ValueGoal(v + side, 0.03) for v, side in zip(values, sides, strict=True)])
+    queries = make_queries([ValueGoal(v + side, 0.03) for v, side in zip(values, sides, strict=True)])
     results = LDViCE(LDViCEParams(steps=8, scale=1.0)).run(queries, context)
     with torch.no_grad():
         reached = context.target(_videos(results).clamp(0, 1))[:, 0].tolist()

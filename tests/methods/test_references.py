@@ -1,4 +1,4 @@
-"""The rows every other row is read against."""
+"""The reference rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_no_edit_is_the_original() -> None:
         assert explanation.video.equal(query.sample.video)
 
 
-def test_reconstruction_is_what_the_generator_keeps() -> None:
+def test_reconstruction_is_the_decoded_latent() -> None:
     for query, explanation in zip(queries(), Reconstruction().run(queries(), CONTEXT), strict=True):
         block = query.sample.video[0, 0, :2, :2].mean()
         assert torch.allclose(explanation.video[0, 0, :2, :2], block)
@@ -36,7 +36,7 @@ def test_true_edit_has_the_goals_label() -> None:
 
 
 class Fixed(Dataset):
-    """A dataset that has its videos and no way to render others."""
+    """A dataset that cannot render scenes."""
 
     shape = (5, 12, 12)
 

@@ -47,8 +47,8 @@ def test_figure_4():
 
 def test_scores_are_those_of_the_equations():
     explainer, scales = _explainer(), _scales()
-    found = explainer.differences(scales, 1, [0, 2], [1, 0])
-    assert found.shape == (4, 8, 2, 4, 4)
+    differences = explainer.differences(scales, 1, [0, 2], [1, 0])
+    assert differences.shape == (4, 8, 2, 4, 4)
     pairs = [(negative, s) for negative in (0, 2) for s in (1, 0)]
     for n, (negative, s) in enumerate(pairs):
         for scale, shape, t, i, j in ((0, 1, 0, 2, 1), (0, 3, 1, 0, 3), (1, 0, 1, 3, 0), (1, 2, 0, 1, 2)):
@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_equations():
             row, column = (i, j) if scale == 0 else (i // 2, j // 2)
             window = features[:, row : row + 3, column : column + 3] * overlaps(*SHAPES[shape])
             expected = (w[0] * window).sum() - (w[1] * window).sum()
-            torch.testing.assert_close(found[n, 4 * scale + shape, t, i, j], expected)
+            torch.testing.assert_close(differences[n, 4 * scale + shape, t, i, j], expected)
 
 
 def test_loss_is_equation_7_over_all_tubes():
@@ -77,35 +77,35 @@ def test_evidence_is_the_best_tube_of_each_attribute():
     assert values.tolist() == pytest.approx(best, rel=1e-5)
 
 
-def test_regions_lie_around_their_cells():
+def test_regions_are_centred_on_their_cells():
     scales = [torch.empty(1, 2, 8, 4), torch.empty(1, 2, 4, 2)]
     path = torch.zeros(8, 2, 8, 4, dtype=torch.bool)
     path[1, 0, 3, 2] = True  # fine, 2 cells high and 3 wide
     path[4 + 2, 1, 6, 1] = True  # coarse, 3 cells high and 2 wide, in the coarse cell (3, 0)
-    found = regions(path, scales, torch.tensor([0, 0, 1]), (64, 32))
-    assert found.tolist() == [[8, 20, 32, 36], [8, 20, 32, 36], [0, 32, 24, 64]]
+    boxes = regions(path, scales, torch.tensor([0, 0, 1]), (64, 32))
+    assert boxes.tolist() == [[8, 20, 32, 36], [8, 20, 32, 36], [0, 32, 24, 64]]
 
 
 def test_frames_without_tube_have_no_box():
     path = torch.zeros(4, 2, 4, 4, dtype=torch.bool)
     path[3, 1, 1, 1] = True
-    found = regions(path, [torch.empty(1, 2, 4, 4)], torch.tensor([0, 1]), (32, 32))
-    assert np.isnan(found[0]).all()
-    assert found[1].tolist() == [0, 0, 24, 24]
+    boxes = regions(path, [torch.empty(1, 2, 4, 4)], torch.tensor([0, 1]), (32, 32))
+    assert np.isnan(boxes[0]).all()
+    assert boxes[1].tolist() == [0, 0, 24, 24]
 
 
 def _states(folder, recipe: ExplainerRecipe) -> dict[str, torch.Tensor]:
     return train(Squares(), Counting(), folder, recipe, str).state_dict()
 
 
-def test_training_is_decided_by_its_seed(tmp_path):
+def test_training_is_reproducible_from_its_seed(tmp_path):
     first, again = (_states(tmp_path / name, QUICK) for name in "ab")
     other = _states(tmp_path / "c", ExplainerRecipe(steps=3, batch=4, seed=1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["w_c.0"], other["w_c.0"])
 
 
-def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
+def test_an_interrupted_training_resumes(tmp_path, monkeypatch):
     recipe = ExplainerRecipe(steps=52, batch=1)
     expected = _states(tmp_path / "a", recipe)
     whole, calls = Explainer.loss, []
@@ -119,12 +119,12 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Explainer, "loss", stop)
     with pytest.raises(KeyboardInterrupt):
         _states(tmp_path / "b", recipe)
-    found = _states(tmp_path / "b", recipe)
+    resumed = _states(tmp_path / "b", recipe)
     assert len(calls) == 53
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-def test_positive_classes_are_drawn_from_what_the_target_says(tmp_path, monkeypatch):
+def test_positive_classes_are_sampled_from_the_predicted_probabilities(tmp_path, monkeypatch):
     positives = []
 
     def note(self, scales, positive, attributes):
@@ -141,7 +141,7 @@ def test_positive_classes_are_drawn_from_what_the_target_says(tmp_path, monkeypa
     assert right == pytest.approx(p, abs=0.07)
 
 
-def test_training_makes_every_tube_speak_for_the_right_class(tmp_path):
+def test_training_makes_every_tube_evidence_for_the_right_class(tmp_path):
     def mean_loss(explainer: Explainer) -> float:
         samples = [Squares().sample("test", k) for k in range(6)]
         present = [[Squares.attributes.index(name) for name in s.attributes["attributes"]] for s in samples]
@@ -155,7 +155,7 @@ def test_training_makes_every_tube_speak_for_the_right_class(tmp_path):
     assert mean_loss(trained) < math.log(2) / 1.15
 
 
-def test_a_target_of_other_classes_is_refused(tmp_path):
+def test_a_target_with_other_classes_is_an_error(tmp_path):
     class Three(Squares):
         classes = ("a", "b", "c")
 
@@ -163,16 +163,16 @@ def test_a_target_of_other_classes_is_refused(tmp_path):
         train(Three(), Counting(), tmp_path, QUICK, str)
 
 
-def test_a_stored_explainer_is_read_again(tmp_path):
+def test_a_stored_explainer_is_restored(tmp_path):
     explainer = _explainer()
     explainer.pair.copy_(pair_of(Squares(), Counting()))
     path = tmp_path / "tubes.safetensors"
     save_file(explainer.state_dict(), path)
-    found = Explainer.read(path)
-    assert not any(parameter.requires_grad for parameter in found.parameters())
-    assert torch.equal(found.evidence(_scales(), 0, 1)[0], explainer.evidence(_scales(), 0, 1)[0])
-    assert torch.equal(found.pair, pair_of(Squares(), Counting()))
-    assert not torch.equal(found.pair, pair_of(Squares(), Counting(1.0)))
+    restored = Explainer.read(path)
+    assert not any(parameter.requires_grad for parameter in restored.parameters())
+    assert torch.equal(restored.evidence(_scales(), 0, 1)[0], explainer.evidence(_scales(), 0, 1)[0])
+    assert torch.equal(restored.pair, pair_of(Squares(), Counting()))
+    assert not torch.equal(restored.pair, pair_of(Squares(), Counting(1.0)))
     save_file({"weight": torch.zeros(2)}, path)
     with pytest.raises(CorruptWeights, match="does not fit Explainer"):
         Explainer.read(path)

@@ -12,7 +12,7 @@ from vcfe_methods.tubes.pooling import best_path, maximum_subpath, minimum_subpa
 
 @st.composite
 def maps(draw):
-    """Small maps ``[1, V, T, H, W]`` of whole numbers: many ties, and sums without rounding."""
+    """Small maps ``[1, V, T, H, W]`` of integers, which have many ties and exact sums."""
     shape = [1, *(draw(st.integers(1, most)) for most in (2, 4, 3, 3))]
     values = draw(st.lists(st.integers(-3, 3), min_size=torch.Size(shape).numel(), max_size=torch.Size(shape).numel()))
     return torch.tensor(values, dtype=torch.float32).view(shape)
@@ -23,16 +23,16 @@ def paths(shape):
     variants, frames, height, width = shape
     cells = list(itertools.product(range(variants), range(height), range(width)))
     for first in range(frames):
-        found = [[(v, first, i, j)] for v, i, j in cells]
-        yield from found
+        tubes = [[(v, first, i, j)] for v, i, j in cells]
+        yield from tubes
         for t in range(first + 1, frames):
-            found = [
+            tubes = [
                 [*path, (v, t, i, j)]
-                for path in found
+                for path in tubes
                 for v, i, j in cells
                 if abs(path[-1][2] - i) <= 1 and abs(path[-1][3] - j) <= 1
             ]
-            yield from found
+            yield from tubes
 
 
 def total(scores, path) -> float:
@@ -66,7 +66,7 @@ def test_the_gradient_is_one_on_the_path_and_zero_elsewhere(scores):
     assert per_frame.max() == 1
 
 
-def test_a_tube_starts_and_ends_where_it_pays():
+def test_a_tube_starts_and_ends_at_the_best_frames():
     scores = -torch.ones(1, 1, 6, 4, 4)
     for t, (i, j) in zip((1, 2, 3), ((0, 0), (1, 1), (1, 2)), strict=True):
         scores[0, 0, t, i, j] = 2
@@ -74,7 +74,7 @@ def test_a_tube_starts_and_ends_where_it_pays():
     assert best_path(scores).nonzero().tolist() == [[0, 0, 1, 0, 0], [0, 0, 2, 1, 1], [0, 0, 3, 1, 2]]
 
 
-def test_a_tube_bridges_a_gap_that_costs_less_than_it_brings_but_never_jumps():
+def test_a_tube_crosses_a_gap_if_the_sum_increases_but_never_jumps():
     scores = torch.full((2, 1, 3, 1, 4), -10.0)
     scores[:, 0, 0, 0, 0] = 5
     scores[:, 0, 1, 0, 1] = -1

@@ -17,36 +17,36 @@ from vcfe_methods.tubes.true_boxes import TubesTrue
 DATASET = ShapeScenes()
 RING = ("red", "translating", "blue", "turning", "disc", "pulsing", "triangle", "blinking")
 OWN = [{*pair} for pair in pairwise((*RING, RING[0]))]
-"""The attributes of each class: neighbours in the ring."""
+"""The attributes of each class are neighbours in the ring."""
 SAMPLES = [DATASET.sample("test", index) for index in range(16)]
 
 
-class Says(Target):
-    """Sure of one class, whatever it sees."""
+class Constant(Target):
+    """Predicts the same class for every video."""
 
-    spec = "says"
-    fingerprint = "says"
+    spec = "constant"
+    fingerprint = "constant"
 
-    def __init__(self, answer: int) -> None:
+    def __init__(self, prediction: int) -> None:
         super().__init__()
-        self.answer = answer
+        self.prediction = prediction
 
     def forward(self, video: Tensor) -> Tensor:
-        return 9.0 * F.one_hot(torch.tensor([self.answer]), len(OWN)).float().expand(len(video), -1)
+        return 9.0 * F.one_hot(torch.tensor([self.prediction]), len(OWN)).float().expand(len(video), -1)
 
 
-def _explained(sample: Sample, answer: int, goal: int, pairs: int = 1, seed: int = 0) -> Explanation:
+def _explained(sample: Sample, prediction: int, goal: int, pairs: int = 1, seed: int = 0) -> Explanation:
     method = TubesTrue(CentreParams(pairs=pairs))
-    (found,) = method.answer([Query(sample, ClassGoal(goal), seed)], Context(DATASET, Says(answer)))
-    assert found.artefacts["tube_classes"].tolist() == [answer, goal]
-    return found
+    (explanation,) = method.answer([Query(sample, ClassGoal(goal), seed)], Context(DATASET, Constant(prediction)))
+    assert explanation.artefacts["tube_classes"].tolist() == [prediction, goal]
+    return explanation
 
 
-def _names(found: Explanation) -> list[str]:
-    return found.artefacts["tube_attributes"].tolist()
+def _names(explanation: Explanation) -> list[str]:
+    return explanation.artefacts["tube_attributes"].tolist()
 
 
-def test_attributes_are_of_the_class_and_not_of_the_goals():
+def test_attributes_belong_to_the_predicted_class_and_not_to_the_goal():
     for sample in SAMPLES:
         label = int(sample.label)
         assert _names(_explained(sample, label, (label + 1) % 8))[0] == RING[label]
@@ -58,25 +58,25 @@ def test_attributes_are_of_the_class_and_not_of_the_goals():
 def test_boxes_are_those_of_an_object_with_the_attribute():
     for sample in SAMPLES:
         label = int(sample.label)
-        found = _explained(sample, label, (label + 3) % 8, pairs=9)
-        assert set(_names(found)) == OWN[label]
-        for name, boxes in zip(_names(found), found.artefacts["tube_boxes"], strict=True):
+        explanation = _explained(sample, label, (label + 3) % 8, pairs=9)
+        assert set(_names(explanation)) == OWN[label]
+        for name, boxes in zip(_names(explanation), explanation.artefacts["tube_boxes"], strict=True):
             owners = [thing for thing in sample.attributes["objects"] if name in thing["attributes"]]
             assert any(np.array_equal(thing["boxes"], boxes) for thing in owners)
 
 
-def test_only_what_the_boxes_hold_is_masked():
+def test_only_the_boxes_are_masked():
     for sample in SAMPLES:
-        found = _explained(sample, int(sample.label), (int(sample.label) + 4) % 8)
-        left, top, right, bottom = np.rint(found.artefacts["tube_boxes"][0]).astype(int).T
-        changed = (found.video != sample.video).any(dim=1)
+        explanation = _explained(sample, int(sample.label), (int(sample.label) + 4) % 8)
+        left, top, right, bottom = np.rint(explanation.artefacts["tube_boxes"][0]).astype(int).T
+        changed = (explanation.video != sample.video).any(dim=1)
         assert changed.any(dim=(1, 2)).all()
         for t in range(len(changed)):
             changed[t, top[t] : bottom[t], left[t] : right[t]] = False
         assert not changed.any()
 
 
-def test_a_wrong_answer_without_its_attributes_is_explained_by_any_object():
+def test_any_object_explains_a_wrong_prediction_without_its_attributes():
     sample = SAMPLES[0]
     present = set(sample.attributes["attributes"])
     absent = next(c for c, own in enumerate(OWN) if not own & present)
@@ -85,10 +85,10 @@ def test_a_wrong_answer_without_its_attributes_is_explained_by_any_object():
     assert drawn <= present
 
 
-def test_reasons():
+def test_unsupported_datasets_have_a_reason():
     method, goal = TubesTrue(), ClassGoal(1)
-    assert method.supports(DATASET, Says(0), None, goal) is None
+    assert method.supports(DATASET, Constant(0), None, goal) is None
     assert (
-        method.supports(Squares(), Says(0), None, goal)
+        method.supports(Squares(), Constant(0), None, goal)
         == "the dataset does not declare which attributes define a class"
     )
