@@ -156,7 +156,7 @@ class Optimisation:
             VideoState(row, query.generator("noise"), self.z_i[row], p) for row, query in enumerate(queries)
         ]  # lines 8-9
         self.inversion_iterations = p.inversion_iterations if p.inversion else 0
-        self.done = 0
+        self.done, self.most = 0, self.most_iterations()
 
     def invert(self, videos: Sequence[VideoState]) -> None:
         """Stage 1: move z_T until one denoising step yields the latent of the original (lines 10-17)."""
@@ -175,6 +175,7 @@ class Optimisation:
                     video.stalled = video.stalled + 1 if video in updated else 0
                 for video in updated:
                     video.remaining -= 1
+                # never for patience = 0: an updated video has stalled at least once
                 restarted = [video for video in updated if video.stalled == self.p.patience and video.remaining]
                 if restarted:
                     for video in restarted:
@@ -204,7 +205,7 @@ class Optimisation:
         for video in active:
             video.record(n, terms)
         self.done += 1
-        self.report(Progress(self.done, self.most_iterations(), float(values.mean())))
+        self.report(Progress(self.done, self.most, float(values.mean())))
         return updated
 
     def inversion_loss(self, z_0: Tensor) -> dict[str, Tensor]:

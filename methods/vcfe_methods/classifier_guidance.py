@@ -63,9 +63,9 @@ class CGParams:
 
     @field_validator("scales")
     @classmethod
-    def _rising(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+    def _increasing(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
         if scales[0] < 0 or any(a >= b for a, b in itertools.pairwise(scales)):
-            raise ValueError("scales must rise from 0 or more")
+            raise ValueError("scales must be increasing and not negative")
         return scales
 
     def push(self, w: float) -> Callable[[Tensor, Tensor, float], Tensor]:
