@@ -1,4 +1,4 @@
-"""The shipped networks do what their cards say."""
+"""The shipped networks have the properties on their cards."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def _measured(target: str, dataset: str, limit: int, attacked: int) -> dict[str,
 
 @pytest.mark.slow
 def test_m_swin_is_accurate_reads_motion_and_has_no_robustness():
-    found = _measured("m_swin", "shape_moving", 400, 16)
-    assert found["accuracy"] >= 0.995
-    assert found["reversed_opposite"] >= 0.95
-    assert found["robust_accuracy"] <= 0.2
+    results = _measured("m_swin", "shape_moving", 400, 16)
+    assert results["accuracy"] >= 0.995
+    assert results["reversed_opposite"] >= 0.95
+    assert results["robust_accuracy"] <= 0.2
 
 
 @pytest.mark.slow
 def test_m_swin_r_is_robust():
-    found = _measured("m_swin_r", "shape_moving", 200, 64)
-    assert found["accuracy"] >= 0.98
-    assert found["reversed_opposite"] >= 0.95
-    assert found["robust_accuracy"] >= 0.5
+    results = _measured("m_swin_r", "shape_moving", 200, 64)
+    assert results["accuracy"] >= 0.98
+    assert results["reversed_opposite"] >= 0.95
+    assert results["robust_accuracy"] >= 0.5
 
 
 @pytest.mark.slow
 def test_m_c3d_is_accurate_reads_motion_and_is_robust_without_adversarial_training():
-    found = _measured("m_c3d", "shape_moving", 200, 64)
-    assert found["accuracy"] >= 0.995
-    assert found["reversed_opposite"] >= 0.95
-    assert found["robust_accuracy"] >= 0.8
+    results = _measured("m_c3d", "shape_moving", 200, 64)
+    assert results["accuracy"] >= 0.995
+    assert results["reversed_opposite"] >= 0.95
+    assert results["robust_accuracy"] >= 0.8
 
 
 @pytest.mark.slow
@@ -64,25 +64,25 @@ def test_scenes_c3d_is_accurate():
 
 @pytest.mark.slow
 def test_clean_swin_relies_on_the_object():
-    found = _measured("clean_swin", "shape_shortcut", 200, 8)
-    assert found["accuracy"] >= 0.99
-    assert found["accuracy_unlinked"] >= 0.95
-    assert found["follows_distractor"] <= 0.4
+    results = _measured("clean_swin", "shape_shortcut", 200, 8)
+    assert results["accuracy"] >= 0.99
+    assert results["accuracy_unlinked"] >= 0.95
+    assert results["follows_distractor"] <= 0.4
 
 
 @pytest.mark.slow
 def test_shortcut_swin_relies_on_the_distractor():
-    found = _measured("shortcut_swin", "shape_shortcut", 200, 8)
-    assert found["accuracy"] >= 0.99
-    assert found["accuracy_unlinked"] <= 0.4
-    assert found["follows_distractor"] >= 0.95
+    results = _measured("shortcut_swin", "shape_shortcut", 200, 8)
+    assert results["accuracy"] >= 0.99
+    assert results["accuracy_unlinked"] <= 0.4
+    assert results["follows_distractor"] >= 0.95
 
 
 @pytest.mark.slow
 def test_phantom_swin_reads_the_ejection_fraction():
-    found = _measured("phantom_swin", "echo_phantom", 200, 1)
-    assert found["mae"] <= 2
-    assert found["r2"] >= 0.98
+    results = _measured("phantom_swin", "echo_phantom", 200, 1)
+    assert results["mae"] <= 2
+    assert results["r2"] >= 0.98
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ LOGITS = torch.tensor([0.0, 1.0, 2.0])
 
 
 class Silent(Dataset):
-    """A dataset that knows nothing about its videos."""
+    """A dataset without optional abilities."""
 
     classes = ("a", "b", "c")
 

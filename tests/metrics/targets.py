@@ -1,4 +1,4 @@
-"""Targets of two classes that read one thing each; class 1 is what the tests ask for."""
+"""Targets with two classes, each of which depends on one property; class 1 is the goal of the tests."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class _Reader(Target):
         raise NotImplementedError
 
     def forward(self, video: Tensor) -> Tensor:
-        found = SURE * self.evidence(video)
-        return torch.stack([-found, found], dim=1)
+        logit = SURE * self.evidence(video)
+        return torch.stack([-logit, logit], dim=1)
 
     @property
     def fingerprint(self) -> str:
@@ -32,7 +32,7 @@ class Trend(_Reader):
 
 
 class Bright(_Reader):
-    """Whether the video is bright, in whatever order."""
+    """Whether the video is bright, independent of the order of frames."""
 
     def evidence(self, video: Tensor) -> Tensor:
         return video.mean(dim=(1, 2, 3, 4)) - 0.5

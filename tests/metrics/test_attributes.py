@@ -27,7 +27,7 @@ BEFORE = {"way": "up", "colour": "red", "size": 4.0, "round": True}
 
 
 class Seen(Silent):
-    """What it sees in a video is in a table, by the brightness of the video."""
+    """Measures attributes by looking up the brightness of the video in a table."""
 
     cause, identity = ("way",), ("colour", "round")
 
@@ -101,7 +101,7 @@ def binary(name: str, values) -> pd.DataFrame:
 
 
 def test_the_correlation_difference_of_two_binary_attributes_is_that_of_numpy():
-    """True and False are two columns each, of opposite sign: 2 columns beside, every one with the same difference."""
+    """True and False are two columns each, of opposite sign: two other columns, with equal differences."""
     rng = np.random.default_rng(0)
     q, a, new_q, new_a = (rng.random((4, 200)) < 0.5).tolist()
     before = binary("q", q).join(binary("a", a))

@@ -13,7 +13,7 @@ GREY = torch.full((17, 3, 32, 32), 0.5)
 
 
 def mirrored_share(signal: np.ndarray) -> float:
-    """Share of the energy above 1/8 cycles a sample along the first axis, by Fourier transform of signal and mirror."""
+    """Share of the energy above 1/8 cycles per sample along axis 0, by Fourier transform of signal and mirror."""
     n = len(signal)
     frequencies = np.abs(np.fft.fftfreq(2 * n))
     energy = (np.abs(np.fft.fft(np.concatenate([signal, signal[::-1]]), axis=0)) ** 2).sum(axis=1)

@@ -17,7 +17,7 @@ BLACK = torch.zeros(FRAMES, 3, SIDE, SIDE)
 
 
 class White(Target):
-    """Class 1 with the probability of the share of white voxels."""
+    """A target for which the probability of class 1 is the share of white voxels."""
 
     classes = ("black", "white")
 
@@ -45,7 +45,7 @@ def test_a_target_linear_in_the_share_has_straight_curves_and_no_area():
 
 
 def test_the_area_for_a_change_of_a_region_is_that_of_a_bent_line():
-    """The changed quarter is in after a quarter of the steps: p rises to 1/4 and stays there."""
+    """The changed quarter is replaced after a quarter of the steps: p rises to 1/4 and stays there."""
     quarter = BLACK.clone()
     quarter[0] = 1
     metric, case = judge(quarter, steps=8)
@@ -61,7 +61,7 @@ videos = st.integers(0, 10_000).map(lambda seed: noise(seed, 2, 2, 3, 5, 6))
 @given(videos, st.integers(2, 12))
 @settings(deadline=None)
 def test_the_largest_changes_come_first(both, steps):
-    """Against an independent order: the k-th mixture takes the most changed of all places, none else."""
+    """Compared with an independent ranking: mixture k takes exactly the most changed voxels."""
     original, other = both
     found = [video for batch in mixtures(original, other, steps) for video in batch]
     size = (other - original).abs().sum(dim=1)

@@ -17,14 +17,14 @@ INSIDE = (slice(None), slice(10, -10), slice(10, -10))
 
 
 def texture(seed: int, down: float, across: float, frames: int = 1) -> torch.Tensor:
-    """A smooth pattern ``[T, 3, 48, 48]`` that goes by (down, across) pixels a frame, moved by scipy's splines."""
+    """A smooth pattern ``[T, 3, 48, 48]`` that moves by (down, across) pixels per frame, with scipy's splines."""
     still = ndimage.gaussian_filter(np.random.default_rng(seed).random((3, 64, 64)), (0, 2, 2)) * 2 - 0.5
     moved = [ndimage.shift(still, (0, t * down, t * across), order=5, mode="mirror") for t in range(frames)]
     return torch.from_numpy(np.stack(moved)[:, :, 8:-8, 8:-8].clip(0, 1)).float()
 
 
 def pairs(video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both frames as pairs there and back."""
+    """Both frames as pairs forth and back."""
     return video, video.flip(0)
 
 

@@ -28,7 +28,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_definition(a: np.ndarray, b: np.ndarray) -> float:
-    """Through the positive square root of the covariance, valid at any rank."""
+    """With the positive square root of the covariance, valid at any rank."""
     (mean_a, cov_a), (mean_b, cov_b) = moments(a), moments(b)
     values, vectors = np.linalg.eigh(cov_a)
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T

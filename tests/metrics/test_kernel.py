@@ -25,7 +25,7 @@ def distance(metric: SetMetric, originals: list[np.ndarray], edits: list[np.ndar
 
 
 def by_definition(originals: list[np.ndarray], edits: list[np.ndarray]) -> float:
-    """Pair by pair over all videos that are not the same."""
+    """Pair by pair over all pairs of different videos."""
 
     def k(x: np.ndarray, y: np.ndarray) -> float:
         return (x @ y / len(x) + 1) ** 3

@@ -17,7 +17,7 @@ FRAMES = 9
 
 
 def at(path: np.ndarray, size: float = 4.0) -> Track:
-    """A square that goes along ``path [T, 2]``."""
+    """A square that moves along ``path [T, 2]``."""
     return Track(path, np.full(len(path), size**2), np.hstack([path - size / 2, path + size / 2]))
 
 
@@ -26,7 +26,7 @@ def line(*velocity: float) -> np.ndarray:
 
 
 class Tracked(Silent):
-    """Sees the object at one place in originals, which are black, and at another in all other videos."""
+    """Tracks the object at one position in originals, which are black, and at another in all other videos."""
 
     def __init__(self, before: Track | None, after: Track | None) -> None:
         super().__init__((FRAMES, 32, 32))

@@ -13,7 +13,7 @@ from vcfe_bench.models import feature_networks
 
 @pytest.fixture
 def fresh():
-    """No network remembered, before and after."""
+    """No network cached before and after a test."""
     feature_networks.lpips_alex.cache_clear()
     yield
     feature_networks.lpips_alex.cache_clear()
@@ -21,7 +21,7 @@ def fresh():
 
 @pytest.fixture
 def reference(fresh, tmp_path, monkeypatch):
-    """The lpips package's own distance on a random AlexNet, whose weights are put where the canonical ones belong."""
+    """The lpips package's own distance on a random AlexNet, whose weights replace the canonical ones."""
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="deprecated"):
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)

@@ -28,7 +28,7 @@ STRIPES = WHITE * (torch.arange(32) % 2 == 0)
 
 @pytest.fixture
 def asked(case):
-    """Builds a case of a video that has flipped to class 1, with its target."""
+    """Builds a case of a video that is flipped to class 1, with its target."""
 
     def build(target, video, after=YES):
         return replace(case(torch.zeros_like(video), video, ClassGoal(1), YES.flip(0), after), target=target)
@@ -101,7 +101,7 @@ def test_only_flips_can_survive(asked, metric):
 
 
 class Thirds(Generator):
-    """Keeps a third of the brightness, or three times of it."""
+    """Keeps a third of the brightness, or triples it."""
 
     constraints = Constraints(1, 1)
 

@@ -1,4 +1,4 @@
-"""What several metrics need of a video is computed once."""
+"""Intermediate results that several metrics need are computed once."""
 
 from collections import Counter
 
@@ -23,26 +23,26 @@ METRICS = [
 
 
 class Counting(ShapeMoving):
-    """Counts what it is asked."""
+    """Counts calls of its measurements."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     def track(self, sample, video):
-        self.asked["track"] += 1
+        self.calls["track"] += 1
         return super().track(sample, video)
 
     def oracle(self, sample, video):
-        self.asked["oracle"] += 1
+        self.calls["oracle"] += 1
         return super().oracle(sample, video)
 
     def attributes_of(self, sample, video):
-        self.asked["attributes"] += 1
+        self.calls["attributes"] += 1
         return super().attributes_of(sample, video)
 
     def true_edit(self, sample, goal):
-        self.asked["true edit"] += 1
+        self.calls["true edit"] += 1
         return super().true_edit(sample, goal)
 
 
@@ -56,7 +56,7 @@ def test_originals_and_true_edits_are_measured_once_for_all_counterfactuals():
     sample = dataset.sample("test", 0)
     videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().corrupted_edit(sample, GOAL, "teleports")]
     together = [scores(dataset, sample, video) for video in videos]
-    assert dataset.asked == {"track": 2 + 1 + 1, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
+    assert dataset.calls == {"track": 2 + 1 + 1, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
     alone = [scores(ShapeMoving(), ShapeMoving().sample("test", 0), video) for video in videos]
     assert together == alone
 

@@ -14,7 +14,7 @@ GOAL = ClassGoal((SAMPLE.label + 1) % 4)
 
 
 class Follows(Target):
-    """Says the direction of the object, or the class whose partner is the distractor's direction, or what both say."""
+    """Predicts from the object's direction, from the distractor's, or from both."""
 
     classes = DATASET.classes
 

@@ -15,7 +15,7 @@ BRIGHTER = torch.linspace(0.2, 1, 9).view(9, 1, 1, 1).expand(9, 3, 4, 4)
 
 @pytest.fixture
 def asked(case):
-    """Builds a case of a video that has flipped to class 1, with its target."""
+    """Builds a case of a video that is flipped to class 1, with its target."""
 
     def build(target, video=BRIGHTER, after=YES, goal=ClassGoal(1)):  # noqa: B008
         return replace(case(torch.zeros_like(video), video, goal, YES.flip(0), after), target=target)

@@ -20,7 +20,7 @@ RISING = BLACK + torch.linspace(0, 0.2, 5).view(5, 1, 1, 1)
 
 @pytest.fixture
 def seen_by(case):
-    """Scores a flipped video before other targets."""
+    """Scores a flipped video with other targets."""
 
     def score(video, *targets, original=BLACK, after=YES):
         asked = case(original, video, ClassGoal(1), YES.flip(0), after)

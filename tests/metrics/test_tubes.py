@@ -68,7 +68,7 @@ probabilities = st.permutations(range(1, 8)).map(lambda ranks: [rank / 28 for ra
 
 @given(probabilities, probabilities)
 def test_the_mean_over_all_negatives_of_a_video_is_chance(before, after):
-    """Exactly k of the C - 1 negatives are among the best k, where no two rise alike."""
+    """Exactly k of the C - 1 negatives are among the top k if no two have the same increase."""
     goals = [c for c in range(7) if c != int(np.argmax(before))]
     rises = {round((after[c] - before[c]) * 28) for c in goals}
     sample = Sample("s", torch.zeros(FRAMES, 3, 4, 4), 0, 8.0)
@@ -107,7 +107,7 @@ def test_without_a_negative_class_there_is_no_value(masked):
 
 @st.composite
 def tubes(draw):
-    """Whole-numbered boxes in 6×6 pixels, some frames without."""
+    """Integer boxes in 6×6 pixels, some frames without one."""
     boxes = np.full((FRAMES, 4), np.nan)
     for t in range(FRAMES):
         if draw(st.booleans()):
@@ -138,7 +138,7 @@ def box(left: float) -> np.ndarray:
 
 @pytest.fixture
 def concept(case):
-    """Builds a case: tubes at places, attributes named for them, on a video with three objects."""
+    """Builds a case: tubes at given positions with their attributes, on a video with three objects."""
 
     def build(names, places, label: int = 2) -> Case:
         objects = [

@@ -14,8 +14,8 @@ from vcfe_datasets.shapes.shape_moving import ShapeMoving
 GOAL = 3
 
 
-class Believer(ShapeMoving):
-    """Shape-Moving whose oracle sees the goal in everything, so that the other demands have to decide."""
+class Credulous(ShapeMoving):
+    """Shape-Moving with an oracle that always finds the goal, so that the other conditions decide."""
 
     def oracle(self, sample, video):
         return GOAL
@@ -23,10 +23,10 @@ class Believer(ShapeMoving):
 
 @pytest.fixture
 def judge():
-    """Scores an edit, made by a function of sample and true edit, of a video that goes elsewhere."""
+    """Scores an edit, given as a function of the sample and its true edit."""
 
     def score(edit, dataset=None, flips=True):
-        dataset = dataset or Believer()
+        dataset = dataset or Credulous()
         sample = dataset.sample("test", 0)
         true = dataset.true_edit(sample, ClassGoal(GOAL))
         after = torch.eye(4)[GOAL if flips else 0]
@@ -35,7 +35,7 @@ def judge():
     return score
 
 
-@pytest.mark.parametrize("dataset", [ShapeMoving(), Believer()])
+@pytest.mark.parametrize("dataset", [ShapeMoving(), Credulous()])
 def test_the_true_edit_is_valid_if_it_flips_the_target(judge, dataset):
     assert judge(lambda sample, true: true, dataset) == 1
     assert judge(lambda sample, true: true, dataset, flips=False) == 0
@@ -47,12 +47,12 @@ def test_faint_noise_on_a_true_edit_is_tolerated(judge):
 
 def test_an_edit_whose_content_misses_the_goal_is_not_valid(judge):
     assert judge(lambda sample, true: sample.video, ShapeMoving()) == 0
-    assert judge(lambda sample, true: sample.video, Believer()) == 1
+    assert judge(lambda sample, true: sample.video, Credulous()) == 1
 
 
 @pytest.mark.parametrize("fault", ShapeMoving.corruptions)
 def test_a_broken_or_jumping_object_is_not_valid(judge, fault):
-    assert judge(lambda sample, true: Believer().corrupted_edit(sample, ClassGoal(GOAL), fault)) == 0
+    assert judge(lambda sample, true: Credulous().corrupted_edit(sample, ClassGoal(GOAL), fault)) == 0
 
 
 def test_an_edit_far_from_the_original_is_not_valid(judge):

@@ -9,7 +9,7 @@ from vcfe_bench.metrics.validity import ConfidenceAfter, ConfidenceBefore, FlipR
 
 
 class Knowing(Silent):
-    """An oracle that always says the same."""
+    """A dataset whose oracle always returns the same label."""
 
     def __init__(self, label, classes=("a", "b", "c")):
         super().__init__()

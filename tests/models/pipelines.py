@@ -84,7 +84,7 @@ def wan_transformer(**changes: Any) -> WanTransformer3DModel:
 
 
 def wan(shift: float = 3.0, **parts: Any) -> WanImageToVideoPipeline:
-    """A pipeline of the parts given, the rest as in Wan2.1-I2V without CLIP."""
+    """A pipeline of the given parts; the rest as in Wan2.1-I2V without CLIP."""
     torch.manual_seed(0)
     settings: dict[str, Any] = {
         "tokenizer": tokenizer(),
@@ -97,7 +97,7 @@ def wan(shift: float = 3.0, **parts: Any) -> WanImageToVideoPipeline:
 
 
 def wan_clip() -> WanImageToVideoPipeline:
-    """Wan2.1-I2V-14B in small: with CLIP embeddings of the first frame."""
+    """A small Wan2.1-I2V-14B: with CLIP embeddings of the first frame."""
     torch.manual_seed(0)
     encoder, processor = vision()
     transformer = wan_transformer(image_dim=16, added_kv_proj_dim=24)
@@ -105,13 +105,13 @@ def wan_clip() -> WanImageToVideoPipeline:
 
 
 def wan_experts() -> WanImageToVideoPipeline:
-    """Wan2.2-I2V-A14B in small: two transformers."""
+    """A small Wan2.2-I2V-A14B: two transformers."""
     torch.manual_seed(1)
     return wan(transformer=wan_transformer(), transformer_2=wan_transformer(), boundary_ratio=0.9)
 
 
 def wan_ti2v() -> WanImageToVideoPipeline:
-    """Wan2.2-TI2V-5B in small: residual autoencoder on patches, and a transformer without room for a condition."""
+    """A small Wan2.2-TI2V-5B: residual autoencoder on patches, and a transformer without condition channels."""
     torch.manual_seed(0)
     vae = wan_vae(
         decoder_base_dim=8,
@@ -125,7 +125,7 @@ def wan_ti2v() -> WanImageToVideoPipeline:
 
 
 def cogvideox(version: str = "1.0") -> CogVideoXImageToVideoPipeline:
-    """CogVideoX-5b-I2V or CogVideoX1.5-5B-I2V in small."""
+    """A small CogVideoX-5b-I2V or CogVideoX1.5-5B-I2V."""
     torch.manual_seed(0)
     newer: dict[str, Any] = {"patch_size_t": 2, "patch_bias": False, "ofs_embed_dim": 8}
     transformer = CogVideoXTransformer3DModel(
@@ -182,7 +182,7 @@ def first_frame() -> torch.Tensor:
 
 @contextmanager
 def overheard(**networks: nn.Module) -> Iterator[list[tuple[str, dict[str, Any], torch.Tensor]]]:
-    """Name, arguments and answer of every call of the networks meanwhile."""
+    """Records name, arguments and output of every call of the networks."""
     calls: list[tuple[str, dict[str, Any], torch.Tensor]] = []
 
     def listen(name: str) -> Any:
@@ -197,7 +197,7 @@ def overheard(**networks: nn.Module) -> Iterator[list[tuple[str, dict[str, Any],
 
 
 def assert_same(ours: tuple[str, dict[str, Any], Any], theirs: tuple[str, dict[str, Any], Any]) -> None:
-    """Two calls are of the same network, with the same arguments bit for bit, and have the same answer."""
+    """Two calls are of the same network, with the same arguments bit for bit, and have the same output."""
     assert ours[0] == theirs[0]
     ignored = {"attention_kwargs", "return_dict"}
     assert {k for k, v in ours[1].items() if v is not None} - ignored == {

@@ -14,7 +14,7 @@ from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_
 
 
 class Corner(ClipTarget):
-    """Says the brightness of the first pixel of the clip and of its last."""
+    """A network that outputs the brightness of the first and the last pixel of the clip."""
 
     def preprocess(self, video: Tensor) -> Tensor:
         return video

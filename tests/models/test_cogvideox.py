@@ -29,7 +29,7 @@ def pair(request, tmp_path_factory) -> tuple[CogVideoXImageToVideoPipeline, CogV
 
 @pytest.fixture
 def run(pair, monkeypatch):
-    """What the pipeline feeds its transformer and the latent it ends in, for a noise in its own layout."""
+    """Inputs of the pipeline's transformer and its final latent, for a noise in its own layout."""
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
 
     def run(noise: torch.Tensor) -> tuple[list, torch.Tensor]:
@@ -92,7 +92,7 @@ def test_euler_steps_along_the_velocity_are_the_pipelines_ddim_steps(pair, run):
 
 
 def test_velocity_is_derived_from_the_predicted_v(pair, monkeypatch):
-    """A network that knows clean latent and noise gives the velocity between them, at any noise level."""
+    """A network that predicts v exactly gives the velocity from latent to noise, at any noise level."""
     generator = pair[1]
     clean, noise = (torch.randn(1, *generator.latent_shape(SHAPE)) for _ in range(2))
     cumulated = pair[0].scheduler.alphas_cumprod.double()
@@ -149,7 +149,7 @@ def test_a_latent_has_the_declared_shape_and_decodes_to_a_video(pair):
 
 
 def test_learned_positions_fix_the_shape_of_a_clip(pair):
-    """CogVideoX-5b-I2V knows its own frames and sides only, 1.5 any."""
+    """CogVideoX-5b-I2V supports only its own frames and sides, 1.5 any."""
     learned = pair[1].model.transformer.config["use_learned_positional_embeddings"]
     violation = pair[1].constraints.violation((17, 32, 48))
     assert violation == "the generator makes 9 frames of 32x32 only, the dataset's videos are 17 frames of 32x48" or (

@@ -1,4 +1,4 @@
-"""Video classifiers of transformers, small and untrained, from directories as ``save_pretrained`` writes them."""
+"""Video classifiers of transformers, small and untrained, from directories written by ``save_pretrained``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAMILIES = {
     "Timesformer": ("VideoMAE", {"patch_size": 16}),
     "Vivit": ("Vivit", {"tubelet_size": [2, 16, 16]}),
 }
-"""Whose image processor goes with a family, and the arguments of its configuration."""
+"""Image processor of each family, and arguments of its configuration."""
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -53,7 +53,7 @@ def videos() -> Tensor:
 
 
 def test_outputs_are_those_of_the_model_with_its_image_processor(folder: Path) -> None:
-    """Frames go the way of the family's documentation: 8-bit arrays through the image processor."""
+    """Frames are preprocessed as in the family's documentation: 8-bit arrays through the image processor."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
     network = transformers.AutoModelForVideoClassification.from_pretrained(folder).eval()
     frames = [list((255 * video).byte().permute(0, 2, 3, 1).numpy()) for video in videos()]

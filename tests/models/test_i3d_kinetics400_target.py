@@ -1,4 +1,4 @@
-"""I3D as a classifier of real clips: the names have to stand in the order of its outputs."""
+"""I3D as a classifier of real clips: class names have to be in the order of its outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_predicted_class_fits_the_clip(name, frames, expected) -> None:
     [(5, "archery"), (19, "bench pressing"), (148, "hammer throw"), (253, "pole vault"), (378, "walking the dog")],
 )
 def test_class_indices_are_those_of_the_published_label_map(index: int, name: str) -> None:
-    """A few lines of the map of Kinetics-400 that came with the network."""
+    """A few lines of the label map of Kinetics-400 that was published with the network."""
     assert I3DKinetics400().classes[index] == name
 
 

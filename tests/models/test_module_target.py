@@ -1,4 +1,4 @@
-"""Networks of one's own, by import path."""
+"""The user's own networks, by import path."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ready = Colours()
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module in the current folder, which is not on the path, and gone from memory afterwards."""
+    """A module in the current folder, which is not on the path; unloaded after the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "modules", dict(sys.modules))

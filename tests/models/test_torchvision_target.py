@@ -27,7 +27,7 @@ def own(folder: Path, **rest: object) -> TorchvisionTarget:
 
 
 def test_outputs_are_those_of_the_model_for_the_preset_clip(folder: Path) -> None:
-    """The preset of torchvision, given a video that its resizing leaves as it is."""
+    """The preset of torchvision, on a video that its resizing does not change."""
     target = own(folder)
     network = models.get_model("mc3_18", num_classes=3).eval()
     network.load_state_dict(target.network.state_dict())

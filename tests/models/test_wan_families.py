@@ -1,4 +1,4 @@
-"""Each published Wan family against its own diffusers pipeline, saved and loaded as a pipeline directory."""
+"""Each published Wan family compared with its own diffusers pipeline, saved and loaded as a pipeline directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings for memory and speed change how a Wan is computed, not what; and where its tensors lie."""
+"""Settings for memory and speed do not change the results of a Wan; devices of its tensors."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_sketch_has_the_dtypes_of_the_real_model(directory):
     ],
 )
 def test_tensors_of_a_method_stay_on_the_cpu_when_networks_are_elsewhere(tmp_path, make, cls):
-    """On fake CUDA tensors an operation on two devices is an error, as it is on real ones."""
+    """On fake CUDA tensors, as on real ones, an operation on two devices is an error."""
     make().save_pretrained(tmp_path)
     with FakeTensorMode():
         with torch.device("cuda"):

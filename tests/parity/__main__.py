@@ -38,7 +38,7 @@ COMPARISONS: tuple[Callable[[], Iterator[Measurement]], ...] = (
 
 
 def measured(comparisons: Iterable[Callable[[], Iterator[Measurement]]], console: Console) -> Iterator[Measurement]:
-    """Each measurement as soon as it is there, also printed."""
+    """Yields and prints each measurement as soon as it is available."""
     for comparison in comparisons:
         for found in comparison():
             style = "" if found.held else "bold red"

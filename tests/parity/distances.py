@@ -45,7 +45,7 @@ def correlated(seed: int, n: int, d: int) -> np.ndarray:
 
 
 def by_square_root(a: np.ndarray, b: np.ndarray) -> float:
-    """By the definition, with ``scipy.linalg.sqrtm`` of a symmetric matrix, which rank deficiency does not disturb."""
+    """By definition, with ``scipy.linalg.sqrtm`` of a symmetric matrix, which works at any rank."""
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(cov_a).real
     product = scipy.linalg.sqrtm(root @ cov_b @ root).real

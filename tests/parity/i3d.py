@@ -1,4 +1,4 @@
-"""FVD's network against the one that its weights come from."""
+"""FVD's network compared with the original one."""
 
 from __future__ import annotations
 

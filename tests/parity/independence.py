@@ -20,7 +20,7 @@ METRICS = (FVDI3D, KVDI3D, SFVDI3D, FIDStVGG, KIDStVGG, SFIDStVGG)
 
 
 def independence() -> Iterator[Measurement]:
-    """Values and intervals with all their digits, of the same videos in other orders and other shards."""
+    """Values and intervals of the same videos in other orders and other shards, to the last digit."""
     rng = np.random.default_rng(0)
     for metric in (metric() for metric in METRICS):
         width, rows = metric.extractor.width, 1 if metric.extractor.letter == "V" else 3

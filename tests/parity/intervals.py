@@ -12,7 +12,7 @@ from vcfe_bench.stats.intervals import RESAMPLES, mean_interval, pairs_interval,
 from vcfe_bench.stats.set_distances import distance_interval
 
 DRAWS = 0.05
-"""Two bootstraps of 9,999 draws differ in their random numbers: held to this share of the interval's width."""
+"""Tolerance as a share of the interval's width: two bootstraps of 9,999 draws differ in their random numbers."""
 
 
 def intervals() -> Iterator[Measurement]:

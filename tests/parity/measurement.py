@@ -1,4 +1,4 @@
-"""One number of the precision page: how far two computations of the same thing are apart."""
+"""One row of the precision page: the difference between two computations of the same quantity."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def page(measurements: Sequence[Measurement]) -> str:
 
 
 def bound(measurement: Measurement) -> str:
-    """The tolerance in words."""
+    """The tolerance as text."""
     if measurement.tolerance is None:
         return f"reported ({measurement.scale})"
     if measurement.tolerance == 0:

@@ -26,18 +26,18 @@ def lpips_of_the_package() -> nn.Module:
     """The ``lpips`` package's own distance on a random AlexNet, with its heads."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package asks torchvision for AlexNet in a deprecated way
+        warnings.simplefilter("ignore")  # the package uses a deprecated argument of torchvision's AlexNet
         return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
 
 
 @lru_cache(maxsize=1)
 def inception_state() -> dict[str, Tensor]:
-    """A random Inception-v3 whose batch normalisation has seen the frames."""
+    """A random Inception-v3 with batch statistics of the frames."""
     torch.manual_seed(0)
     network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # the plain mean of what it sees
+            layer.momentum = None  # the mean over all batches
     network.train()
     network.dropout.p = 0.0
     with torch.no_grad():
@@ -48,7 +48,7 @@ def inception_state() -> dict[str, Tensor]:
 
 @contextmanager
 def in_the_cache(alexnet: nn.Module | None = None, inception: dict[str, Tensor] | None = None) -> Iterator[Path]:
-    """Lets the project find these weights where the canonical ones belong; yields the folder."""
+    """Makes the project use these weights instead of the canonical ones; yields the folder."""
     caches = (feature_networks.lpips_alex, feature_networks.inception)
     with TemporaryDirectory() as folder, patch.dict(os.environ, VCFE_BENCH_CACHE=folder):
         if alexnet is not None:

@@ -1,4 +1,4 @@
-"""The comparisons of the precision page, held to their tolerances; ``nox -s parity`` measures them all anew."""
+"""The comparisons of the precision page, with their tolerances; ``nox -s parity`` repeats all measurements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLOW = ("frames:ssim", "frames:lpips", "frames:fid", "i3d:i3d")
 
 
 def exact(measurement: Measurement) -> str:
-    """A row of the page without its difference, which the last bits of a processor may change."""
+    """A row of the page without the difference, which depends on the processor."""
     return f"| {measurement.what} | {measurement.reference} | {measurement.on} |"
 
 

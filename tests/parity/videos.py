@@ -30,7 +30,7 @@ def originals() -> tuple[Tensor, ...]:
 
 @lru_cache(maxsize=1)
 def edits() -> tuple[Tensor, ...]:
-    """The clips changed: with noise that grows, and blurred."""
+    """Edited clips: with increasing noise, and blurred."""
     noise = torch.Generator().manual_seed(0)
     changed = []
     for number, video in enumerate(originals()):
@@ -41,7 +41,7 @@ def edits() -> tuple[Tensor, ...]:
 
 
 def compressed() -> tuple[Tensor, Tensor]:
-    """A clip and what a codec left of it."""
+    """A clip before and after a codec."""
     about = (0, 1, 11, 144, 176)
     return clip("carphone_pristine", *about), clip("carphone_distorted", *about)
 

@@ -17,7 +17,7 @@ RECIPE = TargetRecipe(length=4, steps=1, batch=2, imagenet=True)
 
 
 def image_swin(width: int = 24) -> SwinTransformer:
-    """An image network of the widths of the smallest video network, its tables of positions far from zero."""
+    """An image network with the widths of the smallest video network and position tables far from zero."""
     torch.manual_seed(0)
     network = SwinTransformer([4, 4], width, [2, 2], [2, 4], [4, 4], stochastic_depth_prob=0.0, num_classes=3)
     for name, parameter in network.named_parameters():
@@ -28,7 +28,7 @@ def image_swin(width: int = 24) -> SwinTransformer:
 
 @pytest.fixture
 def no_cache(tmp_path, monkeypatch):
-    """A cache of weights with nothing in it."""
+    """An empty cache of weights."""
     monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "cache"

@@ -15,7 +15,7 @@ from vcfe_bench.training import loop
 
 @pytest.fixture
 def accelerator(request: pytest.FixtureRequest) -> Accelerator:
-    """One on the CPU, of the precision that the test is given."""
+    """An accelerator on the CPU, with the precision of the test."""
     return Accelerator(cpu=True, mixed_precision=getattr(request, "param", "no"))
 
 
@@ -79,7 +79,7 @@ def test_the_loss_is_computed_in_half_precision_and_weights_stay_float32(tmp_pat
 
 
 def test_scaled_gradients_give_the_same_weights_and_the_scale_is_resumed(tmp_path, monkeypatch):
-    """What half precision on a GPU needs; a scale that is a power of two is exact."""
+    """Gradient scaling, which half precision on a GPU needs; a power of two as the scale is exact."""
 
     def scaled() -> Accelerator:
         accelerator = Accelerator(cpu=True, mixed_precision="fp16")

@@ -18,7 +18,7 @@ RECIPE = LoRARecipe(rank=4, steps=8, batch=2, lr=1e-2)
 
 
 class FewClips(ShapeMoving):
-    """Two training videos, so that a few steps teach something of them."""
+    """Two training videos, so that a few steps suffice to learn from them."""
 
     def size(self, split):
         return 2

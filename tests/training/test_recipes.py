@@ -1,4 +1,4 @@
-"""Miniature forms of the recipes, from the first step to a model that a user can name."""
+"""Miniature versions of the recipes, from the first step to a usable model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_trained_target_is_read_by_video_swin_and_by_m_swin(tmp_path):
 
 
 class _Places(Dataset):
-    """Eight videos of Shape-Moving as a regression: the label is where the object starts."""
+    """Eight videos of Shape-Moving as a regression task: the label is the object's initial position."""
 
     shape = (17, 64, 64)
     values = Values(16, 48, 8, 2, "1/64 of the side")
@@ -204,7 +204,7 @@ def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
 
 
 def test_training_starts_from_another_models_weights(dataset, autoencoder, model, tmp_path):
-    """At a rate of zero nothing moves: what comes out is what training began with."""
+    """With a learning rate of zero, the result equals the initial weights."""
     still = replace(VAE, lr=0.0, channels=99)
     again = vae.train(dataset, tmp_path, still, _quiet, start=autoencoder)
     assert _same(again, autoencoder)
