@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from threadpoolctl import threadpool_info
 
 from vcfe_bench.stats.intervals import mean_interval, pairs_interval, rate_interval
 from vcfe_bench.stats.set_distances import distance_interval, real_against_real
@@ -358,3 +359,16 @@ def test_the_floor_does_not_depend_on_the_order_of_videos():
     np.testing.assert_array_equal(
         real_against_real(pool[::-1], named(pool[::-1]), mean_gap), real_against_real(pool, named(pool), mean_gap)
     )
+
+
+def test_every_distance_is_computed_with_one_blas_thread():
+    """The last bits of a matrix product depend on the number of threads, which would follow the machine."""
+    used = set()
+
+    def distance(first, second, names) -> float:
+        used.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return mean_gap(first, second, names)
+
+    sides = [list(np.random.default_rng(side).normal(size=(6, 3, 8))) for side in range(2)]
+    distance_interval(*sides, distance, [str(i) for i in range(6)])
+    assert used == {1}

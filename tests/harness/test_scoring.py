@@ -174,3 +174,14 @@ def test_metrics_get_the_artefacts_of_the_method(tmp_path: Path) -> None:
     masked = pd.read_parquet(tmp_path / "run" / "records.parquet").groupby("method")["masked"]
     assert masked.mean()["toy_half"] == 1
     assert masked.count()["no_edit"] == 0
+
+
+def test_a_new_record_voids_the_values_of_the_former_set(copy: Path) -> None:
+    """Else an interrupted run could show old distances next to new records."""
+    store = RunDirectory(copy)
+    before = store.set_rows()
+    record = next(record for record in store.records().values() if record.method == "toy_push")
+    store.append(replace(record, seconds=9.0))
+    after = RunDirectory(copy).set_rows()
+    assert any(method == "toy_push" for method, _ in before)
+    assert after == {key: row for key, row in before.items() if key[0] != "toy_push"}

@@ -173,9 +173,17 @@ class RunDirectory:
         return self.entries(Scores)
 
     def set_rows(self) -> dict[tuple[str, str], SetRow]:
-        """The latest value of each set or pair metric by method and metric name, for the methods of the plan."""
-        methods = self.configuration.methods
-        return {(row.method, row.metric): row for row in self.entries(SetRow) if row.method in methods}
+        """The latest value of each set or pair metric by method and metric name, for the methods of the plan.
+
+        A later record of a method voids the values of its former set.
+        """
+        rows: dict[tuple[str, str], SetRow] = {}
+        for entry in self.journal:
+            if isinstance(entry, SetRow) and entry.method in self.configuration.methods:
+                rows[entry.method, entry.metric] = entry
+            elif isinstance(entry, Record):
+                rows = {key: row for key, row in rows.items() if row.method != entry.method}
+        return rows
 
     def real_videos(self) -> tuple[str, ...]:
         """Content hashes of the reference (real) videos, as of the last scoring."""

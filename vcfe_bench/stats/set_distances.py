@@ -53,7 +53,7 @@ def distance_interval(
         return distance([originals[i] for i in kept], [counterfactuals[i] for i in kept], [sources[i] for i in kept])
 
     ranked = sorted(set(sources), key=seeds.derive)
-    value = without(())
+    (value,) = parallel.execute(without, [()])
     if len(ranked) < 3 or not np.isfinite(value):
         return Estimate(value, np.nan, np.nan, total, 0, len(ranked))
     count = math.ceil(len(ranked) / math.ceil(len(ranked) / BLOCKS))
