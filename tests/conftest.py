@@ -11,7 +11,7 @@ import pytest
 
 from vcfe_bench.core import weights
 
-DOWNLOADS = [file for file in weights.cache().glob("*") if file.name != "references"]
+DOWNLOADS = [file for file in weights.cache().glob("*") if file.is_file()]
 TOYS = Path(__file__).parent / "toys"
 sys.path.insert(0, str(TOYS))
 

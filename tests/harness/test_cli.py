@@ -52,7 +52,7 @@ def test_run_leaderboard_and_score(
         (["--methods", "toy_push[stepps=3]"], "method 'toy_push' has no parameter 'stepps'; did you mean 'steps'?"),
         (["--methods", "toy_push[steps=x]"], "method 'toy_push': steps=x: Input should be a valid integer"),
         (["--methods", "toy_push[steps"], "brackets do not match in 'toy_push[steps'"),
-        (["--methods", ","], "no method is named"),
+        (["--methods", ","], "no method is given: name one with --methods"),
         (["--methods", "toy_broken"], "method 'toy_broken' cannot be loaded: ModuleNotFoundError"),
         (["--limit", "0"], "--limit must be at least 1, not 0"),
         (["--dataset", "toy_lights[frames=4]"], "generator 'toy_blocks' does not fit dataset 'toy_lights[frames=4]'"),

@@ -21,8 +21,8 @@ def _videos(values: list[float]) -> list[PredictedVideo]:
 
 @given(outputs, st.integers(0, 5))
 def test_drawn_values_are_far_enough_in_range_and_as_often_up_as_down(values, seed):
-    asked = goal_selection.read("one", (), PERCENT)
-    goals = [goal for (goal,) in asked.goals(_videos(values), seed)]
+    selection = goal_selection.read("one", (), PERCENT)
+    goals = [goal for (goal,) in selection.goals(_videos(values), seed)]
     for value, goal in zip(values, goals, strict=True):
         assert goal.tolerance == 2.5
         assert 19.95 <= goal.value <= 75.05
@@ -44,17 +44,17 @@ def test_drawn_values_spread_over_all_that_is_allowed():
 
 @given(outputs, st.integers(0, 5))
 def test_a_goal_depends_on_its_video_and_way_alone(values, seed):
-    asked = goal_selection.read("all", (), PERCENT)
-    together = asked.goals(_videos(values), seed)
-    assert together == [asked.goals([video], seed)[0] for video in _videos(values)]
+    selection = goal_selection.read("all", (), PERCENT)
+    together = selection.goals(_videos(values), seed)
+    assert together == [selection.goals([video], seed)[0] for video in _videos(values)]
     for value, goals in zip(values, together, strict=True):
         assert len(goals) == (value >= 35) + (value <= 60)
 
 
 def test_one_value_for_all_that_do_not_have_it():
-    asked = goal_selection.read("55", (), PERCENT)
-    assert [asked.fits((value,)) for value in (40.0, 52.6, 57.4, 58.0)] == [True, False, False, True]
-    assert asked.goals(_videos([40.0, 58.0]), 0) == [[ValueGoal(55, 2.5)]] * 2
+    selection = goal_selection.read("55", (), PERCENT)
+    assert [selection.applies((value,)) for value in (40.0, 52.6, 57.4, 58.0)] == [True, False, False, True]
+    assert selection.goals(_videos([40.0, 58.0]), 0) == [[ValueGoal(55, 2.5)]] * 2
 
 
 def test_classes():
@@ -64,7 +64,7 @@ def test_classes():
         [ClassGoal(0), ClassGoal(1)],
     ]
     pair = goal_selection.read("up:left", CLASSES, None)
-    assert [pair.fits(video.output) for video in videos] == [True, False]
+    assert [pair.applies(video.output) for video in videos] == [True, False]
     assert pair.goals(videos[:1], 0) == [[ClassGoal(2)]]
 
 
@@ -73,12 +73,12 @@ def test_classes():
     [
         ("both", CLASSES, None, "one, all or SRC:DST, not 'both'"),
         ("up:lift", CLASSES, None, "unknown class 'lift' in --goals; did you mean 'left'"),
-        ("up:up", CLASSES, None, "asks for no change"),
+        ("up:up", CLASSES, None, "requests no change"),
         ("80", (), PERCENT, "--goals 80 is outside 20 to 75 percent"),
         ("up:left", (), PERCENT, "one, all or a value in percent, not 'up:left'"),
         ("one", (), None, "neither classes nor a range of values"),
     ],
 )
-def test_words_that_say_nothing(text, classes, values, message):
+def test_invalid_selections(text, classes, values, message):
     with pytest.raises(UsageError, match=message):
         goal_selection.read(text, classes, values)

@@ -66,7 +66,7 @@ def test_only_a_method_that_uses_the_generator_depends_on_it() -> None:
     assert having == lacking
 
 
-def test_one_draws_balanced_goals_that_the_target_does_not_say_already() -> None:
+def test_one_draws_balanced_goals_other_than_the_prediction() -> None:
     tasks = [task for task in planned(limit=30)[1].tasks if task.method == "toy_push"]
     assert len(tasks) == 30
     counts = Counter(str(task.goal) for task in tasks)
@@ -84,7 +84,7 @@ def test_all_asks_for_every_other_class() -> None:
     assert [(task.original.prediction, task.goal.index) for task in tasks[:4]] == [(0, 1), (0, 2), (1, 0), (1, 2)]
 
 
-def test_a_pair_takes_the_first_videos_that_the_target_sees_so_and_as_many_others() -> None:
+def test_a_pair_takes_the_first_videos_with_that_prediction_and_as_many_others() -> None:
     setup, plan = planned(limit=3, goals="middle:right")
     tasks = [task for task in plan.tasks if task.method == "toy_push"]
     assert [task.original.index for task in tasks] == [1, 4, 7]
@@ -125,12 +125,12 @@ def test_unsupported_tasks_carry_their_reason() -> None:
     [
         ({"limit": 0}, "--limit must be at least 1, not 0"),
         ({"split": "tets"}, "unknown split 'tets'; did you mean 'test'?"),
-        ({"goals": "some"}, "--goals is one, all or SRC:DST, not 'some'"),
+        ({"goals": "some"}, "--goals must be one, all or SRC:DST, not 'some'"),
         ({"goals": "left:rihgt"}, "unknown class 'rihgt' in --goals; did you mean 'right'?"),
-        ({"goals": "left:left"}, "--goals left:left asks for no change"),
+        ({"goals": "left:left"}, "--goals left:left requests no change"),
         ({"preset": "storng"}, "no chosen method has a preset 'storng'; did you mean 'strong'?"),
         ({"dataset": "toy_lights[frames=4]"}, "generator 'toy_blocks' does not fit dataset 'toy_lights[frames=4]'"),
-        ({"dataset": "shape_moving", "target": "toy_conv"}, "target 'toy_conv' knows the classes left, middle, right"),
+        ({"dataset": "shape_moving", "target": "toy_conv"}, "target 'toy_conv' has the classes left, middle, right"),
         ({"target": "toy_con"}, "unknown target 'toy_con'; did you mean 'toy_conv'?"),
     ],
 )
@@ -141,7 +141,9 @@ def test_requests_that_cannot_be_met(wrong: dict, message: str) -> None:
 
 
 def test_no_video_fits() -> None:
-    with pytest.raises(UsageError, match="the target sees no video of the test split so that --goals right:left fits"):
+    with pytest.raises(
+        UsageError, match="--goals right:left suits none of the target's predictions for the test split"
+    ):
         planned(goals="right:left", dataset="toy_lights[videos=2]")
 
 

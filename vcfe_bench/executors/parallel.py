@@ -1,4 +1,4 @@
-"""Several pieces of work at once, in threads of this process: none of them computes in more than one."""
+"""Parallel computation in threads of this process, each item on a single thread."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 def execute(work: Callable[[Work], Result], items: Sequence[Work]) -> Iterator[Result]:
     """Results in the order of ``items``, on as many threads as this process has cores.
 
-    Each is computed with one thread of torch and one of numpy, so its bits do not depend on their number. What was not
-    begun is dropped when a piece of work fails or the caller stops asking.
+    Each item is computed with one thread of torch and one of numpy, so that results do not depend on the number of
+    cores. Items that have not started are dropped when one fails or the caller stops iterating.
     """
     before = torch.get_num_threads()
     one_each = ThreadPoolExecutor(_cores(), initializer=torch.set_num_threads, initargs=(1,))
@@ -31,5 +31,5 @@ def execute(work: Callable[[Work], Result], items: Sequence[Work]) -> Iterator[R
 
 
 def _cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
+    """The number of cores that this process may use, where the system reports it; otherwise of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless
 
 MEMORY_INTERVAL = 0.02
-"""Seconds between two looks at the memory in use."""
+"""Seconds between two samples of the memory in use."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Outcome:
 
 
 def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:
-    """Run a micro-batch, one outcome per task. Whatever the method raises becomes the outcome of all its tasks.
+    """Run a method on a micro-batch: one outcome per task. An exception becomes the outcome of all tasks.
 
     Raises:
-        UsageError: the dataset's videos are not those that were planned.
+        UsageError: the dataset's videos have changed since the run was planned.
     """
     method, tasks = batch.method, batch.tasks
     context = Context(setup.dataset, setup.target, setup.generator_for(method), report)
@@ -109,7 +109,7 @@ def _reason(error: Exception) -> str:
 
 
 def _seed_everything(seed: int) -> None:
-    """Make even draws from the global generators, which a method should not use, the same in every batch."""
+    """Seed the global generators: a method should not draw from them, but one that does is then deterministic."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -122,7 +122,7 @@ class PeakMemory:
         self._process = psutil.Process()
         self._stop = threading.Event()
         self.peak = 0.0
-        self._look()
+        self._sample()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -130,11 +130,11 @@ class PeakMemory:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._look()
+        self._sample()
 
     def _watch(self) -> None:
         while not self._stop.wait(MEMORY_INTERVAL):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         self.peak = max(self.peak, self._process.memory_info().rss / 1e6)

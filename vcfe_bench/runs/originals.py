@@ -15,7 +15,7 @@ from vcfe_bench.video import lossless
 
 
 def sample_of(dataset: Dataset, split: Split, original: Original) -> Sample:
-    """The dataset's sample for an original.
+    """The sample of the dataset that an original was made from.
 
     Raises:
         UsageError: the video has changed.

@@ -1,8 +1,8 @@
-"""What will run: one task per method, video and goal, each with an identity that follows from its content.
+"""The tasks of a run: one per method, video and goal, each with an identity that follows from its content.
 
 The tasks of a method are packed into micro-batches of the method's fixed width. A task's slot follows from the rank of
-its video among those chosen, so a batch that lacks neighbours (the last one, or one half done before a resume) is
-padded and every task still computes in its own slot: neighbours, order and resume change no bit.
+its video among those chosen. A batch with fewer tasks (the last one, or one that was partly done when a run resumes) is
+padded, so that every task is computed in its own slot: results do not depend on neighbours, order or interruptions.
 """
 
 from __future__ import annotations
@@ -68,10 +68,13 @@ class TaskKey:
 
 @dataclass(frozen=True)
 class Task:
-    """One question to one method.
+    """One method, one video, one goal.
 
-    ``batch`` names its micro-batch within the method and ``slot`` its place there; ``skip`` is why it cannot be asked,
-    or None.
+    Attributes:
+        id: hash of the task's key.
+        seed: of the query.
+        batch: the micro-batch within the method, ``slot`` the place in it.
+        skip: why the method does not support the task, or None.
     """
 
     id: str
@@ -114,8 +117,8 @@ class MicroBatch:
 class Plan:
     """All tasks in the order of the table.
 
-    ``others`` are indices of as many videos that the run does not touch, chosen by the same rule: the other real videos
-    of the real-against-real floor (fewer where the split ends).
+    ``others`` are the indices of the reference (real) videos for the noise floor: as many videos that the run does not
+    explain, chosen by the same rule (fewer where the split ends).
     """
 
     tasks: tuple[Task, ...]
@@ -123,7 +126,7 @@ class Plan:
     methods: tuple[Method, ...]
 
     def batches(self, done: Container[str]) -> list[MicroBatch]:
-        """Micro-batches of all tasks neither skipped nor in ``done``; the references, which are quick, come first."""
+        """Micro-batches of all tasks neither skipped nor in ``done``; reference methods, which are fast, come first."""
         packed: dict[tuple[str, tuple[int, int]], list[Task]] = defaultdict(list)
         for task in self.tasks:
             if task.skip is None and task.id not in done:
@@ -134,7 +137,7 @@ class Plan:
 
 
 def make(setup: Setup, originals: Originals) -> Plan:
-    """Choose videos and goals and name the tasks. The chosen videos are put before the target, each by itself.
+    """Choose videos and goals. The target is run on one video at a time, until enough are found.
 
     Raises:
         UsageError: no video of the split fits the goals.
@@ -142,8 +145,9 @@ def make(setup: Setup, originals: Originals) -> Plan:
     candidates = _candidates(setup, originals)
     chosen = [originals[index] for index in islice(candidates, setup.request.limit)]
     if not chosen:
+        request = setup.request
         raise UsageError(
-            f"the target sees no video of the {setup.request.split} split so that --goals {setup.request.goals} fits"
+            f"--goals {request.goals} suits none of the target's predictions for the {request.split} split"
         )
     if len(chosen[0].output) != (len(setup.classes) or 1):
         raise UsageError(
@@ -188,7 +192,7 @@ def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:
 
 
 def _candidates(setup: Setup, originals: Originals) -> Iterator[int]:
-    """Indices of the split in order, those of which there is something to ask."""
+    """The indices of the split in order, of those videos for which there is a goal."""
     for index in range(setup.dataset.size(setup.request.split)):
-        if setup.selection.fits(originals[index].output):
+        if setup.selection.applies(originals[index].output):
             yield index

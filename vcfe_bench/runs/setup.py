@@ -1,4 +1,4 @@
-"""From what the user asked for to built, checked and frozen parts."""
+"""Builds and checks the plug-ins that a request names."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ from vcfe_bench.runs.goal_selection import GoalSelection
 
 @dataclass(frozen=True)
 class Request:
-    """What to run, as the user says it; ``target`` and ``generator`` left open are the dataset's own.
+    """What to run, as the user specifies it.
 
-    ``goals`` is ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach, ``limit`` the number of videos.
+    Attributes:
+        methods: specs of the methods, without the reference methods.
+        limit: number of videos.
+        goals: ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach.
+        target: spec of the target; None for the dataset's own, as with ``generator``.
+        preset: name of a set of parameters, for all methods that define it.
+        seed: base seed of all randomness.
     """
 
     methods: tuple[str, ...]
@@ -38,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Setup:
-    """The parts of a run. ``methods`` includes the references; target and generator are frozen."""
+    """The plug-ins of a run. ``methods`` includes the reference methods; target and generator are frozen."""
 
     request: Request
     methods: tuple[Method, ...]
@@ -48,7 +54,7 @@ class Setup:
     selection: GoalSelection
 
     def generator_for(self, method: Method) -> Generator | None:
-        """The generator, for a method that declares it needs one."""
+        """The generator, for a method that declares that it needs one."""
         return self.generator if method.needs_generator else None
 
     @property
@@ -78,7 +84,7 @@ def method_identity(method: Method) -> MethodIdentity:
 
 
 def resolve(request: Request) -> Setup:
-    """Build and check everything a request names.
+    """Build and check everything that a request names.
 
     Raises:
         UsageError: anything the user has to change.
@@ -88,22 +94,22 @@ def resolve(request: Request) -> Setup:
     if request.split not in get_args(Split):
         raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, get_args(Split))}")
     if not request.methods:
-        raise UsageError("no method is named")
+        raise UsageError("no method is given: name one with --methods")
     dataset = registry.DATASETS.build(request.dataset)
     methods = _methods(request)
     target_spec = request.target or dataset.target
     if not target_spec:
-        raise UsageError(f"dataset '{dataset.spec}' has no target of its own: choose one with --target")
+        raise UsageError(f"dataset '{dataset.spec}' has no target of its own: name one with --target")
     target = registry.frozen_target(target_spec)
     if target.classes and dataset.classes and target.classes != dataset.classes:
         raise UsageError(
-            f"target '{target.spec}' knows the classes {', '.join(target.classes)}; "
+            f"target '{target.spec}' has the classes {', '.join(target.classes)}; "
             f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
         )
     if not dataset.size(request.split):
         raise UsageError(f"dataset '{dataset.spec}' has no videos in its {request.split} split")
-    asked = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values)
-    return Setup(request, methods, dataset, target, _generator(request, dataset), asked)
+    selection = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values)
+    return Setup(request, methods, dataset, target, _generator(request, dataset), selection)
 
 
 def _methods(request: Request) -> tuple[Method, ...]:
