@@ -93,6 +93,18 @@ def test_changed_code_runs_again_and_nothing_else(tmp_path: Path, change: Callab
     assert leaderboard.join([out]).missing == 0
 
 
+def test_values_of_superseded_results_are_not_shown(tmp_path: Path, change: Callable[..., None]) -> None:
+    out = tmp_path / "run"
+    run(out, *METHODS)
+    before = pd.read_parquet(out / "sets.parquet")
+    change("toy_push", source="other")
+    workflow.run(ask(*METHODS), out, ("toy_flip",))
+    after = pd.read_parquet(out / "sets.parquet")
+    pd.testing.assert_frame_equal(after, before[before["method"] != "toy_push"].reset_index(drop=True))
+    workflow.run(ask(*METHODS), out, METRICS)
+    assert set(pd.read_parquet(out / "sets.parquet")["method"]) == set(before["method"])
+
+
 def test_code_changed_back_runs_nothing(tmp_path: Path, change: Callable[..., None]) -> None:
     out = tmp_path / "run"
     before = run(out, *METHODS)

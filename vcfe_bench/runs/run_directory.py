@@ -173,17 +173,24 @@ class RunDirectory:
         return self.entries(Scores)
 
     def set_rows(self) -> dict[tuple[str, str], SetRow]:
-        """The latest value of each set or pair metric by method and metric name, for the methods of the plan.
+        """The latest value of each set or pair metric by method and metric name, for the methods of the configuration.
 
-        A later record of a method voids the values of its former set.
+        Values are left out that were computed before the method's results were complete, or before its tasks changed.
         """
+        method_of = {record.id: record.method for record in self.entries(Record)}
         rows: dict[tuple[str, str], SetRow] = {}
+        planned: set[str] = set()
         for entry in self.journal:
-            if isinstance(entry, SetRow) and entry.method in self.configuration.methods:
+            if isinstance(entry, SetRow):
                 rows[entry.method, entry.metric] = entry
-            elif isinstance(entry, Record):
-                rows = {key: row for key, row in rows.items() if row.method != entry.method}
-        return rows
+                continue
+            changed = {entry.id} if isinstance(entry, Record) and entry.status == "ok" else set()
+            if isinstance(entry, Planned):
+                changed, planned = planned ^ set(entry.tasks), set(entry.tasks)
+            if changed:
+                outdated = {method_of.get(id) for id in changed}
+                rows = {key: row for key, row in rows.items() if row.method not in outdated}
+        return {key: row for key, row in rows.items() if row.method in self.configuration.methods}
 
     def real_videos(self) -> tuple[str, ...]:
         """Content hashes of the reference (real) videos, as of the last scoring."""
