@@ -110,9 +110,15 @@ class RealVideos:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scoring is complete; the cards of all metrics so far, computed or not."""
+    """A scoring is complete.
+
+    Attributes:
+        cards: of all metrics so far, computed or not.
+        requested: specs of those that this scoring was about; None in old journals, for all.
+    """
 
     cards: tuple[ScoredCard, ...]
+    requested: tuple[str, ...] | None = None
 
 
 Entry = Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | Scored

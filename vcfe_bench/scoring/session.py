@@ -19,7 +19,7 @@ from vcfe_bench.executors import parallel
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Case, Footage, PairMetric, SampleMetric, SetMetric
-from vcfe_bench.runs.journal import RealVideos, Scored, Scores, SetRow
+from vcfe_bench.runs.journal import Planned, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import CURVES, RunDirectory
@@ -68,14 +68,20 @@ def score_run(
     ]
     specs_computed = {card.spec for card in computed}
     others = [card for card in store.cards() if card.spec not in specs_computed]
-    store.append(Scored((*others, *computed)))
+    store.append(Scored((*others, *computed), tuple(card.spec for card in computed)))
 
 
 def _up_to_date(store: RunDirectory, names: Sequence[str]) -> bool:
-    """Whether nothing has happened since a scoring that covered these metrics in the versions installed."""
+    """Whether these metrics were scored, in the versions installed, after the last change of results."""
     if not store.journal or not isinstance(store.journal[-1], Scored):
         return False
-    scored = {(card.spec, card.version) for card in store.cards()}
+    scored: set[tuple[str, int | None]] = set()
+    for entry in reversed(store.journal):
+        if isinstance(entry, (Record, Planned)):
+            break
+        if isinstance(entry, Scored):
+            requested = entry.requested
+            scored |= {(card.spec, card.version) for card in entry.cards if requested is None or card.spec in requested}
     return all((name, cards.installed_version(name)) in scored for name in names)
 
 
