@@ -1,4 +1,4 @@
-"""What is planned: identities, goals, micro-batches."""
+"""The plan of a run: identities, goals, micro-batches."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_one_draws_balanced_goals_other_than_the_prediction() -> None:
     assert [task.goal for task in tasks] != [task.goal for task in reseeded]
 
 
-def test_all_asks_for_every_other_class() -> None:
+def test_all_requests_every_other_class() -> None:
     tasks = [task for task in planned(limit=4, goals="all")[1].tasks if task.method == "toy_push"]
     assert [(task.original.prediction, task.goal.index) for task in tasks[:4]] == [(0, 1), (0, 2), (1, 0), (1, 2)]
 
@@ -147,7 +147,7 @@ def test_no_video_fits() -> None:
         planned(goals="right:left", dataset="toy_lights[videos=2]")
 
 
-def test_the_configuration_names_all_that_decides_and_nothing_else() -> None:
+def test_the_configuration_has_everything_that_determines_results() -> None:
     setup = resolve(ask("toy_push[steps=7]", preset="strong"))
     configuration = setup.configuration()
     assert list(configuration.methods) == ["toy_push[rate=60.0,steps=7]", "true_edit", "reconstruction", "no_edit"]

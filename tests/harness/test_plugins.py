@@ -38,14 +38,14 @@ def test_presets_fill_what_the_spec_leaves_open_and_show_in_the_spec() -> None:
         ("toy_broken", "method 'toy_broken' cannot be loaded: ModuleNotFoundError"),
     ],
 )
-def test_errors_say_what_to_mend(spec: str, message: str) -> None:
+def test_errors_say_what_to_change(spec: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         METHODS.build(spec)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_a_name_far_from_all_lists_all() -> None:
+def test_a_name_unlike_any_other_lists_all() -> None:
     with pytest.raises(UsageError, match=r"there are: .*shape_moving.*toy_lights"):
         registry.DATASETS.build("zzzzzz")
 

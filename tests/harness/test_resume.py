@@ -1,4 +1,4 @@
-"""A run killed at any moment and run again ends like one that was left alone."""
+"""A run that is killed at any moment and resumed ends like one that was never interrupted."""
 
 from __future__ import annotations
 

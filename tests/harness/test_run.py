@@ -1,4 +1,4 @@
-"""Runs of real toys from request to tables."""
+"""Runs of real plug-ins from request to tables."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_task_has_one_record(records: pd.DataFrame) -> None:
     assert (statuses["toy_fragile", "ok"], statuses["toy_fragile", "failed"]) == (7, 1)
 
 
-def test_reasons_stand_in_the_records(records: pd.DataFrame) -> None:
+def test_records_give_the_reason(records: pd.DataFrame) -> None:
     assert records[records["status"] == "failed"]["reason"].tolist() == ["ValueError: the light went out"]
     skipped = records[records["status"] == "skipped"]
     assert set(skipped["reason"]) == {"wants to go right", "not before dawn"}
@@ -58,7 +58,7 @@ def test_reasons_stand_in_the_records(records: pd.DataFrame) -> None:
     assert (records[records["status"] == "ok"]["reason"] == "").all()
 
 
-def test_success_is_judged_on_the_stored_pixels(finished: Path, records: pd.DataFrame) -> None:
+def test_success_is_measured_on_the_stored_pixels(finished: Path, records: pd.DataFrame) -> None:
     setup = resolve(ask(*METHODS))
     store = RunDirectory(finished)
     for row in records[records["status"] == "ok"].itertuples():
@@ -99,7 +99,7 @@ def test_the_configuration_and_environment_are_kept(finished: Path) -> None:
     assert content["environment"]["versions"]["torch"] in torch.__version__
 
 
-def test_the_same_again_does_nothing_twice(finished: Path) -> None:
+def test_the_same_command_again_computes_nothing_twice(finished: Path) -> None:
     class Count(Observer):
         begun: list[str] = []  # noqa: RUF012
         scored_videos = 0
@@ -212,7 +212,7 @@ def test_one_writer_at_a_time(finished: Path) -> None:
         store.close()
 
 
-def test_an_interrupt_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_run_can_be_resumed(tmp_path: Path) -> None:
     class Impatient(Observer):
         def progress(self, batch, progress) -> None:  # type: ignore[no-untyped-def]
             if batch.tasks[0].original.index >= 3:
