@@ -35,14 +35,14 @@ PAPER_CLIP = 32 * 3 * 224 * 224
 class PGDParams:
     """Hyper-parameters.
 
-    ``epsilon``: ε, in [0, 1] pixel values, for the paper's clip size. ``steps``: n. ``rate``: step size in units of
-    ε/n. ``size``: ``per_voxel`` rescales ε to keep the paper's root mean square perturbation at other clip sizes,
+    ``epsilon``: ε, in [0, 1] pixel values, for the paper's clip size. ``steps``: n. ``rel_stepsize``: step size in
+    units of ε/n. ``size``: ``per_voxel`` rescales ε to keep the paper's root mean square perturbation at other clip sizes,
     ``absolute`` uses ε as given. ``random_start``: start at a uniform sample from the ball instead of the original.
     """
 
     epsilon: float = Field(default=20.0, gt=0)
     steps: int = Field(default=10, ge=1)
-    rate: float = Field(default=2.5, gt=0)
+    rel_stepsize: float = Field(default=2.5, gt=0)
     size: Literal["per_voxel", "absolute"] = "per_voxel"
     random_start: bool = False
 
@@ -115,7 +115,7 @@ class PGD(Method):
             videos,
             radius=radius,
             steps=p.steps,
-            stepsize=p.rate * radius / p.steps,
+            stepsize=p.rel_stepsize * radius / p.steps,
             start=start,
             each=each,
         )

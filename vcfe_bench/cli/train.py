@@ -44,7 +44,7 @@ def target(
     epochs: Annotated[int | None, Option(help="Passes over the training split.", min=1)] = None,
     steps: Annotated[int | None, Option(help="Number of updates, instead of --epochs.", min=1)] = None,
     batch: Annotated[int | None, Option(help="Clips per update, over all processes.", min=1)] = None,
-    rate: Annotated[float | None, Option(min=0.0, help="Peak learning rate.")] = None,
+    lr: Annotated[float | None, Option(min=0.0, help="Peak learning rate.")] = None,
     adversary: Annotated[
         str | None,
         Option(help="Method spec of the attack for adversarial training, e.g. pgd; parameters go in brackets."),
@@ -72,7 +72,7 @@ def target(
         "epochs": epochs,
         "steps": steps,
         "batch": batch,
-        "lr": rate,
+        "lr": lr,
         "adversary": adversary,
         "generator": generator,
         "start": start,
@@ -103,7 +103,7 @@ def generator(
     ] = None,
     rank: Annotated[int, Option(help="Rank of the adapters.", min=1)] = 32,
     batch: Annotated[int, Option(help="Clips per update of the adapters.", min=1)] = 4,
-    rate: Annotated[float, Option(help="Learning rate of the adapters.")] = 1e-4,
+    lr: Annotated[float, Option(help="Learning rate of the adapters.")] = 1e-4,
     network: Annotated[
         str, Option(help="Transformer to adapt; transformer_2 is the low-noise one of Wan2.2-I2V-A14B.")
     ] = "transformer",
@@ -118,7 +118,7 @@ def generator(
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
 
-        _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps or LoRARecipe.steps, batch, rate, network))
+        _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps or LoRARecipe.steps, batch, lr, network))
         return
     from vcfe_bench.training import transformer, vae
 

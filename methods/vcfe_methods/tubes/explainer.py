@@ -142,12 +142,12 @@ def regions(path: Tensor, scales: Sequence[Tensor], steps: Tensor, size: tuple[i
 class ExplainerRecipe:
     """The settings of section 4.1; the paper does not give the number of updates.
 
-    ``steps``: updates. ``rate``: learning rate. ``decay``: weight decay.
+    ``steps``: updates. ``lr``: learning rate. ``decay``: weight decay.
     """
 
     steps: int = 1000
     batch: int = 30
-    rate: float = 0.1
+    lr: float = 0.1
     momentum: float = 0.9
     decay: float = 1e-3
     seed: int = 0
@@ -200,7 +200,7 @@ def train(
         return torch.stack(per_video).mean()
 
     optimizer = torch.optim.SGD(
-        explainer.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay
+        explainer.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.decay
     )
     best = loop.run(
         explainer,
