@@ -36,8 +36,9 @@ class PGDParams:
     """Hyper-parameters.
 
     ``epsilon``: ε, in [0, 1] pixel values, for the paper's clip size. ``steps``: n. ``rel_stepsize``: step size in
-    units of ε/n. ``size``: ``per_voxel`` rescales ε to keep the paper's root mean square perturbation at other clip sizes,
-    ``absolute`` uses ε as given. ``random_start``: start at a uniform sample from the ball instead of the original.
+    units of ε/n. ``size``: ``per_voxel`` rescales ε to keep the paper's root mean square perturbation at other clip
+    sizes, ``absolute`` uses ε as given. ``random_start``: start at a uniform sample from the ball instead of the
+    original.
     """
 
     epsilon: float = Field(default=20.0, gt=0)
