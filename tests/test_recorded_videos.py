@@ -43,7 +43,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def wan(copies: Path) -> Path:
     """A small Wan, trained briefly on the clips of one dataset."""
-    arguments = ["--steps", "150", "--checkpoints", str(copies / "training"), "--out", str(copies / "wan")]
+    arguments = ["--steps", "200", "--checkpoints", str(copies / "training"), "--out", str(copies / "wan")]
     with pytest.MonkeyPatch.context() as patch:
         assert call(patch, "train", "generator", f"ferv39k[{FORM}]", *arguments) == 0
     return copies / "wan"

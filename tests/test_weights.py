@@ -94,7 +94,7 @@ def test_missing_weights_say_what_to_do_in_one_line(cache, wanted, advice):
 
 def test_a_file_with_another_checksum_is_corrupt(cache):
     (cache / "w.pth").write_bytes(b"damaged")
-    with pytest.raises(CorruptWeights, match="delete it"):
+    with pytest.raises(CorruptWeights, match="replace it with a fresh copy"):
         find(Weights("w.pth", digest(b"content")))
 
 

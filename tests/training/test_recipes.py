@@ -214,7 +214,7 @@ def test_training_starts_from_another_models_weights(dataset, autoencoder, model
     assert torch.equal(unmoved.prompt, model.prompt)
     moved = transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet, start=model)
     assert not _same(moved.transformer, model.transformer)
-    with pytest.raises(UsageError, match="of another training"):
+    with pytest.raises(UsageError, match="belongs to another training"):
         transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet)
 
 

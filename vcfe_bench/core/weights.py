@@ -85,7 +85,7 @@ def _verified(path: Path, weights: Weights) -> Path:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if not actual.startswith(weights.sha256):
         raise CorruptWeights(
-            f"{path} has SHA-256 {actual[:12]}…, not {weights.sha256[:12]}…: delete it and install or download it again"
+            f"{path} has SHA-256 {actual[:12]}…, not {weights.sha256[:12]}…: replace it with a fresh copy"
         )
     return path
 
@@ -128,7 +128,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CorruptWeights(f"{path} cannot be read as weights: delete it and install or download it again") from error
+        raise CorruptWeights(f"{path} cannot be read as weights: replace it with a fresh copy") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CorruptWeights(f"{path} contains something other than named tensors: replace it with a state dictionary")
     return dict(state)

@@ -76,9 +76,7 @@ def run(
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["identity"] != identity:
-            raise UsageError(
-                f"{checkpoint} belongs to another training: choose another --checkpoints folder or delete it"
-            )
+            raise UsageError(f"{checkpoint} belongs to another training: choose another --checkpoints folder")
         module.load_state_dict(state["module"])
         average.load_state_dict(state["average"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
