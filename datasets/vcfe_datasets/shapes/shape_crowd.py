@@ -28,7 +28,7 @@ from vcfe_bench.interfaces import AttributeValue, Sample, Split, Target
 from vcfe_datasets.shapes.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, blank, paint
 from vcfe_datasets.shapes.shape_separation import follow_each
 from vcfe_datasets.shapes.shape_tracker import Followed, measure
-from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld
+from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld, reliance
 from vcfe_datasets.shapes.straight_tracker import bearing, sector
 
 CLASSES = ("up", "up-right", "right", "down-right", "down", "down-left", "left", "up-left")
@@ -200,7 +200,6 @@ class ShapeCrowd(ShapeWorld):
         video, label = torch.from_numpy(pixels).float() / 255, int(sample.label)
         return (video.flip(0), OPPOSITE[label]) if rng.random() < 0.5 else (video, label)
 
-    @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
         """Which object the target relies on, measured on scenes with mutually independent directions.
 
@@ -209,15 +208,8 @@ class ShapeCrowd(ShapeWorld):
         object alone has 1 and 0.125, one that relies on the blue one alone 0.125 and 1.
         """
         unlinked = ShapeCrowd(replace(self.params, link=INDEPENDENT, shown=1.0))
-        right = followed = 0
-        for first in range(0, limit, 32):
-            samples = [unlinked.sample("test", index) for index in range(first, min(first + 32, limit))]
-            predicted = target(torch.stack([s.video for s in samples])).argmax(1).tolist()
-            right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
-            followed += sum(
-                PARTNER[p] == s.attributes["blue_direction"] for p, s in zip(predicted, samples, strict=True)
-            )
-        return {"accuracy_unlinked": right / limit, "follows_blue": followed / limit}
+        right, followed = reliance(unlinked, target, limit, "blue_direction", PARTNER)
+        return {"accuracy_unlinked": right, "follows_blue": followed}
 
     def card(self) -> str:
         return files("vcfe_datasets").joinpath("shape_crowd.md").read_text()

@@ -31,7 +31,7 @@ from vcfe_datasets.shapes.shape_drawing import BACKGROUNDS, COLOURS, SHAPES, bla
 from vcfe_datasets.shapes.shape_moving import CLASSES, MARGIN, OPPOSITE, path
 from vcfe_datasets.shapes.shape_separation import follow_each
 from vcfe_datasets.shapes.shape_tracker import LEAST, Followed, measure, track
-from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld
+from vcfe_datasets.shapes.shape_world import FPS, Draws, ShapeParams, ShapeWorld, reliance
 
 OBJECT_COLOURS = ("red", "green", "blue")
 OBJECT_SIZES = (4.5, 5.0)
@@ -162,7 +162,6 @@ class ShapeShortcut(ShapeWorld):
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
         return sample.video, int(sample.label)
 
-    @torch.no_grad()
     def controls(self, target: Target, limit: int) -> dict[str, float]:
         """Which of the two objects the target relies on, for scenes whose distractor is independent of the class.
 
@@ -171,15 +170,8 @@ class ShapeShortcut(ShapeWorld):
         A target that relies on the object alone has 1 and 0.25, one that relies on the distractor alone 0.25 and 1.
         """
         unlinked = ShapeShortcut(replace(self.params, link=INDEPENDENT, shown=1.0))
-        right = followed = 0
-        for first in range(0, limit, 32):
-            samples = [unlinked.sample("test", index) for index in range(first, min(first + 32, limit))]
-            predicted = target(torch.stack([s.video for s in samples])).argmax(1).tolist()
-            right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
-            followed += sum(
-                PARTNER[p] == s.attributes["distractor_direction"] for p, s in zip(predicted, samples, strict=True)
-            )
-        return {"accuracy_unlinked": right / limit, "follows_distractor": followed / limit}
+        right, followed = reliance(unlinked, target, limit, "distractor_direction", PARTNER)
+        return {"accuracy_unlinked": right, "follows_distractor": followed}
 
     def card(self) -> str:
         return files("vcfe_datasets").joinpath("shape_shortcut.md").read_text()

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 import numpy as np
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from vcfe_bench.interfaces import Dataset, Split
+from vcfe_bench.interfaces import Dataset, Split, Target
 
 FPS = 16.0
 T = TypeVar("T")
@@ -72,3 +73,21 @@ class ShapeWorld(Dataset):
         group, label = divmod(index, len(self.classes))
         group = 5 * group + 4 if split == "test" else group // 4 * 5 + group % 4
         return len(self.classes) * group + label
+
+
+@torch.no_grad()
+def reliance(
+    unlinked: ShapeWorld, target: Target, limit: int, attribute: str, partner: Sequence[int]
+) -> tuple[float, float]:
+    """What a target relies on, measured on ``limit`` test videos in which the shortcut is independent of the label.
+
+    Returns the share of videos predicted as their label, and the share predicted as the class whose ``partner`` is the
+    direction that the sample has under ``attribute``.
+    """
+    right = followed = 0
+    for first in range(0, limit, 32):
+        samples = [unlinked.sample("test", index) for index in range(first, min(first + 32, limit))]
+        predicted = target(torch.stack([s.video for s in samples])).argmax(1).tolist()
+        right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
+        followed += sum(partner[p] == s.attributes[attribute] for p, s in zip(predicted, samples, strict=True))
+    return right / limit, followed / limit
