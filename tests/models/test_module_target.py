@@ -112,7 +112,7 @@ def test_the_fingerprint_depends_on_the_source_of_the_network() -> None:
         ({"build": "own_colours:biuld"}, r"own_colours has no 'biuld'; did you mean 'build'\?"),
         ({"build": "own_colours:grey"}, r"own_colours:grey returned a str, not a torch\.nn\.Module"),
         ({"build": "own_colours:broken"}, r"own_colours:broken\(\) failed: ZeroDivisionError"),
-        ({"weights": "nowhere.safetensors"}, "nowhere.safetensors cannot be read as weights"),
+        ({"weights": "nowhere.safetensors"}, "there is no file nowhere.safetensors"),
         ({"classes": "nowhere.txt"}, "cannot read the class names in nowhere.txt"),
         ({"std": (0.1, 0.0, 0.1)}, "every channel's has to be positive"),
     ],

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench.core import weights
+from vcfe_bench.core import checkpoints
 from vcfe_bench.core.errors import UsageError, describe, nearest
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
 from vcfe_bench.models.video_swin import IMAGENET_MEAN, IMAGENET_STD
@@ -27,7 +27,7 @@ class ModuleParams:
     """``build``: import path ``package.module:name`` of a network, or of a callable without arguments that returns one.
 
     The network takes ``[B, 3, frames, size, size]`` and returns ``[B, K]``: logits, or one value. ``weights``: its
-    state dictionary, as safetensors or written by ``torch.save``; empty for the network as built. ``classes``: a text
+    checkpoint, as safetensors or written by ``torch.save``; empty for the network as built. ``classes``: a text
     file with one name per line; empty for numbered classes. ``mean``, ``std``: of pixels in [0, 1], by channel.
     """
 
@@ -56,7 +56,7 @@ class ModuleTarget(ClipTarget):
         builder = _imported(params.build)
         network = _built(builder, params.build)
         if params.weights:
-            weights.fill(network, weights.read(Path(params.weights)), params.weights)
+            checkpoints.load_into(network, Path(params.weights))
         classes = read_classes(params.classes) if params.classes else ()
         clip = (params.frames, params.size, params.size)
         super().__init__(params, network, clip, classes, (params.mean, params.std, _code_of(params.build)))

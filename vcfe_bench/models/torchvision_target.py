@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision import models
 from torchvision.models import WeightsEnum
 
-from vcfe_bench.core import weights
+from vcfe_bench.core import checkpoints, weights
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.core.weights import Weights
 from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
@@ -59,7 +59,7 @@ class TorchvisionTarget(ClipTarget):
         described = entry or next(iter(published))
         classes = read_classes(params.classes) if params.classes else tuple(described.meta["categories"])
         network = models.get_model(params.name, weights=None, num_classes=len(classes))
-        weights.fill(network, weights.read(path), str(path))
+        checkpoints.load_into(network, path)
         preset = described.transforms()
         self.side, self.mean, self.std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
         clip = (params.frames or FRAMES.get(params.name, 16), self.side, self.side)

@@ -20,7 +20,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from vcfe_bench.core import seeds, weights
+from vcfe_bench.core import checkpoints, seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import WeightsUnavailable
 from vcfe_bench.goals import AvoidGoal
@@ -200,7 +200,7 @@ def _initialise(
             nn.init.xavier_uniform_(module.weight)
     inflated = recipe.imagenet and not recipe.start
     if recipe.start:
-        weights.fill(model, weights.read(Path(recipe.start)), recipe.start)
+        checkpoints.load_into(model, Path(recipe.start))
         model.float().train().requires_grad_(True)
     elif inflated:
         try:
