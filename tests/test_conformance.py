@@ -20,7 +20,7 @@ FAULTS = {
     "nan": ("range", "a video has NaN or infinite values"),
     "trace": ("trace", "series of different lengths"),
     "artefacts": ("artefacts", "mask contains Python objects"),
-    "evaluations": ("evaluations", "the number of calls of target is not a non-negative integer"),
+    "calls": ("calls", "called a network past the account: call context.target and context.generator only"),
     "inputs": ("inputs", "changed in place"),
     "target": ("target", "the weights or the mode of the target were changed"),
     "luck": ("determinism", "draw from query.generator()"),

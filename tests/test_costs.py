@@ -10,10 +10,10 @@ from torch import nn
 
 from tests.models import pipelines
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.meter import Meter
 from vcfe_bench.costs.dry_run import Call, Tally, dry_run
 from vcfe_bench.costs.estimate import RESERVE, UTILISATION, Memory, MethodCost, advise, estimate, lighter
 from vcfe_bench.costs.gpus import GPU
-from vcfe_bench.costs.meter import Meter
 from vcfe_bench.costs.networks import Networks
 from vcfe_bench.models.wan import Wan
 from vcfe_bench.plugins.registry import GENERATORS

@@ -22,6 +22,7 @@ from vcfe_bench.plugins.abilities import (
     TransferTargets,
 )
 from vcfe_bench.plugins.base import Memo, NoParams, Plugin
+from vcfe_bench.plugins.calls import Calls
 from vcfe_bench.plugins.dataset import Dataset, Sample, Values
 from vcfe_bench.plugins.generator import Constraints, Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
@@ -43,6 +44,7 @@ __all__ = [
     "AttributeValue",
     "Augmenter",
     "Bystanders",
+    "Calls",
     "Card",
     "Case",
     "CausalAttributes",

@@ -136,8 +136,8 @@ class VideoState:
 class Optimisation:
     """Algorithm 1 on a micro-batch.
 
-    Every iteration denoises the whole batch, but updates active videos only. A video that is not active keeps its z_T
-    and its optimiser, so the result for one video does not depend on the others.
+    Every iteration denoises the whole batch, but updates active videos only, which it is charged to. A video that is
+    not active keeps its z_T and its optimiser, so the result for one video does not depend on the others.
     """
 
     def __init__(self, p: BTTFParams, queries: Sequence[Query], context: Context) -> None:
@@ -146,6 +146,7 @@ class Optimisation:
         self.generator = context.generator
         self.target = context.target
         self.report = context.report
+        self.rows = context.rows
         self.goals = [query.goal for query in queries]  # y_c
         x_i = torch.stack([query.sample.video for query in queries])
         _, frames, _, height, width = x_i.shape
@@ -197,7 +198,9 @@ class Optimisation:
             return terms["loss"]
 
         z_T = torch.stack([video.z_T for video in self.videos]).detach()
-        values, gradients = gradient_through(self.generator, z_T, self.condition, n, loss)  # lines 12-15, 20-25
+        rows = [video.row if video in active else None for video in self.videos]
+        with self.rows(rows):
+            values, gradients = gradient_through(self.generator, z_T, self.condition, n, loss)  # lines 12-15, 20-25
         loss_threshold = self.p.enough
         updated = [video for video in active if not terms["goal_loss"][video.row] < loss_threshold]
         for video in updated:
@@ -265,11 +268,6 @@ class BTTF(Method):
         optimisation.invert(optimisation.videos)  # stage 1, lines 10-17
         optimisation.search()  # stage 2, lines 18-28
         return [
-            Explanation(x_c, dict(video.trace), evaluations=evaluations(video.trace, self.params.steps))
+            Explanation(x_c, dict(video.trace))
             for video, x_c in zip(optimisation.videos, optimisation.counterfactuals(), strict=True)  # lines 29-30
         ]
-
-
-def evaluations(trace: Mapping[str, Sequence[float]], steps: int) -> dict[str, int]:
-    """Network calls for one video: two per denoising step of an iteration, and ``steps`` for the result."""
-    return {"generator": int(2 * sum(trace["n"])) + steps, "target": sum(not math.isnan(x) for x in trace["goal_loss"])}

@@ -144,8 +144,10 @@ class ClassifierGuidance(Method):
         unmet = list(range(len(queries)))
         trace = torch.empty(len(queries), 0)
         for attempts, w in enumerate(p.scales, start=1):
-            clips, curves = zip(*(self.denoise(generator, part, w, report) for part in parts), strict=True)
-            videos = torch.cat(clips, dim=1)
+            with context.rows([i if i in unmet else None for i in range(len(queries))]):
+                clips, curves = zip(*(self.denoise(generator, part, w, report) for part in parts), strict=True)
+                videos = torch.cat(clips, dim=1)
+                met = reached(goals, target, videos)
             trace = torch.cat([trace, torch.stack(curves).mean(dim=0)], dim=1)
             for i in unmet:
                 explanations[i] = Explanation(
@@ -154,9 +156,7 @@ class ClassifierGuidance(Method):
                         "goal_loss": trace[i].tolist(),
                         "scale": [scale for scale in p.scales[:attempts] for _ in range(p.steps)],
                     },
-                    evaluations={"generator": attempts * steps, "target": attempts * (steps + 1)},
                 )
-            met = reached(goals, target, videos)
             unmet = [i for i in unmet if not met[i]]
             if not unmet:
                 break

@@ -128,7 +128,6 @@ class LDViCE(Method):
                 video,
                 {name: torch.stack(values, dim=1)[i].tolist() for name, values in trace.items()},
                 {} if masks is None else {"mask": masks[i].numpy()},
-                {"generator": p.steps * (2 if p.refine else 1), "target": 2 * p.steps},
             )
             for i, video in enumerate(videos)
         ]

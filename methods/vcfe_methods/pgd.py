@@ -121,6 +121,6 @@ class PGD(Method):
             each=each,
         )
         return [
-            Explanation(video, {"loss_goal": values.tolist()}, evaluations={"target": p.steps})
+            Explanation(video, {"loss_goal": values.tolist()})
             for video, values in zip(results, torch.stack(trace, dim=1), strict=True)
         ]

@@ -27,7 +27,7 @@ class Reconstruction(Method):
         assert context.generator is not None
         videos = torch.stack([query.sample.video for query in queries])
         decoded = context.generator.decode(context.generator.encode(videos))
-        return [Explanation(video, evaluations={"encoder": 1, "decoder": 1}) for video in decoded]
+        return [Explanation(video) for video in decoded]
 
 
 class TrueEdit(Method):

@@ -28,12 +28,14 @@ PARTS: dict[str, Any] = {
     "width": 4,
     "slot": 3,
     "threads": 2,
+    "budget": 100.0,
 }
 
 
 def test_identity_has_not_changed() -> None:
-    assert TaskKey(**PARTS).id == "22b71fd48c5a7f8ed72f"
-    assert TaskKey(**{**PARTS, "generator": None, "label": 31.5}).id == "37441230e83ad020d2c3"
+    unlimited = {**PARTS, "budget": None}
+    assert TaskKey(**unlimited).id == "22b71fd48c5a7f8ed72f"
+    assert TaskKey(**{**unlimited, "generator": None, "label": 31.5}).id == "37441230e83ad020d2c3"
 
 
 def test_seeds_have_not_changed() -> None:
@@ -46,7 +48,7 @@ def test_a_key_has_no_other_parts() -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_identity_depends_on_every_part(part: str) -> None:
-    changed = {**PARTS, part: PARTS[part] + 1 if isinstance(PARTS[part], int) else "other"}
+    changed = {**PARTS, part: PARTS[part] + 1 if isinstance(PARTS[part], int | float) else "other"}
     assert TaskKey(**changed).id != TaskKey(**PARTS).id
 
 

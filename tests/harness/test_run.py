@@ -88,7 +88,9 @@ def test_costs(records: pd.DataFrame) -> None:
     done = records[records["status"] == "ok"]
     assert (done["seconds"] >= 0).all()
     assert (done["peak_memory_mb"] > 10).all()
-    assert (done.loc[done["method"] == "toy_push", "evaluations_target"] == 5).all()
+    push = done[done["method"] == "toy_push"]
+    assert (push[["forwards_target", "backwards_target"]] == 5).all(axis=None)
+    assert (push["calls"] == 15).all(), "a backward pass costs two forward passes"
     assert done.loc[done["method"] == "toy_push", "padded"].tolist() == [0] * 6 + [1, 1]
 
 

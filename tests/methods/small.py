@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from vcfe_bench.goals import ClassGoal
-from vcfe_bench.interfaces import Query, Sample, Target
+from vcfe_bench.interfaces import Calls, Context, Explanation, Method, Query, Sample, Target
+from vcfe_bench.plugins.calls import Account
+from vcfe_bench.plugins.counted import counted
 
 SHAPE = FRAMES, HEIGHT, WIDTH = (5, 16, 16)
 
@@ -25,6 +27,17 @@ class Linear(Target):
 
     def forward(self, video):
         return self.layer(video.flatten(1) - 0.5)
+
+
+def passes(method: Method, queries: list[Query], context: Context) -> tuple[list[Explanation], list[dict[str, tuple]]]:
+    """What a method returns, and for every query its forward and backward passes by network."""
+    calls = Calls(len(queries))
+    explanations = method.run(queries, counted(context, calls))
+    return explanations, [_passes(account) for account in calls.accounts]
+
+
+def _passes(account: Account) -> dict[str, tuple[int, int]]:
+    return {network: (count, account.backwards[network]) for network, count in account.forwards.items()}
 
 
 def make_queries(goals=(0, 1, 0, 1), seed: int = 0, videos: int = 9) -> list[Query]:

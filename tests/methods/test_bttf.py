@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.methods.small import passes
 from tests.models import tiny_wan
 from tests.models.tiny_wan import SHAPE
 from vcfe_bench.diffusion import denoise
@@ -82,15 +83,22 @@ def test_style_loss_depends_on_brightness_but_not_on_position():
 @pytest.mark.slow
 def test_goal_loss_decreases_and_the_trace_is_complete(context):
     params = BTTFParams(**{**SHORT, "iterations": 30, "rate": 0.2, "enough": 0, "patience": 0})
-    for explanation in BTTF(params).run(_queries(), context):
+    explanations, counts = passes(BTTF(params), _queries(), context)
+    for explanation, count in zip(explanations, counts, strict=True):
         losses = [v for v in explanation.trace["goal_loss"] if v == v]
         assert len(losses) == 30
         assert explanation.trace["n"] == [1] * 14 + [2] * 10 + [3] * 10
-        assert explanation.evaluations["generator"] == 2 * sum(explanation.trace["n"]) + 3
+        steps = sum(explanation.trace["n"])
+        assert count == {
+            "condition": (1, 0),
+            "encode": (1, 0),
+            "velocity": (2 * steps + 3, steps),
+            "decode": (30 + 1, 30),
+            "target": (30, 30),
+        }
         assert {len(v) for v in explanation.trace.values()} == {34}
         assert losses[-1] < 0.7 * losses[0]
         assert explanation.video.shape == (SHAPE[0], 3, *SHAPE[1:])
-        assert explanation.evaluations["target"] == 30
 
 
 def test_inversion_brings_the_start_closer_to_the_original(context):
@@ -147,12 +155,14 @@ def test_noise_is_not_updated_while_the_goal_loss_is_below_the_threshold(context
 def test_a_met_goal_saves_iterations_for_the_last_number_of_steps(context):
     short = {"steps": 2, "iterations": 6, "inversion": False, "rate": 0.01}
     first = sorted(e.trace["goal_loss"][0] for e in BTTF(BTTFParams(**short, enough=0)).run(_queries(), context))
-    results = BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)).run(_queries(), context)
+    results, counts = passes(BTTF(BTTFParams(**short, enough=sum(first[1:3]) / 2)), _queries(), context)
     levels = sorted(e.trace["n"] for e in results)
     assert levels[0] == [1, 1, 1, 2, 2, 2]
     assert levels[-1] in ([1, 2], [1, 2, 2, 2, 2, 2, 2])
-    for explanation in results:
-        assert explanation.evaluations["target"] == len(explanation.trace["n"])
+    for explanation, count in zip(results, counts, strict=True):
+        steps, iterations = sum(explanation.trace["n"]), len(explanation.trace["n"])
+        assert count["velocity"] == (2 * steps + 2, steps)
+        assert count["target"] == (iterations, iterations)
 
 
 def test_a_stalled_search_restarts_from_new_noise_without_moments(context):
@@ -177,7 +187,6 @@ def test_new_noise_is_inverted_like_the_first(context):
     for explanation, second in zip(results, from_second, strict=True):
         assert np.isnan(explanation.trace["goal_loss"]).tolist() == [True] * 3 + [False] * 2 + [True] * 3 + [False]
         assert explanation.trace["loss"][5:] == pytest.approx(second.trace["loss"], rel=1e-4)
-        assert explanation.evaluations["target"] == 3
 
 
 def test_no_restart_after_the_last_iteration(context):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
-from tests.methods.small import FRAMES, HEIGHT, SHAPE, WIDTH, Linear, make_queries
+from tests.methods.small import FRAMES, HEIGHT, SHAPE, WIDTH, Linear, make_queries, passes
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import denoise, euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
@@ -175,13 +175,16 @@ def test_no_further_scale_is_tried_once_the_goal_is_met(context, method, params)
     predicted = _predictions(context, _videos(unguided.run(make_queries(), context)))
     queries = make_queries(goals=[predicted[0], 1 - predicted[1], predicted[2], 1 - predicted[3]])
     first = unguided.run(queries, context)
-    both = method(params(steps=2, scales=(0.0, 2.0))).run(queries, context)
+    both, counts = passes(method(params(steps=2, scales=(0.0, 2.0))), queries, context)
     second = method(params(steps=2, scales=(2.0,))).run(queries, context)
     calls = 2 * (FRAMES if method is CGFrame else 1)
     for i, alone in enumerate((first, second, first, second)):
         attempts = 1 + i % 2
         assert torch.equal(both[i].video, alone[i].video)
-        assert both[i].evaluations == {"generator": attempts * calls, "target": attempts * (calls + 1)}
+        steps, parts = attempts * calls, attempts * calls // 2
+        assert counts[i]["velocity"] == (steps, steps)
+        assert counts[i]["decode"] == (steps + parts, steps)
+        assert counts[i]["target"] == (steps + attempts, steps)
         assert both[i].trace["scale"] == [0.0, 0.0, 2.0, 2.0][: 2 * attempts]
         assert both[i].trace["goal_loss"][-2:] == alone[i].trace["goal_loss"]
     assert not torch.equal(first[1].video, second[1].video)
@@ -209,12 +212,12 @@ def test_goals_are_decided_on_the_stored_pixels():
 @pytest.mark.parametrize(("method", "params"), METHODS)
 def test_results_do_not_depend_on_the_rest_of_the_batch(context, method, params):
     chosen = method(params(steps=2, scales=(0.1, 0.5)))
-    results = chosen.run(make_queries(), context)
+    results, counts = passes(chosen, make_queries(), context)
     others = make_queries(goals=(1, 1, 1, 0), seed=50, videos=3)
-    mixed = chosen.run([others[0], make_queries()[1], others[2], others[3]], context)
+    mixed, mixed_counts = passes(chosen, [others[0], make_queries()[1], others[2], others[3]], context)
     assert torch.equal(results[1].video, mixed[1].video)
     assert results[1].trace == mixed[1].trace
-    assert results[1].evaluations == mixed[1].evaluations
+    assert counts[1] == mixed_counts[1]
     assert not torch.equal(results[0].video, mixed[0].video)
 
 

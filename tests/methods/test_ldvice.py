@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.methods.small import SHAPE, Linear, make_queries
+from tests.methods.small import SHAPE, Linear, make_queries, passes
 from tests.models import tiny_wan
 from vcfe_bench.diffusion import euler_step
 from vcfe_bench.goals import ClassGoal, ValueGoal
@@ -143,11 +143,12 @@ def test_refinement_restores_the_original_outside_the_mask(context):
         assert mask[change >= 0.5 * change.max()].all()
 
 
-def test_evaluations_and_artefacts(context):
-    plain = LDViCE(LDViCEParams(steps=2)).run(make_queries(), context)[0]
-    refined = LDViCERA(LDViCERAParams(steps=2)).run(make_queries(), context)[0]
-    assert plain.evaluations == {"generator": 2, "target": 4}
-    assert refined.evaluations == {"generator": 4, "target": 4}
+def test_passes_and_artefacts(context):
+    (plain, *_), plain_counts = passes(LDViCE(LDViCEParams(steps=2)), make_queries(), context)
+    (refined, *_), refined_counts = passes(LDViCERA(LDViCERAParams(steps=2)), make_queries(), context)
+    guided = {"condition": (1, 0), "encode": (1, 0), "velocity": (2, 0), "decode": (3, 2), "target": (4, 2)}
+    assert plain_counts == [guided] * 4
+    assert refined_counts == [{**guided, "velocity": (4, 0), "decode": (4, 2)}] * 4
     assert not plain.artefacts
     assert set(refined.artefacts) == {"mask"}
 

@@ -19,11 +19,14 @@ from vcfe_bench.core.errors import describe
 from vcfe_bench.executors import serial
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import registry
+from vcfe_bench.plugins.calls import Calls
+from vcfe_bench.plugins.counted import counted
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.setup import Request, Setup, resolve
+from vcfe_bench.runs.watch import watched
 from vcfe_bench.video import lossless
 
 DATASET = "shape_moving"
@@ -69,7 +72,10 @@ def check(spec: str, dataset: str = DATASET) -> Iterator[Finding]:
 
 def _run(method: Method, setup: Setup, first: list[Query], second: list[Query]) -> Iterator[Finding]:
     """Rules that need results, on two micro-batches."""
-    context = Context(setup.dataset, setup.target, setup.generator_for(method))
+    generator = setup.generator_for(method)
+    calls = Calls(method.width)
+    context = counted(Context(setup.dataset, setup.target, generator), calls)
+    networks = [setup.target, *(generator.networks().values() if generator else ())]
 
     def run(queries: Sequence[Query], global_seed: int) -> list[Explanation]:
         torch.manual_seed(global_seed)
@@ -79,7 +85,8 @@ def _run(method: Method, setup: Setup, first: list[Query], second: list[Query]) 
     inputs, fingerprint = _copies(first), weights.fingerprint(setup.target)
     start = time.perf_counter()
     try:
-        explanations = run(inputs, 0)
+        with watched(networks, calls) as uncharged:
+            explanations = run(inputs, 0)
     except NotImplementedError as error:
         yield Finding("run", note=f"not run: the method does not support this query: {error}")
         return
@@ -91,6 +98,7 @@ def _run(method: Method, setup: Setup, first: list[Query], second: list[Query]) 
     if len(explanations) != len(first):
         yield Finding("count", f"{len(explanations)} explanations for {len(first)} queries")
         return
+    yield Finding("calls", uncharged.reason or None)
     for rule, judge in RULES.items():
         problems = (judge(e, query.sample.video) for e, query in zip(explanations, first, strict=True))
         problem = next(filter(None, problems), None)
@@ -99,7 +107,8 @@ def _run(method: Method, setup: Setup, first: list[Query], second: list[Query]) 
             return
     same = all(a.sample.video.equal(b.sample.video) for a, b in zip(inputs, first, strict=True))
     yield Finding("inputs", None if same else "the video of a query was changed in place: work on a copy")
-    same = weights.fingerprint(setup.target) == fingerprint and not setup.target.training
+    evaluating = not (setup.target.training or context.target.training)
+    same = weights.fingerprint(setup.target) == fingerprint and evaluating
     yield Finding("target", None if same else "the weights or the mode of the target were changed")
     same = _equal(explanations, run(_copies(first), 1))
     yield Finding(
@@ -166,17 +175,11 @@ def _artefacts(explanation: Explanation, original: Tensor) -> str | None:
     return f"{objects[0]} contains Python objects: store numbers or text" if objects else None
 
 
-def _evaluations(explanation: Explanation, original: Tensor) -> str | None:
-    wrong = [name for name, count in explanation.evaluations.items() if not isinstance(count, int) or count < 0]
-    return f"the number of calls of {wrong[0]} is not a non-negative integer" if wrong else None
-
-
 RULES: dict[str, Callable[[Explanation, Tensor], str | None]] = {
     "shape": _shape,
     "range": _range,
     "trace": _trace,
     "artefacts": _artefacts,
-    "evaluations": _evaluations,
 }
 """Rules for a single explanation and its original ``[T, 3, H, W]``: the problem, or None."""
 

@@ -33,6 +33,14 @@ def run(
         str | None, Option(help="Named set of parameters, applied to all methods that define it.")
     ] = None,
     seed: Annotated[int, Option(help="Base random seed.")] = 0,
+    budget: Annotated[
+        float | None,
+        Option(
+            metavar="CALLS",
+            help="What each method may spend on the network calls for a task, in forward passes of the generator on "
+            "one video; a method that spends more has not answered.",
+        ),
+    ] = None,
     metrics: Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")] = None,
     out: Annotated[
         Path | None, Option(help="Run directory; by default runs/DATASET-HASH, with a hash of the request.")
@@ -58,7 +66,7 @@ def run(
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
-    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed)  # type: ignore[arg-type]
+    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed, budget)  # type: ignore[arg-type]
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with progress_display(console) as observer:

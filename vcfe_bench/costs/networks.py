@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from vcfe_bench.core.meter import Cost, measure
 from vcfe_bench.costs.dry_run import Call, Tally
-from vcfe_bench.costs.meter import Cost, measure
 from vcfe_bench.plugins import registry, specs
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.target import Target

@@ -238,9 +238,12 @@ class LatentVideoGenerator(Generator):
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         return self.model.latent_shape(shape)
 
+    def networks(self) -> Mapping[str, nn.Module]:
+        return self.model.networks()
+
     @functools.cached_property
     def fingerprint(self) -> str:
-        networks: Mapping[str, nn.Module] = self.model.networks()
+        networks = self.networks()
         state = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
         parts = [fingerprint({**state, **self.model.buffers()}), *self._settings()]
         return "-".join(parts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vcfe_bench.plugins.base import Plugin
 
@@ -67,6 +68,10 @@ class Generator(Plugin, ABC):
     @abstractmethod
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         """``(C, t, h, w)`` of the latent of a clip of ``(T, H, W)``."""
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The networks that compute the above, by name; a run watches that none is called without being charged."""
+        return {}
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.base import Plugin
+from vcfe_bench.plugins.calls import Calls
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.target import Target
@@ -46,13 +48,11 @@ class Explanation:
         video: the counterfactual, ``[T, 3, H, W]``; the harness clamps values outside [0, 1].
         trace: per-iteration series by name (losses, probabilities, norms), all of the same length.
         artefacts: further named arrays (masks, tubes), stored and hashed like the video.
-        evaluations: number of calls by network, e.g. ``{"target": 10, "generator": 120}``, for this video.
     """
 
     video: Tensor
     trace: Mapping[str, Sequence[float]] = field(default_factory=dict)
     artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
-    evaluations: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,33 @@ class Progress:
 
 @dataclass(frozen=True)
 class Context:
-    """The networks and the dataset that a method may use, and ``report``, which takes updates for the display."""
+    """The networks and the dataset that a method may use.
+
+    In a run, every call of ``target`` and ``generator`` is charged to the query with the same row number, and so is
+    every backward pass through it. A call whose rows are not those of the batch of queries stands inside ``rows``.
+
+    Attributes:
+        report: takes updates for the display.
+        calls: what has been spent on each query, what is left of its budget, and what a call costs.
+    """
 
     dataset: Dataset
     target: Target
     generator: Generator | None = None
     report: Callable[[Progress], None] = lambda progress: None
+    calls: Calls = field(default_factory=Calls)
+
+    def rows(self, indices: Sequence[int | None]) -> AbstractContextManager[None]:
+        """Inside the block, row i of every call is for the query ``indices[i]``.
+
+        None stands for a row whose output is not needed, for example that of a query which is already answered and
+        stays in the batch so that no result depends on its neighbours. It is charged to no query, and its output is
+        zero.
+
+        Raises:
+            ValueError: an index is not that of a query, or a call inside the block has another number of rows.
+        """
+        return self.calls.rows(indices)
 
 
 class Method(Plugin, ABC):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vcfe_bench.core.text import number
-from vcfe_bench.results.leaderboard import CALLS, RECONSTRUCTION
+from vcfe_bench.results.leaderboard import RECONSTRUCTION
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
@@ -68,15 +68,10 @@ def _floors(row: pd.Series, name: str) -> str:
 
 
 def cost_cells(row: pd.Series) -> tuple[Cell, ...]:
-    """Numbers of results, of failed and of skipped tasks; seconds per video, peak memory, network calls per video."""
+    """Numbers of results, of failed and of skipped tasks; calls and seconds per video, peak memory."""
     counts = (str(row[name]) for name in ("n", "failed", "skipped"))
-    costs = (_or_missing(row[name]) for name in ("seconds", "peak_memory_mb"))
-    return tuple(map(Cell, (*counts, *costs, _calls(row))))
-
-
-def _calls(row: pd.Series) -> str:
-    calls = {str(name).removeprefix(CALLS): row[name] for name in row.index if str(name).startswith(CALLS)}
-    return ", ".join(f"{network} {count:,.0f}" for network, count in calls.items() if count > 0)
+    costs = (_or_missing(row[name]) for name in ("calls", "seconds", "peak_memory_mb"))
+    return tuple(map(Cell, (*counts, *costs)))
 
 
 def _or_missing(value: float) -> str:

@@ -14,7 +14,9 @@ COMPARISON = (
 )
 READING = (
     "[low, high]: 95 % interval over videos. floor: the noise floor, real videos against other real videos at the same "
-    "n. D(E(x)): originals against their own reconstructions by the generator, at the same n."
+    "n. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: network calls per "
+    "video, counted by the harness and weighted by floating-point operations, backward passes twice; 1 is a forward "
+    "pass of the generator's velocity on one video (of the target, in runs without a generator)."
 )
 
 

@@ -52,6 +52,7 @@ class Configuration:
         dataset: spec of the dataset.
         limit: requested number of videos, the first of ``split`` that ``goals`` apply to.
         classes: the target's classes; empty for a regressor.
+        budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
     """
 
     methods: Mapping[str, MethodIdentity]
@@ -64,6 +65,7 @@ class Configuration:
     generator: NetworkIdentity | None
     seed: int
     threads: int
+    budget: float | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Configuration:
@@ -96,8 +98,10 @@ class Configuration:
         return None
 
     def write(self) -> dict[str, Any]:
-        """The configuration as JSON."""
+        """The configuration as JSON, without a budget where there is none."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.budget is None:
+            del content["budget"]
         return content
 
 

@@ -48,7 +48,7 @@ def complete(
     for tasks in superseded(planned, store):
         observer.superseded(tasks)
     cache = ReferenceCache(setup)
-    done = {id for id, record in store.records().items() if record.status != "failed"}
+    done = {id for id, record in store.records().items() if _is_final(record)}
     reused = [keep(setup, store, outcome) for outcome in cache.outcomes(planned.tasks, done)]
     if reused:
         store.append(Reused(tuple(record.id for record in reused)))
@@ -66,6 +66,11 @@ def complete(
             cache.keep(outcome)
         observer.finished([keep(setup, store, outcome) for outcome in outcomes])
     cache.shrink()
+
+
+def _is_final(record: Record) -> bool:
+    """Whether a task with this record need not be tried again; its budget is part of the task's identity."""
+    return record.status != "failed" or record.reason.startswith(micro_batch.OVER)
 
 
 def record_plan(store: RunDirectory, planned: Plan, originals: Originals) -> None:

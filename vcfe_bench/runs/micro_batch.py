@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -12,19 +13,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
-from vcfe_bench.plugins.method import Context, Explanation, Progress, Query
+from vcfe_bench.plugins.calls import Calls
+from vcfe_bench.plugins.counted import counted
+from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
 from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Setup
+from vcfe_bench.runs.watch import watched
 from vcfe_bench.video import lossless
 
 MEMORY_INTERVAL = 0.02
 """Seconds between two samples of the memory in use."""
+ROUNDING = 1e-9
+"""Share of the budget that the rounding of a sum of prices may exceed it by."""
+OVER = "over the budget"
+"""How the reason of a task begins for which the method spent more than its budget."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,14 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
         UsageError: the dataset's videos have changed since the run was planned.
     """
     method, tasks = batch.method, batch.tasks
-    context = Context(setup.dataset, setup.target, setup.generator_for(method), report)
+    calls = Calls(method.width, setup.prices, setup.budget_for(method) or math.inf)
+    context = counted(Context(setup.dataset, setup.target, setup.generator_for(method), report), calls)
     queries = _queries(setup, batch)
     _seed_everything(seeds.derive(setup.request.seed, method.spec))
     explanations: list[Explanation] = []
     status: Status = "ok"
     reason = trace = ""
-    with PeakMemory() as memory:
+    with PeakMemory() as memory, watched(_networks(setup, method), calls) as uncharged:
         start = time.perf_counter()
         try:
             explanations = list(method.run(queries, context))
@@ -65,10 +74,18 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
         except Exception as error:
             status, reason, trace = "failed", _reason(error), traceback.format_exc()
         seconds = (time.perf_counter() - start) / len(tasks)
-    cost = _Cost(seconds, method.width - len(tasks), memory.peak)
+    cost = _Cost(seconds, method.width - len(tasks), memory.peak, calls)
+    if status == "ok" and uncharged.seen:
+        status, reason = "failed", uncharged.reason
     if status != "ok":
-        return [Outcome(task, cost.on(task.record(status, reason, trace))) for task in tasks]
+        return [Outcome(task, cost.on(task, task.record(status, reason, trace))) for task in tasks]
     return [_outcome(task, queries[task.slot], explanations[task.slot], cost) for task in tasks]
+
+
+def _networks(setup: Setup, method: Method) -> list[nn.Module]:
+    """All networks that the method's context wraps."""
+    generator = setup.generator_for(method)
+    return [setup.target, *(generator.networks().values() if generator else ())]
 
 
 def _queries(setup: Setup, batch: MicroBatch) -> list[Query]:
@@ -83,24 +100,39 @@ def _queries(setup: Setup, batch: MicroBatch) -> list[Query]:
 def _outcome(task: Task, query: Query, explanation: Explanation, cost: _Cost) -> Outcome:
     video, expected = explanation.video, tuple(query.sample.video.shape)
     if tuple(video.shape) != expected:
-        reason = f"returned a video of shape {tuple(video.shape)}, expected {expected}"
-        return Outcome(task, cost.on(task.record("failed", reason)))
+        return cost.failed(task, f"returned a video of shape {tuple(video.shape)}, expected {expected}")
     if not torch.isfinite(video).all():
-        return Outcome(task, cost.on(task.record("failed", "returned a video with NaN or infinite values")))
-    record = replace(cost.on(task.record("ok")), evaluations=dict(explanation.evaluations))
-    return Outcome(task, record, lossless.quantise(video), explanation.trace, explanation.artefacts)
+        return cost.failed(task, "returned a video with NaN or infinite values")
+    if cost.calls.left(task.slot) < -ROUNDING * cost.calls.budget:
+        return cost.failed(task, f"{OVER}: {cost.calls.spent(task.slot):.1f} of {cost.calls.budget:g} calls")
+    return Outcome(
+        task, cost.on(task, task.record("ok")), lossless.quantise(video), explanation.trace, explanation.artefacts
+    )
 
 
 @dataclass(frozen=True)
 class _Cost:
-    """Costs of a micro-batch: seconds per real query, padded slots, peak memory in MB."""
+    """Costs of a micro-batch: seconds per real query, padded slots, peak memory in MB, and the calls by slot."""
 
     seconds: float
     padded: int
     peak_memory: float
+    calls: Calls
 
-    def on(self, record: Record) -> Record:
-        return replace(record, seconds=self.seconds, padded=self.padded, peak_memory_mb=self.peak_memory)
+    def on(self, task: Task, record: Record) -> Record:
+        account = self.calls.accounts[task.slot]
+        return replace(
+            record,
+            seconds=self.seconds,
+            padded=self.padded,
+            peak_memory_mb=self.peak_memory,
+            calls=account.calls,
+            forwards=dict(account.forwards),
+            backwards=dict(account.backwards),
+        )
+
+    def failed(self, task: Task, reason: str) -> Outcome:
+        return Outcome(task, self.on(task, task.record("failed", reason)))
 
 
 def _reason(error: Exception) -> str:

@@ -44,6 +44,7 @@ class TaskKey:
         seed: seed of the query.
         width: width of the micro-batch, in which the task has the place ``slot``.
         threads: number of torch threads.
+        budget: what the method may spend on network calls, which it may adapt to; None for no limit.
     """
 
     method: str
@@ -58,12 +59,15 @@ class TaskKey:
     width: int
     slot: int
     threads: int
+    budget: float | None = None
 
     @property
     def id(self) -> str:
         """The name of the task: a hash of the key."""
-        content = json.dumps({**asdict(self), "scheme": SCHEME}, sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:20]
+        content = {**asdict(self), "scheme": SCHEME}
+        if self.budget is None:
+            del content["budget"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[l
                 width=identity.width,
                 slot=slot,
                 threads=THREADS,
+                budget=setup.budget_for(method),
             )
             skip = _obstacle(setup, method, goal)
             yield Task(key.id, method.spec, original, goal, seed, (batch, turn), slot, skip)

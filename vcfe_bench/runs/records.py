@@ -33,7 +33,8 @@ class Record:
         seconds: the micro-batch's time divided by the number of its real queries.
         padded: how many slots of the micro-batch were filled with repetitions.
         peak_memory_mb: greatest resident memory of the process during the micro-batch, sampled, in MB (10⁶ bytes).
-        evaluations: network calls by network.
+        calls: cost of the network calls made for the task, see ``plugins.calls``; NaN in records that did not count.
+        forwards: numbers of forward passes by network, ``backwards`` those of backward passes.
         traceback: of the error, where there was one.
     """
 
@@ -55,7 +56,9 @@ class Record:
     seconds: float = float("nan")
     padded: int = 0
     peak_memory_mb: float = float("nan")
-    evaluations: Mapping[str, int] = field(default_factory=dict)
+    calls: float = float("nan")
+    forwards: Mapping[str, int] = field(default_factory=dict)
+    backwards: Mapping[str, int] = field(default_factory=dict)
     traceback: str = ""
 
 

@@ -40,7 +40,9 @@ class _Entry:
     seconds: float
     padded: int
     peak_memory_mb: float
-    evaluations: dict[str, int]
+    calls: float
+    forwards: dict[str, int]
+    backwards: dict[str, int]
 
 
 _ENTRY = TypeAdapter(_Entry)
@@ -74,7 +76,9 @@ class ReferenceCache:
             record.seconds,
             record.padded,
             record.peak_memory_mb,
-            dict(record.evaluations),
+            record.calls,
+            dict(record.forwards),
+            dict(record.backwards),
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +115,9 @@ class ReferenceCache:
             seconds=entry.seconds,
             padded=entry.padded,
             peak_memory_mb=entry.peak_memory_mb,
-            evaluations=entry.evaluations,
+            calls=entry.calls,
+            forwards=entry.forwards,
+            backwards=entry.backwards,
         )
         return Outcome(task, record, pixels)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import get_args
 
 from vcfe_bench.core.errors import UsageError, nearest
@@ -16,6 +18,7 @@ from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs import goal_selection
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection
+from vcfe_bench.runs.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Request:
         target: spec of the target; None for the dataset's own, as with ``generator``.
         preset: name of a set of parameters, for all methods that define it.
         seed: base seed of all randomness.
+        budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
     """
 
     methods: tuple[str, ...]
@@ -40,6 +44,7 @@ class Request:
     generator: str | None = None
     preset: str | None = None
     seed: int = 0
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ class Setup:
     def generator_for(self, method: Method) -> Generator | None:
         """The generator, for a method that declares that it needs one."""
         return self.generator if method.needs_generator else None
+
+    def budget_for(self, method: Method) -> float | None:
+        """The budget of a method: that of the request, and none for the reference methods."""
+        return None if method.spec in REFERENCES else self.request.budget
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Prices of network calls, the same for all methods."""
+        return Prices(self.target, self.generator, self.dataset.shape)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,6 +89,7 @@ class Setup:
             generator=NetworkIdentity(generator.spec, generator.fingerprint) if generator else None,
             seed=self.request.seed,
             threads=THREADS,
+            budget=self.request.budget,
         )
 
 
@@ -91,6 +106,8 @@ def resolve(request: Request) -> Setup:
     """
     if request.limit < 1:
         raise UsageError(f"--limit must be at least 1, not {request.limit}")
+    if request.budget is not None and not 0 < request.budget < math.inf:
+        raise UsageError(f"--budget must be a positive number of calls, not {request.budget:g}")
     if request.split not in get_args(Split):
         raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, get_args(Split))}")
     if not request.methods:

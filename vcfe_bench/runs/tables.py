@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -23,13 +23,14 @@ _DTYPES: Mapping[Any, str] = {
     tuple[float, ...]: "object",
     tuple[float, ...] | None: "object",
 }
-_OF_THEIR_OWN = ("evaluations", "traceback")
-"""Fields of a record that are no column: calls have one column per network, tracebacks stay in the journal."""
+_OF_THEIR_OWN = ("forwards", "backwards", "traceback")
+"""Fields of a record that are no column: passes have one column per network, tracebacks stay in the journal."""
 COLUMNS: Mapping[str, str] = {
     name: _DTYPES[hint] for name, hint in get_type_hints(Record).items() if name not in _OF_THEIR_OWN
 }
 """Columns of every table of records and their types; ``label`` and ``prediction`` become int64 where all are classes.
-After these come ``evaluations_<network>`` and one column per sample metric, NaN where it could not be computed."""
+After these come ``forwards_<network>`` and ``backwards_<network>``, and one column per sample metric, NaN where it
+could not be computed."""
 SET_COLUMNS = [field.name for field in fields(SetRow)]
 
 
@@ -38,21 +39,25 @@ def records_table(store: RunDirectory) -> pd.DataFrame:
     done, scores = store.records(), latest_scores(store)
     plan = store.planned()
     records = [done[id] for id in (plan.tasks if plan else done) if id in done]
-    networks = sorted({network for record in records for network in record.evaluations})
+    passes = [(kind, network) for kind in ("forwards", "backwards") for network in _networks(records, kind)]
     metrics = [card.name for card in store.cards() if card.level == "sample"]
     rows = [
         [getattr(record, name) for name in COLUMNS]
-        + [record.evaluations.get(network) for network in networks]
+        + [getattr(record, kind).get(network, 0) for kind, network in passes]
         + [scores.get(record.id, {}).get(name) for name in metrics]
         for record in records
     ]
-    numbers = [*(f"evaluations_{network}" for network in networks), *metrics]
+    numbers = [*(f"{kind}_{network}" for kind, network in passes), *metrics]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *numbers])
     types = {**COLUMNS, **dict.fromkeys(numbers, "float64")}
     for name in ("label", "prediction"):
         if all(isinstance(getattr(record, name), int) for record in records):
             types[name] = "int64"
     return frame.astype(types)
+
+
+def _networks(records: Sequence[Record], kind: str) -> list[str]:
+    return sorted({network for record in records for network in getattr(record, kind)})
 
 
 def latest_scores(store: RunDirectory) -> dict[str, dict[str, float]]:

@@ -131,7 +131,7 @@ class TubeMethod(Method):
             "tube_scores": np.array([tube.score for tube in tubes]),
             "tube_classes": np.array([positive, query.goal.index]),
         }
-        return Explanation(masked(query.sample.video, tubes), artefacts=artefacts, evaluations={"target": 1})
+        return Explanation(masked(query.sample.video, tubes), artefacts=artefacts)
 
 
 class Tubes(TubeMethod):

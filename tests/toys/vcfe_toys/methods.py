@@ -50,8 +50,7 @@ class Push(Method):
             context.report(Progress(step + 1, self.params.steps, float(loss.detach().mean())))
             time.sleep(self.params.pause)
         series = torch.stack(trace, dim=1).tolist()
-        calls = {"target": self.params.steps}
-        return [Explanation(v.detach(), {"loss": s}, evaluations=calls) for v, s in zip(video, series, strict=True)]
+        return [Explanation(v.detach(), {"loss": s}) for v, s in zip(video, series, strict=True)]
 
 
 class Half(Method):
