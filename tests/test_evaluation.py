@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 import torchmetrics.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from tests.harness.test_cli import call
@@ -27,7 +30,7 @@ from vcfe_bench.interfaces import (
     Target,
     Values,
 )
-from vcfe_bench.workflows.evaluate_models import evaluate_generator, evaluate_target
+from vcfe_bench.workflows.evaluate_models import calibration_error, evaluate_generator, evaluate_target
 from vcfe_datasets.shapes.shape_moving import DIRECTIONS, ShapeMoving
 from vcfe_methods.pgd import PGD, PGDParams
 
@@ -201,6 +204,20 @@ def test_calibration_error_by_its_definition():
     assert len(set(bins)) > 2
     result = evaluate_target(_Hesitant(), ShapeMoving(), _Reverse(), limit=40, robust_limit=4)
     assert result["calibration_error"] == pytest.approx(expected, rel=1e-5)
+
+
+confidences = st.lists(st.tuples(st.sampled_from([0.2, 0.93, 0.95, 0.99, 1.0]), st.booleans()), min_size=1)
+
+
+@given(confidences)
+def test_full_confidence_shares_the_bin_of_its_neighbours(predictions):
+    """By definition: bins [0, 1/15), …, [14/15, 1]."""
+    groups = defaultdict(list)
+    for confidence, correct in predictions:
+        groups[min(int(confidence * 15), 14)].append((confidence, correct))
+    gaps = [abs(sum(confidence for confidence, _ in group) - sum(c for _, c in group)) for group in groups.values()]
+    confidence, correct = (np.array(side, float) for side in zip(*predictions, strict=True))
+    assert calibration_error(confidence, correct) == pytest.approx(sum(gaps) / len(predictions))
 
 
 def test_a_method_that_needs_a_generator_is_no_attack(monkeypatch: pytest.MonkeyPatch):

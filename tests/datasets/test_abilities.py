@@ -66,7 +66,6 @@ METRIC_OF = {
     Tracker: "object_permanence",
     AttributeReader: "side_effects",
     Bystanders: "bystanders_kept",
-    CausalAttributes: "correlation_difference",
     IdentityAttributes: "identity_kept",
     PlantedShortcut: "shortcut_changed",
     TransferTargets: "transfer_fr",
@@ -122,7 +121,6 @@ def test_a_dataset_that_knows_no_protocol_is_scored_by_the_methods_it_defines() 
     assert METRICS.build("object_permanence").score(case) == 1
     assert METRICS.build("side_effects").score(case) == 0
     assert torch.equal(case.ideal.video, torch.ones(3, 3, 32, 32))
-    assert METRICS.build("correlation_difference").unavailable(dataset) is None
     assert "has to stay" in METRICS.build("identity_kept").unavailable(dataset)
     assert METRICS.build("shortcut_changed").unavailable(dataset) == "the dataset has no planted shortcut"
 

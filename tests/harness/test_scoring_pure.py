@@ -66,6 +66,19 @@ def test_a_metric_that_fails_leaves_the_others_as_they_are() -> None:
     }
 
 
+class Infinite(Flip):
+    card = replace(Flip.card, name="infinite", range=(-math.inf, math.inf))
+
+    def score(self, case: Case) -> float:
+        return case.goal.index * math.inf  # type: ignore[attr-defined]
+
+
+def test_infinity_is_refused_even_where_the_range_is_open() -> None:
+    scores = score_case(case(0), [Infinite(), Flip()])
+    assert math.isnan(scores.values["infinite"])
+    assert scores.errors == {"infinite": "ValueError: inf is no value; a metric that is undefined returns NaN"}
+
+
 def test_an_undefined_value_is_not_an_error() -> None:
     scores = score_case(case(0), [Masked()])
     assert math.isnan(scores.values["masked"])
@@ -162,3 +175,27 @@ def test_every_requested_metric_has_a_card() -> None:
     assert missing.metric is None
     assert unknown.card.level is None
     assert "toy_flop" in str(unknown.card.unavailable)
+
+
+class Endless(Spread):
+    """An infinite distance, or, as ``bounded``, one that is infinite without one of the videos."""
+
+    bounded = False
+
+    def distance(self, originals, counterfactuals, sources):  # type: ignore[no-untyped-def]
+        return 1.0 if self.bounded and "0" in sources else math.inf
+
+
+def test_infinite_distances_and_bounds_are_refused() -> None:
+    sets = SetFeatures(features(0), features(1), list("012345"))
+    endless = Endless()
+    score = score_set(sets, endless)
+    assert math.isnan(score.value)
+    assert score.reason == "ValueError: inf is no value; a metric that is undefined returns NaN"
+    endless.bounded = True
+    score = score_set(sets, endless)
+    assert (score.value, score.reason) == (1.0, "")
+    assert math.isnan(score.low)
+    assert math.isnan(score.high)
+    real = {str(k): row for k, row in enumerate(features(0))}
+    assert math.isnan(score_floor(real, {f"r{k}": row for k, row in real.items()}, Endless()).value)

@@ -15,9 +15,10 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import AvoidGoal, ClassGoal, ValueGoal
 from vcfe_bench.interfaces import Context, Explanation, Query
 from vcfe_bench.metrics.tubes import overlap
+from vcfe_bench.video.masking import inside, masked
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
 from vcfe_methods.tubes.explainer import Explainer, pair_of
-from vcfe_methods.tubes.method import CentreParams, Tube, Tubes, TubesCentre, TubesParams, TubesRandom, inside, masked
+from vcfe_methods.tubes.method import CentreParams, Tubes, TubesCentre, TubesParams, TubesRandom
 
 
 class Unannotated(Squares):
@@ -136,11 +137,11 @@ def test_the_centre_tube_has_the_size_of_the_paper():
 def test_masked_pixels_have_the_mean_colour():
     video = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     boxes = np.array([[1.5, 0.0, 3.5, 2.0], [np.nan] * 4])
-    result = masked(video, [Tube("a", boxes, 0.0)])
+    result = masked(video, boxes[None])
     expected = video.clone()
     expected[0, :, :2, 1:3] = video.mean(dim=(0, 2, 3))[:, None, None]
     torch.testing.assert_close(result, expected)
-    both = masked(video, [Tube("a", boxes, 0.0), Tube("b", boxes[::-1].copy(), 0.0)])
+    both = masked(video, np.stack([boxes, boxes[::-1]]))
     assert (both != video).any(dim=1).sum(dim=(1, 2)).tolist() == [4, 4]
 
 

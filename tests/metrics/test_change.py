@@ -50,6 +50,12 @@ def test_white_noise_has_the_share_of_fine_frequencies(case):
     assert FineInTime().score(case(GREY, video)) == pytest.approx(12 / 17, abs=0.01)
 
 
+def test_one_frame_has_no_frequencies_in_time(case, silent_of):
+    assert math.isnan(FineInTime().score(case(GREY[:1], GREY[:1] + 0.1)))
+    assert "one frame" in FineInTime().unavailable(silent_of((1, 32, 32)))
+    assert FineInTime().unavailable(silent_of((2, 32, 32))) is None
+
+
 def test_a_change_that_grows_over_the_clip_is_not_fine_in_time(case):
     growing = GREY + torch.linspace(0, 0.4, 17).view(-1, 1, 1, 1)
     flashing = GREY + 0.4 * (torch.arange(17) % 2).view(-1, 1, 1, 1)

@@ -13,8 +13,9 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from tests.metrics.conftest import noise
 from vcfe_bench.core.weights import Weights
-from vcfe_bench.metrics.feature_sets import I3DClips
+from vcfe_bench.metrics.feature_sets import CroppedI3DClips, I3DClips
 from vcfe_bench.metrics.frechet import FVDI3D, FIDInception, FIDStVGG, frechet_distance
+from vcfe_bench.metrics.set_distance import I3DParams
 from vcfe_bench.models import feature_networks
 
 
@@ -102,14 +103,49 @@ def test_fvd_needs_nine_frames(silent_of):
     assert FVDI3D().unavailable(silent_of((9, 64, 64))) is None
 
 
-def test_fvd_scales_the_short_side_crops_the_middle_and_centres_the_range():
+def reference_resize(frame: np.ndarray, side: int) -> np.ndarray:
+    """Bilinear interpolation of ``[H, W]`` to ``side``² at pixel centres, written out."""
+    for axis in (0, 1):
+        length = frame.shape[axis]
+        at = ((np.arange(side) + 0.5) * length / side - 0.5).clip(0, length - 1)
+        first = np.floor(at).astype(int)
+        share = np.expand_dims(at - first, 1 - axis)
+        ends = frame.take(first, axis), frame.take((first + 1).clip(max=length - 1), axis)
+        frame = (1 - share) * ends[0] + share * ends[1]
+    return frame
+
+
+@pytest.mark.parametrize("shape", [(36, 64), (64, 36), (48, 48), (240, 224)])
+def test_fvd_resizes_whole_frames_and_centres_the_range(shape):
+    video = noise(0, 9, 3, *shape)
+    clip = I3DClips.clip(video)
+    assert clip.shape == (1, 3, 9, 224, 224)
+    expected = 2 * reference_resize(video[4, 1].double().numpy(), 224) - 1
+    np.testing.assert_allclose(clip[0, 1, 4].numpy(), expected, atol=1e-4)
+
+
+def test_the_crop_scales_the_short_side_and_keeps_the_middle():
     video = torch.zeros(9, 3, 32, 64)
     video[:, 0, :, 16:48] = 1.0
-    clip = I3DClips.clip(video)
+    clip = CroppedI3DClips.clip(video)
     assert clip.shape == (1, 3, 9, 224, 224)
     assert clip[0, 0, :, :, 4:-4].min() == pytest.approx(1.0)
     assert clip[0, 1].max() == pytest.approx(-1.0)
-    assert I3DClips.clip(torch.rand(9, 3, 240, 224)).shape == (1, 3, 9, 224, 224)
+    assert CroppedI3DClips.clip(torch.rand(9, 3, 240, 224)).shape == (1, 3, 9, 224, 224)
+
+
+@given(st.integers(8, 80))
+@settings(max_examples=10, deadline=None)
+def test_square_videos_are_prepared_alike_with_and_without_the_crop(side):
+    video = noise(side, 2, 3, side, side)
+    assert torch.equal(I3DClips.clip(video), CroppedI3DClips.clip(video))
+
+
+def test_the_crop_has_a_name_and_features_of_its_own():
+    whole, crop = FVDI3D(), FVDI3D(I3DParams(crop=True))
+    assert (whole.card.name, crop.card.name) == ("FVD(i3d)", "FVD(i3d-crop)")
+    assert whole.network != crop.network
+    assert (whole.card.version, crop.card.version) == (2, 1)
 
 
 @pytest.mark.parametrize("metric", [FVDI3D(), FIDStVGG()])

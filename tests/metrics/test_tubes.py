@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from vcfe_bench.goals import ClassGoal, ValueGoal
-from vcfe_bench.interfaces import Case, Sample
+from vcfe_bench.interfaces import Case, Sample, Target
 from vcfe_bench.metrics.tubes import (
     ConceptTop1,
     ConceptTop3,
@@ -20,6 +21,7 @@ from vcfe_bench.metrics.tubes import (
     NegativeClassTop3,
     NegativeClassTop5,
     PositiveDrop,
+    TubeParams,
     overlap,
 )
 
@@ -157,29 +159,96 @@ def concept(case):
 @pytest.mark.parametrize(
     ("name", "place", "ranks"),
     [
-        ("red", 1, (1, 1, 1)),
-        ("disc", 1, (1, 1, 1)),
+        ("red", 1, (0, 1, 1)),
+        ("disc", 1, (0, 1, 1)),
         ("blue", 1, (0, 0, 0)),
-        ("disc", 11, (1, 1, 1)),
+        ("disc", 11, (0, 1, 1)),
         ("square", 11, (0, 0, 0)),
-        ("blue", 8, (1, 1, 1)),
+        ("blue", 8, (0, 1, 1)),
         ("unheard of", 1, (0, 0, 0)),
         ("red", 30, (0, 0, 0)),
     ],
 )
-def test_an_attribute_is_right_where_its_object_overlaps_most(concept, name, place, ranks):
+def test_attributes_that_tie_take_the_worst_rank_of_their_group(concept, name, place, ranks):
     assert tuple(m().score(concept([name], [place])) for m in (ConceptTop1, ConceptTop3, ConceptTop5)) == ranks
 
 
-def test_an_attribute_of_the_second_object_is_among_the_top_three(concept):
-    found = concept(["blue"], [0])
+def test_the_attribute_that_overlaps_most_alone_is_the_first(concept):
+    """The wide tube overlaps 12 of 44 with the first object's and 4 of 44 with the second's; both are discs."""
+    found = concept(["red"], [0])
     wide = np.tile([0.0, 0.0, 11.0, 4.0], (1, FRAMES, 1))
-    found = replace(found, artefacts={**found.artefacts, "tube_boxes": wide})
-    assert [metric().score(found) for metric in (ConceptTop1, ConceptTop3)] == [0, 1]
+    objects = [
+        {"attributes": ["red"], "boxes": box(0).tolist()},
+        {"attributes": ["blue", "disc"], "boxes": box(10).tolist()},
+    ]
+    sample = replace(found.sample, attributes={"objects": objects})
+    for name, ranks in (("red", [1, 1]), ("blue", [0, 1]), ("disc", [0, 1])):
+        artefacts = {"tube_attributes": np.array([name]), "tube_boxes": wide}
+        case = replace(found, sample=sample, artefacts=artefacts)
+        assert [metric().score(case) for metric in (ConceptTop1, ConceptTop3)] == ranks
+
+
+names = st.sampled_from(["a", "b", "c", "d", "e", "f"])
+
+
+@given(st.lists(st.tuples(st.sets(names, min_size=1), tubes()), min_size=1, max_size=4), tubes(), names)
+def test_concepts_are_ranked_by_counted_voxels(things, tube, name):
+    """Independent ranking: voxels are counted, and scipy ranks ties by the worst of their group."""
+    shares = {each: 0.0 for each in "abcdef"}
+    for owned, boxes in things:
+        a, b = voxels(tube), voxels(boxes)
+        for each in owned:
+            shares[each] = max(shares[each], len(a & b) / len(a | b) if a | b else 0.0)
+    ranks = dict(zip(shares, stats.rankdata([-round(share, 9) for share in shares.values()], "max"), strict=True))
+    objects = [{"attributes": sorted(owned), "boxes": boxes.tolist()} for owned, boxes in things]
+    sample = Sample("s", torch.zeros(FRAMES, 3, 6, 6), 0, 8.0, {"objects": objects})
+    output = torch.tensor([1.0, 0.0])
+    artefacts = {"tube_attributes": np.array([name]), "tube_boxes": tube[None]}
+    case = Case(None, sample, ClassGoal(1), sample.video, output, output, artefacts)  # type: ignore[arg-type]
+    for metric, top in ((ConceptTop1(), 1), (ConceptTop3(), 3), (ConceptTop5(), 5)):
+        assert metric.score(case) == (shares[name] > 0 and ranks[name] <= top)
+
+
+class Windows(Target):
+    """The outputs are the sums of three windows of the video."""
+
+    spec = fingerprint = "windows"
+
+    def forward(self, video):
+        return torch.stack([video[..., :8, :8], video[..., 8:16, 8:16], video[..., 16:, 16:]]).sum((2, 3, 4, 5)).T / 99
+
+
+def test_each_pair_is_masked_and_scored_on_its_own():
+    """Tubes over the first and the last window, one over nothing; the video of the case is never read."""
+    video = torch.rand(FRAMES, 3, 24, 24, generator=torch.Generator().manual_seed(0)) * 0.5
+    video[..., :8, :8] += 0.5
+    video = (video * 255).round() / 255
+    places = [(0, 8), (16, 24), (30, 40)]
+    tube_boxes = np.stack([np.tile([low, low, high, high], (FRAMES, 1)) for low, high in places]).astype(float)
+    artefacts = {"tube_attributes": np.array(["a", "b", "c"]), "tube_boxes": tube_boxes}
+    target, changes = Windows(), []
+    before = target(video[None])[0]
+    for low, high in places:
+        gone = video.clone()
+        gone[..., low:high, low:high] = (video.mean((0, 2, 3)) * 255).round()[:, None, None] / 255
+        changes.append((target(gone[None])[0].softmax(0) - before.softmax(0)).tolist())
+    sample = Sample("s", video, 0, 8.0)
+    expected_drop = np.mean([change[0] < 0 for change in changes])
+    each = TubeParams(each=True)
+    for goal in (1, 2):
+        case = Case(None, sample, ClassGoal(goal), video * math.nan, before, before, artefacts, target)  # type: ignore[arg-type]
+        metric = NegativeClassTop1(NegativeClassParams(each=True))
+        right = np.mean([change[goal] > change[3 - goal] for change in changes])
+        assert metric.score(case) == pytest.approx(right)
+        assert PositiveDrop(each).score(case) == pytest.approx(expected_drop)
+    assert 0 < expected_drop < 1
+    assert (metric.card.name, PositiveDrop(each).card.name) == ("negative_class@1(each)", "positive_drop(each)")
+    assert metric.needs_target
+    assert not NegativeClassTop1().needs_target
 
 
 def test_pairs_are_averaged(concept):
-    assert ConceptTop1().score(concept(["red", "green", "green"], [0, 0, 20])) == pytest.approx(2 / 3)
+    assert ConceptTop3().score(concept(["red", "green", "green"], [0, 0, 20])) == pytest.approx(2 / 3)
 
 
 def test_only_correctly_classified_videos_count(concept):

@@ -14,6 +14,7 @@ from scipy import fft
 from torch import Tensor
 
 from vcfe_bench.metrics.inputs import video_pair
+from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 FINE = 0.125
@@ -85,12 +86,17 @@ class FineInTime(SampleMetric):
         range=(0.0, 1.0),
         source="cosine spectrum of the pixels of the change over time; white noise has 0.71 at 17 frames",
         failure_modes="An object that moves through a pixel appears and disappears too: compare with the row of "
-        "true_edit. A static change scores best, even where motion was requested. NaN where nothing changes.",
+        "true_edit. A static change scores best, even where motion was requested. NaN where nothing changes and for a "
+        "video of one frame.",
+        version=2,
     )
+
+    def unavailable(self, dataset: Dataset) -> str | None:
+        return "a video of one frame does not change in time" if dataset.shape[0] < 2 else None
 
     def score(self, case: Case) -> float:
         difference = case.shared(change)
-        return math.nan if difference is None else fine_share(difference, (0,))
+        return math.nan if difference is None or len(difference) < 2 else fine_share(difference, (0,))
 
 
 class ChangedPixels(SampleMetric):

@@ -21,12 +21,14 @@ class FeatureNetwork(FrozenNetwork):
     """A frozen network, its preprocessing, and what the cards of its distances say about it.
 
     ``label`` names it in the names of metrics, and ``letter`` stands for what it looks at: FID, KID and sFID compare
-    images (I), FVD, KVD and sFVD videos (V). ``width`` is the number of features in a row.
+    images (I), FVD, KVD and sFVD videos (V). ``width`` is the number of features in a row; ``revision`` counts the
+    changes of the features under the same label.
     """
 
     label: ClassVar[str]
     letter: ClassVar[Literal["I", "V"]]
     width: ClassVar[int]
+    revision: ClassVar[int] = 0
     feature: ClassVar[Literal["feature", "logit"]]
     criterion: ClassVar[Criterion]
     comparison: ClassVar[str]
@@ -114,7 +116,8 @@ class StVGGFrames(FrameNetwork):
 class I3DClips(FeatureNetwork):
     """Kinetics-400 logits of I3D averaged over time, one clip per video with all its frames.
 
-    Frames: short side to 224 (bilinear, no antialiasing), centre crop, [-1, 1].
+    Frames: whole, resized to 224×224 whatever their shape (bilinear, no antialiasing), [-1, 1], as the reference
+    implementation of FVD does (arXiv 1812.01717).
     """
 
     SIDE = 224
@@ -127,18 +130,19 @@ class I3DClips(FeatureNetwork):
     comparison = "Do the counterfactuals look and move like"
     viewer = "an action-recognition network (I3D)"
     source = (
-        "Kinetics-400 logits of I3D RGB (arXiv 1812.01717), short side resized bilinearly to 224, centre crop, one "
-        "clip per video with all its frames (9 or more) at its own frame rate"
+        "Kinetics-400 logits of I3D RGB (arXiv 1812.01717), whole frames resized bilinearly to 224×224 as in the "
+        "reference implementation, one clip per video with all its frames (9 or more) at its own frame rate"
     )
     failure_modes = (
         "Weighs the appearance of frames more than their motion. The customary clip has 16 frames: values at other "
         "lengths, frame rates or frame sizes are not comparable. Small frames are enlarged."
     )
     min_frames = i3d_network.MIN_FRAMES
+    revision = 1
 
     @property
     def identity(self) -> str:
-        return f"i3d-224-crop-logits-{i3d_network.WEIGHTS.sha256[:8]}"
+        return f"i3d-224-whole-logits-{i3d_network.WEIGHTS.sha256[:8]}"
 
     def build(self) -> nn.Module:
         return i3d_network.i3d()
@@ -150,9 +154,34 @@ class I3DClips(FeatureNetwork):
     @classmethod
     def clip(cls, video: Tensor) -> Tensor:
         """The network's input ``[1, 3, T, 224, 224]`` for a video ``[T, 3, H, W]``."""
+        frames = cls.resized(checked(video).float(), cls.SIDE, cls.SIDE)
+        return (2 * frames - 1).transpose(0, 1)[None]
+
+    @staticmethod
+    def resized(frames: Tensor, height: int, width: int) -> Tensor:
+        """Frames ``[T, 3, H, W]`` interpolated bilinearly, without antialiasing."""
+        return F.interpolate(frames, (height, width), mode="bilinear", align_corners=False)
+
+
+class CroppedI3DClips(I3DClips):
+    """As ``I3DClips``, with the aspect ratio of the frames kept: short side to 224, centre crop."""
+
+    label = "i3d-crop"
+    source = (
+        "Kinetics-400 logits of I3D RGB (arXiv 1812.01717), short side resized bilinearly to 224, centre crop, one "
+        "clip per video with all its frames (9 or more) at its own frame rate"
+    )
+    failure_modes = f"Ignores what lies outside the central square. {I3DClips.failure_modes}"
+    revision = 0
+
+    @property
+    def identity(self) -> str:
+        return f"i3d-224-crop-logits-{i3d_network.WEIGHTS.sha256[:8]}"
+
+    @classmethod
+    def clip(cls, video: Tensor) -> Tensor:
         frames = checked(video).float()
         height, width = (max(cls.SIDE, round(side * cls.SIDE / min(frames.shape[2:]))) for side in frames.shape[2:])
-        frames = F.interpolate(frames, (height, width), mode="bilinear", align_corners=False)
         top, left = (height - cls.SIDE) // 2, (width - cls.SIDE) // 2
-        crop = frames[:, :, top : top + cls.SIDE, left : left + cls.SIDE]
-        return (2 * crop - 1).transpose(0, 1)[None]
+        frames = cls.resized(frames, height, width)[:, :, top : top + cls.SIDE, left : left + cls.SIDE]
+        return (2 * frames - 1).transpose(0, 1)[None]

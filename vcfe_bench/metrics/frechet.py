@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
-from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.set_distance import Features, I3DDistance, SetDistance
 from vcfe_bench.plugins.metric import Card
 
 
@@ -75,6 +75,7 @@ class FrechetDistance(SetDistance):
             failure_modes=f"Dominated by the sample size while there are fewer videos than the {network.width} "
             f"{network.feature}s. Optimistic, because every counterfactual is compared with a set that contains its "
             f"own original: a method that changes nothing scores 0. {network.failure_modes}",
+            version=1 + network.revision,
             min_samples=network.width + 1,
         )
 
@@ -94,7 +95,5 @@ class FIDStVGG(FrechetDistance):
     extractor = StVGGFrames()
 
 
-class FVDI3D(FrechetDistance):
+class FVDI3D(I3DDistance, FrechetDistance):
     """Fréchet video distance: Kinetics-400 logits of I3D, one clip per video with all its frames."""
-
-    extractor = I3DClips()

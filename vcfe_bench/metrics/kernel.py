@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
-from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.set_distance import Features, I3DDistance, SetDistance
 from vcfe_bench.plugins.metric import Card
 
 
@@ -78,6 +78,7 @@ class KernelDistance(SetDistance):
             "0 shows no difference. May be negative. Not comparable between networks, nor with implementations that "
             "also compare a video with its own edit. The cubic kernel is heavy-tailed: a few unusual videos can "
             f"dominate the value. {network.failure_modes}",
+            version=1 + network.revision,
             min_samples=2,
         )
 
@@ -97,7 +98,5 @@ class KIDStVGG(KernelDistance):
     extractor = StVGGFrames()
 
 
-class KVDI3D(KernelDistance):
+class KVDI3D(I3DDistance, KernelDistance):
     """Kernel video distance, in the logits of ``FVD(i3d)``."""
-
-    extractor = I3DClips()

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vcfe_bench.core import seeds
-from vcfe_bench.metrics.feature_sets import FeatureNetwork, I3DClips, InceptionFrames, StVGGFrames
+from vcfe_bench.metrics.feature_sets import FeatureNetwork, InceptionFrames, StVGGFrames
 from vcfe_bench.metrics.frechet import frechet_of_videos
-from vcfe_bench.metrics.set_distance import Features, SetDistance
+from vcfe_bench.metrics.set_distance import Features, I3DDistance, SetDistance
 from vcfe_bench.plugins.metric import Card
 
 SPLITS = 10
@@ -70,7 +70,7 @@ class SplitHalfFrechet(SetDistance):
             "own. Depends on the random splits, which are fixed and the same for every method. "
             f"{network.failure_modes}",
             min_samples=2 * (network.width + 1),
-            version=2,
+            version=2 + network.revision,
         )
 
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
@@ -89,7 +89,5 @@ class SFIDStVGG(SplitHalfFrechet):
     extractor = StVGGFrames()
 
 
-class SFVDI3D(SplitHalfFrechet):
+class SFVDI3D(I3DDistance, SplitHalfFrechet):
     """``FVD(i3d)`` between originals and counterfactuals of other originals."""
-
-    extractor = I3DClips()

@@ -120,7 +120,7 @@ class SampleMetric(Plugin, ABC):
     """A value for each counterfactual; tables show its mean over videos with a bootstrap interval."""
 
     card: Card
-    needs_target: ClassVar[bool] = False
+    needs_target: bool = False
     """Whether ``score`` calls ``case.target``."""
     needs_generator: ClassVar[bool] = False
     """Whether ``score`` calls ``case.generator``."""

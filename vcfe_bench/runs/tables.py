@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -61,10 +62,11 @@ def _networks(records: Sequence[Record], kind: str) -> list[str]:
 
 
 def latest_scores(store: RunDirectory) -> dict[str, dict[str, float]]:
-    """Latest value of each sample metric by record id and metric name."""
+    """Latest value of each sample metric by record id and metric name; an infinite one counts as undefined."""
     scores: dict[str, dict[str, float]] = {}
     for entry in store.scores():
-        scores.setdefault(entry.id, {}).update(entry.values)
+        finite = {name: math.nan if math.isinf(value) else value for name, value in entry.values.items()}
+        scores.setdefault(entry.id, {}).update(finite)
     return scores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,8 +48,10 @@ def clip_to_range(value: float, card: Card) -> float:
     """The value, moved into the range on the metric's card if only rounding took it outside.
 
     Raises:
-        ValueError: the value is outside by more than rounding.
+        ValueError: the value is infinite, or outside by more than rounding.
     """
+    if math.isinf(value):
+        raise ValueError(f"{value} is no value; a metric that is undefined returns NaN")
     low, high = card.range
     inside = float(np.clip(value, low, high))
     if not np.isclose(value, inside, atol=1e-6, equal_nan=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -41,8 +42,15 @@ class SetScore:
 
     @classmethod
     def of(cls, estimate: Estimate) -> SetScore:
-        """The score that an estimate is."""
-        return cls(estimate.n, estimate.value, estimate.low, estimate.high)
+        """The score that an estimate is; an infinite bound is no bound.
+
+        Raises:
+            ValueError: the value is infinite.
+        """
+        if math.isinf(estimate.value):
+            raise ValueError(f"{estimate.value} is no value; a metric that is undefined returns NaN")
+        low, high = (math.nan if math.isinf(bound) else bound for bound in (estimate.low, estimate.high))
+        return cls(estimate.n, estimate.value, low, high)
 
 
 @dataclass(frozen=True)
@@ -91,4 +99,4 @@ def score_floor(originals: Mapping[str, np.ndarray], reference: Mapping[str, np.
         value = float(set_distances.real_against_real([*real.values()], [*real], metric.distance, seed).mean())
     except Exception:
         value = float("nan")
-    return Floor(value, count)
+    return Floor(value if math.isfinite(value) else math.nan, count)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
@@ -58,7 +57,8 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         with torch.no_grad():
             outputs.append(target(_videos(samples)))
         truth += [int(sample.label) for sample in samples]
-    probabilities, true = torch.cat(outputs).double().softmax(dim=1), torch.tensor(truth)
+    confidence, predicted = torch.cat(outputs).double().softmax(dim=1).max(dim=1)
+    correct = predicted == torch.tensor(truth)
     robust = 0
     for samples in _batches(dataset, robust_limit, attack.width):
         queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
@@ -68,12 +68,24 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         labels = torch.tensor([s.label for s in samples])
         robust += int(((before == labels) & (after == labels)).sum())
     return {
-        **_proportion("accuracy", int((probabilities.argmax(1) == true).sum()), limit),
-        "calibration_error": float(multiclass_calibration_error(probabilities, true, probabilities.shape[1], BINS)),
+        **_proportion("accuracy", int(correct.sum()), limit),
+        "calibration_error": calibration_error(confidence.numpy(), correct.double().numpy()),
         **_proportion("robust_accuracy", robust, robust_limit),
         "attack": attack.spec,
         **_controls(dataset, target, limit),
     }
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Expected calibration error of predictions with ``confidence [n]`` in [0, 1]; ``correct [n]`` is 1 or 0.
+
+    The last of the ``BINS`` bins includes 1, so that a prediction of full confidence shares the bin of its neighbours.
+
+    >>> calibration_error(np.array([1.0, 0.99]), np.array([1, 0]))  # one bin: confidence 0.995, accuracy 0.5
+    0.495
+    """
+    summed = [np.histogram(confidence, BINS, (0, 1), weights=weights)[0] for weights in (confidence, correct)]
+    return float(abs(summed[0] - summed[1]).sum() / len(confidence))
 
 
 def _proportion(name: str, hits: int, count: int) -> dict[str, float]:

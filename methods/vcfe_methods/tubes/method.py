@@ -49,6 +49,7 @@ from vcfe_bench.interfaces import (
     Query,
     Target,
 )
+from vcfe_bench.video.masking import masked
 from vcfe_methods.tubes.explainer import Explainer, ExplainerRecipe, pair_of, regions, train
 from vcfe_methods.tubes.pooling import best_path
 
@@ -63,21 +64,6 @@ class Tube:
     attribute: str
     boxes: np.ndarray
     score: float
-
-
-def inside(boxes: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Pixels whose centre lies in the boxes ``[T, 4]``, as bool ``[T, H, W]``; ``size`` is the height and width."""
-    left, top, right, bottom = torch.from_numpy(boxes).T[:, :, None, None]
-    y, x = (torch.arange(side) + 0.5 for side in size)
-    y = y[:, None]
-    return (left <= x) & (x < right) & (top <= y) & (y < bottom)
-
-
-def masked(video: Tensor, tubes: Sequence[Tube]) -> Tensor:
-    """The video ``[T, 3, H, W]`` with its mean colour in place of the tubes."""
-    height, width = video.shape[2:]
-    mask = torch.stack([inside(tube.boxes, (height, width)) for tube in tubes]).any(dim=0)
-    return torch.where(mask[:, None], video.mean(dim=(0, 2, 3), keepdim=True), video)
 
 
 def sampled(query: Query, candidates: int, count: int) -> Tensor:
@@ -125,13 +111,14 @@ class TubeMethod(Method):
     def _explanation(self, query: Query, context: Context) -> Explanation:
         assert isinstance(query.goal, ClassGoal)
         positive, tubes = self.find(query, query.goal.index, context)
+        boxes = np.stack([tube.boxes for tube in tubes])
         artefacts = {
             "tube_attributes": np.array([tube.attribute for tube in tubes]),
-            "tube_boxes": np.stack([tube.boxes for tube in tubes]),
+            "tube_boxes": boxes,
             "tube_scores": np.array([tube.score for tube in tubes]),
             "tube_classes": np.array([positive, query.goal.index]),
         }
-        return Explanation(masked(query.sample.video, tubes), artefacts=artefacts)
+        return Explanation(masked(query.sample.video, boxes), artefacts=artefacts)
 
 
 class Tubes(TubeMethod):
