@@ -1,4 +1,4 @@
-"""The baseline of Kanehira et al. (CVPR 2019, section 4.1) for videos with boxes: an object's boxes, a random attribute.
+"""The baseline of Kanehira et al. (CVPR 2019, section 4.1) for videos with boxes, and an attribute sampled at random.
 
 On UCF101-24 the paper takes the boxes of an action detector (Singh et al., ICCV 2017) in place of the centre of the
 frame. Here they are the annotated boxes of one of the video's objects or actors, chosen at random, so they locate it as
