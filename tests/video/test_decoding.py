@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 
 from tests.datasets.local.replicas import H264, MJPEG, RED, VP9, XVID, film, level, write_pictures, write_video
 from vcfe_bench.video import lossless
-from vcfe_bench.video.decoding import (
-    PictureFolder,
-    Timeline,
-    Undecodable,
-    VideoFile,
-    nearest,
-    regular,
-    square,
-    write_lossless,
-)
+from vcfe_bench.video.decoding import square, write_lossless
+from vcfe_bench.video.files import VideoFile
+from vcfe_bench.video.pictures import PictureFolder
+from vcfe_bench.video.timeline import Timeline, Undecodable, nearest, regular
 
 
 def seen(path: Path, *indices: int) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
@@ -14,14 +14,16 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.terms import Split
 from vcfe_bench.video import decoding, lossless
+from vcfe_bench.video.sources import source
+from vcfe_bench.video.timeline import Undecodable, nearest
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class OneVideoParams:
-    """The clip to make of a video file.
+    """The clip to make of a video.
 
     Attributes:
-        path: the file.
+        path: the file, or a folder with one picture for each frame.
         frames: number of frames, evenly spaced over the whole video.
         size: height and width in pixels.
     """
@@ -32,7 +34,7 @@ class OneVideoParams:
 
 
 class OneVideo(Dataset):
-    """One video file without a label: the centre square of each frame, in frames evenly spaced over the whole video."""
+    """One video without a label: the centre square of each frame, in frames evenly spaced over the whole video."""
 
     Params = OneVideoParams
     params: OneVideoParams
@@ -43,19 +45,19 @@ class OneVideo(Dataset):
         if not p.path:
             raise UsageError("one_video needs a file: one_video[path=clip.mp4]")
         self.shape = (p.frames, p.size, p.size)
-        file = decoding.VideoFile(Path(p.path))
         try:
+            file = source(Path(p.path))
             timeline = file.timeline()
             if len(timeline.ticks) == 1:
                 raise UsageError(f"{p.path} has only one frame; give a video")
-            chosen = decoding.nearest(timeline, p.frames)
-            pictures = [decoding.square(picture, p.size) for picture in file.pictures(set(chosen.tolist()))]
-        except decoding.Undecodable as error:
+            _, _, frames = decoding.clip(file, nearest(timeline, p.frames), p.size)
+        except Undecodable as error:
             raise UsageError(f"{p.path} cannot be used: {error}") from None
         except OSError as error:
             raise UsageError(f"cannot read {p.path}: {error.strerror or error}") from None
-        _, positions = np.unique(chosen, return_inverse=True)
-        pixels = torch.from_numpy(np.stack(pictures)[positions]).permute(0, 3, 1, 2).contiguous()
+        for remark in timeline.remarks:
+            print(f"{p.path}: {remark}", file=sys.stderr)
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
         fps = (p.frames - 1) / timeline.seconds
         self._sample = Sample(Path(p.path).stem, lossless.dequantise(pixels), math.nan, fps)
 

@@ -18,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
-from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.video import decoding
-from vcfe_bench.video.decoding import Source, Undecodable
+from vcfe_bench.video.timeline import Source, Timeline, Undecodable, nearest
 
-VERSION = 1
+VERSION = 2
 """Version of the conversion; after a change, all clips are converted again."""
 GONE = (0, 0)
 """Stamp of a file that does not exist; its entry is not written to the journal."""
@@ -60,6 +59,7 @@ class Entry:
         picked: for each frame of the clip, the index of the frame of the video.
         height: height of the video, in pixels.
         width: width of the video, in pixels.
+        remarks: what a user should know about the video although it can be used.
     """
 
     stamp: tuple[int, int]
@@ -68,6 +68,7 @@ class Entry:
     picked: tuple[int, ...] = ()
     height: int = 0
     width: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,36 +93,23 @@ def make(job: Job) -> Entry:
         timeline = job.source.timeline()
         if len(timeline.ticks) == 1:
             return Entry(stamp, "has one frame only")
-        picked = decoding.nearest(timeline, preparation.frames, preparation.step)
-        height, width, clip = _frames(job, picked)
+        picked = nearest(timeline, preparation.frames, preparation.step)
+        height, width, clip = decoding.clip(job.source, picked, preparation.size)
     except Undecodable as error:
         return Entry(stamp, str(error))
     except OSError as error:
         return Entry(stamp, f"cannot be read: {error.strerror or error}")
+    except Exception as error:
+        return Entry(stamp, f"cannot be decoded: {describe(error)}")
     fps = preparation.fps or _fps(timeline, preparation)
     job.file.parent.mkdir(parents=True, exist_ok=True)
     partial = job.file.with_suffix(f".{os.getpid()}.part")
     decoding.write_lossless(partial, clip, fps)
     partial.replace(job.file)
-    return Entry(stamp, "", fps, tuple(picked.tolist()), height, width)
+    return Entry(stamp, "", fps, tuple(picked.tolist()), height, width, timeline.remarks)
 
 
-def _frames(job: Job, picked: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """Height and width of the video, and the clip, uint8 ``[T, size, size, 3]``."""
-    pictures: list[np.ndarray] = []
-    shape: tuple[int, ...] = ()
-    for picture in job.source.pictures(set(picked.tolist())):
-        shape = shape or picture.shape
-        if picture.shape != shape:
-            raise Undecodable(
-                f"frames of different sizes: {shape[1]}x{shape[0]}, {picture.shape[1]}x{picture.shape[0]}"
-            )
-        pictures.append(decoding.square(picture, job.preparation.size))
-    _, position = np.unique(picked, return_inverse=True)
-    return shape[0], shape[1], np.stack(pictures)[position]
-
-
-def _fps(timeline: decoding.Timeline, preparation: Preparation) -> float:
+def _fps(timeline: Timeline, preparation: Preparation) -> float:
     """The frame rate of the clip that preserves the speed of the video."""
     if preparation.step is None:
         return (preparation.frames - 1) / timeline.seconds
@@ -186,8 +174,11 @@ class ClipCache:
                 fields: dict[str, Any] = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            id, fields["stamp"], fields["picked"] = fields.pop("id"), tuple(fields["stamp"]), tuple(fields["picked"])
-            entries[id] = Entry(**fields)
+            id = fields.pop("id")
+            listed: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+            }
+            entries[id] = Entry(**listed)
         return entries
 
     def _current(self, id: str, source: Source, entry: Entry | None) -> bool:

@@ -12,7 +12,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.interfaces import Split
-from vcfe_bench.video.decoding import PictureFolder, Source, VideoFile
+from vcfe_bench.video.files import VideoFile
+from vcfe_bench.video.pictures import PictureFolder
+from vcfe_bench.video.timeline import Source
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
 
 EXPRESSIONS = ("Happy", "Sad", "Neutral", "Angry", "Surprise", "Disgust", "Fear")

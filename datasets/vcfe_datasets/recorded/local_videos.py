@@ -24,7 +24,8 @@ from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split
 from vcfe_bench.video import lossless
-from vcfe_bench.video.decoding import Source, middle
+from vcfe_bench.video.decoding import middle
+from vcfe_bench.video.timeline import Source
 from vcfe_datasets.recorded.clip_cache import VERSION, ClipCache, Entry, Preparation
 
 SHOWN = 3

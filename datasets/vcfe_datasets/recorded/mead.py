@@ -16,7 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.interfaces import Split
-from vcfe_bench.video.decoding import VideoFile
+from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 

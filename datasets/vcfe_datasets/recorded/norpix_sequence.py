@@ -7,16 +7,15 @@ picture, and a time stamp of 8 or 16 bytes; the length of the time stamp is cons
 from __future__ import annotations
 
 import io
-import math
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from vcfe_bench.video.decoding import Timeline, Undecodable, picture, regular
+from vcfe_bench.video.pictures import picture
+from vcfe_bench.video.timeline import Timeline, Undecodable, regular
 
 MAGIC = b"\xed\xfe\x00\x00"
 HEADER = 1024
@@ -39,13 +38,11 @@ class NorpixSequence:
     def timeline(self) -> Timeline:
         data = self._read()
         (rate,) = struct.unpack_from("<d", data, RATE)
-        if not (math.isfinite(rate) and rate > 0):
-            raise Undecodable(f"damaged: {rate} frames per second in the header")
         (expected,) = struct.unpack_from("<i", data, COUNT)
         frames = len(_picture_ranges(data))
         if not frames or frames < expected - 1:
             raise Undecodable(f"damaged: {frames} of {expected} frames are present")
-        return regular(frames, Fraction(rate).limit_denominator(1001))
+        return regular(frames, rate)
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
         data = self._read()

@@ -25,7 +25,9 @@ from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Split, Values
-from vcfe_bench.video.decoding import PICTURES, PictureFolder, Source, VideoFile
+from vcfe_bench.video.files import VideoFile
+from vcfe_bench.video.pictures import PICTURES, PictureFolder
+from vcfe_bench.video.timeline import Source
 from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 

@@ -14,7 +14,9 @@ import torch
 from tests.datasets.local.replicas import H264, film, level, write_pictures, write_video
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.video import lossless
-from vcfe_bench.video.decoding import PictureFolder, Timeline, VideoFile
+from vcfe_bench.video.files import VideoFile
+from vcfe_bench.video.pictures import PictureFolder
+from vcfe_bench.video.timeline import Timeline
 from vcfe_datasets.recorded import clip_cache
 from vcfe_datasets.recorded.clip_cache import ClipCache, Preparation
 
