@@ -175,10 +175,9 @@ class ClipCache:
             except json.JSONDecodeError:
                 continue
             id = fields.pop("id")
-            listed: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-            }
-            entries[id] = Entry(**listed)
+            for name in ("stamp", "picked", "remarks"):
+                fields[name] = tuple(fields.get(name, ()))
+            entries[id] = Entry(**fields)
         return entries
 
     def _current(self, id: str, source: Source, entry: Entry | None) -> bool:
