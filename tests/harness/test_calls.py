@@ -247,6 +247,22 @@ def test_a_run_counts_by_video_and_without_padding(tmp_path: Path) -> None:
     assert reference["reconstruction"].tolist() == [2] * 4
 
 
+def test_measuring_a_price_is_no_call_of_the_method(tmp_path: Path) -> None:
+    records = run(tmp_path / "run", "toy_push", limit=1, generator="none")
+    push = records[records["method"] == "toy_push"]
+    assert (push["status"].tolist(), push["calls"].tolist()) == (["ok"], [15])
+
+
+def test_prices_may_be_measured_during_a_method(tmp_path: Path) -> None:
+    target = Conv()
+    context = context_of(3, target, price=Prices(target, None, (5, 12, 12)))  # type: ignore[arg-type]
+    with watched([target], context.calls) as uncharged:
+        assert context.calls.cost("target") == 1
+        context.target(VIDEOS[:, :2])
+    assert not uncharged.seen
+    assert context.calls.spent(0) == pytest.approx(2 / 5)
+
+
 def test_a_method_over_the_budget_has_not_answered(tmp_path: Path) -> None:
     records = run(tmp_path / "run", "toy_push", "toy_half", limit=2, budget=14)
     push, half = (records[records["method"] == name] for name in ("toy_push", "toy_half"))

@@ -68,7 +68,7 @@ class Calls:
 
     def cost(self, network: Network, forwards: int = 1, backwards: int = 0) -> float:
         """Price of calls of a network for one query, on a video of the dataset's shape."""
-        return self._price(network, None) * (forwards + BACKWARD * backwards)
+        return self._priced(network, None) * (forwards + BACKWARD * backwards)
 
     @contextmanager
     def rows(self, indices: Sequence[int | None]) -> Iterator[None]:
@@ -99,7 +99,8 @@ class Calls:
         Raises:
             ValueError: it is not known which query each row is for.
         """
-        charge = Charge(network, self._price(network, row), self._payers(network, rows), self.accounts)
+        payers = self._payers(network, rows)
+        charge = Charge(network, self._priced(network, row), payers, self.accounts)
         charge.forward()
         self._open += 1
         try:
@@ -115,6 +116,11 @@ class Calls:
             yield
         finally:
             self._open -= 1
+
+    def _priced(self, network: Network, row: tuple[int, ...] | None) -> float:
+        """The price of a forward pass, for which the network may have to be run once."""
+        with self.free():
+            return self._price(network, row)
 
     def _payers(self, network: Network, rows: int) -> tuple[int | None, ...]:
         payers = tuple(range(len(self.accounts))) if self._rows is None else self._rows

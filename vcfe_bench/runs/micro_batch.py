@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 import psutil
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
-from vcfe_bench.plugins.calls import Calls
+from vcfe_bench.plugins.calls import Calls, Network
 from vcfe_bench.plugins.counted import counted
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.runs.originals import sample_of
@@ -59,13 +60,16 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
     calls = Calls(method.width, setup.prices, setup.budget_for(method) or math.inf)
     context = counted(Context(setup.dataset, setup.target, setup.generator_for(method), report), calls)
     queries = _queries(setup, batch)
-    _seed_everything(seeds.derive(setup.request.seed, method.spec))
     explanations: list[Explanation] = []
     status: Status = "ok"
     reason = trace = ""
     with PeakMemory() as memory, watched(_networks(setup, method), calls) as uncharged:
         start = time.perf_counter()
         try:
+            for network in get_args(Network) if context.generator else ("target",):
+                calls.cost(network)  # measured here, so that it takes none of the method's time
+            _seed_everything(seeds.derive(setup.request.seed, method.spec))
+            start = time.perf_counter()
             explanations = list(method.run(queries, context))
             if len(explanations) != len(queries):
                 status, reason = "failed", f"returned {len(explanations)} explanations for {len(queries)} queries"
