@@ -5,7 +5,10 @@ The following lines of a page are replaced:
 - ``<!-- parameters: bttf -->`` with the table of a method's parameters,
 - ``<!-- methods -->``, ``<!-- datasets -->`` and ``<!-- metrics -->`` with tables of the plug-ins of this distribution,
 - ``<!-- validation: shape_moving -->`` with the validation of the metrics on a dataset,
-- ``<!-- board: shape_moving -->`` with a committed leaderboard.
+- ``<!-- board: shape_moving -->`` with a committed leaderboard,
+- ``<!-- kanehira -->`` with the tables of Kanehira et al. and ours, side by side.
+
+``<!-- numbers: shape_moving -->``, which names the table that numbers are quoted from, is removed.
 """
 
 from __future__ import annotations
@@ -46,7 +49,10 @@ INTERVALS = (
 )
 DISTANCES = ("SSIM", "LPIPS(st-alex)", "FID(st-vgg)", "FVD(i3d)")
 """Columns of a leaderboard that are shown if present: ``INTERVALS`` with their interval, then ``DISTANCES``."""
-MARKER = re.compile(r"^<!-- (\w+)(?:: (\w+))? -->$", re.MULTILINE)
+TUBES = ("tubes_center", "tubes_boxes", "tubes_random", "tubes", "tubes_true")
+FIGURE_5 = ("tubes_center", "tubes")
+"""Methods alongside the tables of Kanehira et al., and alongside their Figure 5."""
+MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w/ ]+))? -->$", re.MULTILINE)
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 """How the bounds of a number in a JSON schema are shown."""
 
@@ -70,6 +76,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         "metrics": metrics,
         "validation": validation,
         "board": board,
+        "kanehira": kanehira,
+        "numbers": lambda _: "",
     }
     return MARKER.sub(lambda match: tables[match[1]](*filter(None, [match[2]])), markdown)
 
@@ -158,6 +166,44 @@ def board(name: str) -> str:
         for _, row in table.iterrows()
     ]
     return _table(["method", *rates, *distances], rows)
+
+
+def kanehira() -> str:
+    """Tables 2 to 4 of Kanehira et al. alongside ours, and the curves of their Figure 5 from our boards."""
+    boards = {layers: BOARDS / f"shape_scenes{suffix}.csv" for layers, suffix in ((1, ""), (2, "_fc2"), (3, "_fc3"))}
+    ours = {layers: pd.read_csv(path).set_index("method") for layers, path in boards.items() if path.exists()}
+    measures = [
+        ("2", "p(A) falls", "kanehira_table2", "", "positive_drop", 1),
+        *[("3", f"concept, top {k}", "kanehira_table3", f"_top{k}", f"concept@{k}", 1) for k in (1, 3, 5)],
+        *[("4", f"negative, fc {n}", "kanehira_table4", f"_fc{n}", "negative_class@3(n=3)", n) for n in (1, 2, 3)],
+    ]
+    rows = []
+    for table, measure, file, suffix, metric, layers in measures:
+        paper = pd.read_csv(BOARDS / "paper" / f"{file}.csv").set_index("method")
+        published = [
+            f"{paper.loc['baseline', name + suffix]:.2f} / {paper.loc['proposed', name + suffix]:.2f}"
+            for name in ("Olympic", "UCF101-24")
+        ]
+        cells = [_value(ours.get(layers), method, metric) for method in TUBES]
+        rows.append([table, measure, *published, *cells])
+    side_by_side = _table(
+        ["Table", "", "Olympic Sports", "UCF101-24", *(f"`{method}`" for method in TUBES)],
+        rows,
+    )
+    curves = [
+        [str(n), *(_value(ours.get(1), method, f"negative_class@{k}(n={n})") for k in (1, 3, 5) for method in FIGURE_5)]
+        for n in range(1, 8)
+    ]
+    titles = [f"`{method}`, top {k}" for k in (1, 3, 5) for method in FIGURE_5]
+    return f"{side_by_side}\n\n{_table(['negatives', *titles], curves)}"
+
+
+def _value(board: pd.DataFrame | None, method: str, metric: str) -> str:
+    """A value of a board, whatever explainer the method has there; a dash where it was not measured."""
+    if board is None or metric not in board:
+        return "–"
+    values = board.loc[board.index.str.fullmatch(rf"{method}(\[explainer=.*\])?"), metric].dropna()
+    return f"{values.iloc[0]:.2f}" if len(values) else "–"
 
 
 def commands() -> str:
