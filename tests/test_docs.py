@@ -202,6 +202,20 @@ def test_markers_become_tables_and_unknown_ones_are_errors(hooks: ModuleType) ->
         hooks.on_page_markdown("<!-- parameters: pdg -->", None, None, [])
 
 
+def test_the_tables_of_kanehira_stand_alongside_ours(hooks: ModuleType) -> None:
+    text = hooks.kanehira()
+    ours = pd.read_csv(ROOT / "leaderboards" / "shape_scenes.csv").set_index("method")
+    cells = {row.split(" | ")[1]: row.strip("| ").split(" | ") for row in text.splitlines() if row.count(" | ") > 6}
+    assert cells["p(A) falls"][2:4] == ["0.76 / 0.89", "0.68 / 0.88"]
+    assert cells["concept, top 5"][2] == "0.12 / 0.59"
+    assert cells["negative, fc 3"][2:4] == ["0.46 / 0.59", "0.44 / 0.61"]
+    assert cells["p(A) falls"][4 + hooks.TUBES.index("tubes")] == f"{ours.loc['tubes', 'positive_drop']:.2f}"
+    assert hooks._value(None, "tubes", "positive_drop") == "–"
+    assert hooks._value(ours, "true_edit", "positive_drop") == "–"
+    named = ours.rename(index={"tubes": "tubes[explainer=a.safetensors]"})
+    assert hooks._value(named, "tubes", "positive_drop") == f"{ours.loc['tubes', 'positive_drop']:.2f}"
+
+
 def test_the_table_of_the_readme_is_an_excerpt_of_the_committed_one() -> None:
     committed = pd.read_csv(ROOT / "leaderboards" / "shape_moving.csv").set_index("method")
     metrics = ["FR", "semantic_FR", "SSIM", "LPIPS(st-alex)", "FVD(i3d)"]
