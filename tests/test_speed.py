@@ -31,12 +31,12 @@ def test_rendering(benchmark, dataset):
 
 
 def test_oracle(benchmark, dataset):
-    sample = dataset.sample("test", 7)
+    sample = dataset.sample("validation", 7)
     assert benchmark(dataset.oracle, sample, sample.video) == sample.label
 
 
 def test_storing_and_reading_back(benchmark, dataset, tmp_path):
-    pixels = lossless.quantise(dataset.sample("test", 7).video)
+    pixels = lossless.quantise(dataset.sample("validation", 7).video)
 
     def there_and_back():
         lossless.write(tmp_path / f"video{lossless.SUFFIX}", pixels, 16.0)
@@ -47,14 +47,14 @@ def test_storing_and_reading_back(benchmark, dataset, tmp_path):
 
 @pytest.mark.parametrize("name", ["ssim", "lpips_st_alex"])
 def test_metric(benchmark, dataset, name):
-    sample = dataset.sample("test", 7)
+    sample = dataset.sample("validation", 7)
     case = Case(dataset, sample, ClassGoal(0), dataset.true_edit(sample, ClassGoal(0)), torch.zeros(4), torch.zeros(4))
     assert 0 < benchmark(registry.METRICS.build(name).score, case) < 1
 
 
 def test_attack(benchmark, dataset, target):
     pgd = registry.METHODS.build("pgd")
-    samples = [dataset.sample("test", index) for index in range(pgd.width)]
+    samples = [dataset.sample("validation", index) for index in range(pgd.width)]
     queries = [Query(s, ClassGoal(int(s.label) ^ 1), seeds.derive(0, s.id)) for s in samples]
     explanations = benchmark(pgd.run, queries, Context(dataset, target))
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_attack(benchmark, dataset, target):
 @pytest.mark.parametrize("steps", [1, 6])
 def test_gradient_through_sampling(benchmark, dataset, steps):
     generator = registry.GENERATORS.build(dataset.generator)
-    condition = generator.condition(dataset.sample("test", 7).video[:1], dataset.shape)
+    condition = generator.condition(dataset.sample("validation", 7).video[:1], dataset.shape)
     noise = torch.randn(1, *generator.latent_shape(dataset.shape), generator=torch.Generator().manual_seed(0))
     _, gradient = benchmark(
         gradient_through, generator, noise, condition, steps, lambda latent: latent.square().flatten(1).sum(1)

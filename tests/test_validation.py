@@ -91,7 +91,7 @@ def context() -> Context:
 
 @pytest.fixture(scope="module")
 def queries(context: Context) -> list[Query]:
-    samples = [context.dataset.sample("test", index) for index in range(8)]
+    samples = [context.dataset.sample("validation", index) for index in range(8)]
     return [Query(s, ClassGoal((int(s.label) + 1) % 4), seeds.derive(0, s.id)) for s in samples]
 
 
@@ -123,7 +123,7 @@ def test_edits_are_corrupted_as_described(context, queries):
 
 
 def test_another_video_meets_the_goal(context, queries):
-    originals = [context.dataset.sample("test", index).video for index in range(8)]
+    originals = [context.dataset.sample("validation", index).video for index in range(8)]
     for query, found in zip(queries, AnotherVideo().answer(queries, context), strict=True):
         assert not any(torch.equal(found.video, video) for video in originals)
         direction = context.target(found.video[None]).argmax()

@@ -24,6 +24,7 @@ from vcfe_bench.interfaces import (
     Corrupter,
     Dataset,
     IdentityAttributes,
+    KnownLabels,
     Oracle,
     PlantedShortcut,
     Renderer,
@@ -46,6 +47,7 @@ ABILITIES = (
     ControlExperiments,
     Corrupter,
     IdentityAttributes,
+    KnownLabels,
     Oracle,
     PlantedShortcut,
     Renderer,
@@ -56,10 +58,10 @@ SHIPPED: dict[str, set[type]] = {
     "shape_moving": set(ABILITIES) - {AnnotatedAttributes, Bystanders, PlantedShortcut},
     "shape_shortcut": set(ABILITIES) - {AnnotatedAttributes, Bystanders, Corrupter, Tracker, TransferTargets},
     "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker, TransferTargets},
-    "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, Oracle, Renderer},
-    "echo_phantom": {Augmenter, Oracle, Renderer},
-    "mead": set(),
-    "ucf101_24": {AnnotatedAttributes},
+    "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
+    "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},
+    "mead": {KnownLabels},
+    "ucf101_24": {AnnotatedAttributes, KnownLabels},
 }
 METRIC_OF = {
     Oracle: "semantic_fr",
@@ -135,7 +137,7 @@ def test_a_subclass_drops_an_ability_that_it_sets_to_none() -> None:
 
 
 def test_there_is_no_true_edit_without_a_renderer(silent: Dataset) -> None:
-    sample = silent.sample("test", 0)
+    sample = silent.sample("validation", 0)
     with pytest.raises(NotImplementedError, match="cannot render true edits"):
         _ = Case(silent, sample, ClassGoal(2), sample.video, torch.zeros(3), torch.zeros(3)).ideal
 

@@ -46,7 +46,7 @@ def dataset() -> EchoPhantom:
 
 @pytest.fixture(scope="module")
 def samples(dataset) -> list[Sample]:
-    return [dataset.sample("test", index) for index in range(200)]
+    return [dataset.sample("validation", index) for index in range(200)]
 
 
 def test_video_content_never_changes():
@@ -58,14 +58,14 @@ GOLDEN = "84cd2c05292f99964e8531aede4e1652869f6046b6ca37ca345da01fb26c6c63"
 
 
 def test_splits_are_disjoint_and_complete(dataset):
-    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "test")}
-    assert sorted(seen["train"] + seen["test"]) == list(range(COUNT))
-    assert len(seen["train"]) == 4 * len(seen["test"])
+    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "validation")}
+    assert sorted(seen["train"] + seen["validation"]) == list(range(COUNT))
+    assert len(seen["train"]) == 4 * len(seen["validation"])
 
 
 def test_index_outside_the_split_is_an_error(dataset):
     with pytest.raises(IndexError):
-        dataset.sample("test", dataset.size("test"))
+        dataset.sample("validation", dataset.size("validation"))
 
 
 def test_sample_is_grey_on_the_8_bit_grid_and_another_seed_gives_another(dataset):
@@ -198,8 +198,8 @@ def test_speckle_moves_with_the_wall():
 
 
 def test_a_larger_format_shows_the_same_scene_with_more_beats(dataset):
-    large = EchoPhantom(EchoPhantomParams(frames=33, size=128)).sample("test", 5)
-    small = dataset.sample("test", 5)
+    large = EchoPhantom(EchoPhantomParams(frames=33, size=128)).sample("validation", 5)
+    small = dataset.sample("validation", 5)
     assert large.video.shape == (33, 3, 128, 128)
     assert large.label == small.label
     assert torch.nn.functional.avg_pool2d(large.video[:17], 2).sub(small.video).abs().mean() < 0.02
@@ -217,7 +217,7 @@ def test_oracle_is_right_on_originals(dataset, samples):
 def test_oracle_is_right_for_a_larger_format():
     dataset = EchoPhantom(EchoPhantomParams(frames=33, size=112))
     for index in range(10):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         assert dataset.oracle(sample, sample.video) == pytest.approx(sample.label, abs=2)
 
 

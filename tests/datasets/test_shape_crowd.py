@@ -108,7 +108,7 @@ def test_at_the_independent_link_blue_tells_nothing() -> None:
 
 def test_every_mover_is_read_right_on_originals_and_true_edits(dataset: ShapeCrowd) -> None:
     for index in range(8):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         expected = {f"{name}_direction": CLASSES[sample.attributes[f"{name}_direction"]] for name in MOVERS}
         expected |= {f"{name}_shape": sample.attributes[name]["shape"] for name in MOVERS}
         assert dataset.attributes_of(sample, sample.video).items() >= expected.items()
@@ -124,7 +124,7 @@ def test_every_mover_is_read_right_on_originals_and_true_edits(dataset: ShapeCro
 @settings(max_examples=25, deadline=None)
 def test_bearings_are_measured_at_any_angle(index: int, angle: float) -> None:
     dataset = ShapeCrowd()
-    sample = dataset.sample("test", index)
+    sample = dataset.sample("validation", index)
     steps = np.stack([unit(angle), unit(2 * angle), unit(3 * angle)])
     video = torch.from_numpy(render(Scene.of(sample), steps)).float() / 255
     for k, bearing in enumerate(dataset.bearings(sample, video), 1):
@@ -139,7 +139,7 @@ def test_a_corrupted_mover_has_no_direction(dataset: ShapeCrowd, corruption: str
     rng = np.random.default_rng(0)
     accepted = kept = 0
     for index in range(16):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goes = [sample.attributes[f"{name}_direction"] for name in MOVERS]
         pixels = CORRUPTIONS[corruption](Scene.of(sample), DIRECTIONS[goes], rng)
         red, *others = dataset.bearings(sample, torch.from_numpy(pixels).float() / 255)
@@ -153,7 +153,7 @@ def test_a_corrupted_mover_has_no_direction(dataset: ShapeCrowd, corruption: str
 def test_corrupted_edits_are_seen(dataset: ShapeCrowd, corruption: str) -> None:
     wrong = 0
     for index in range(4):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((int(sample.label) + 3) % 8)
         before = dataset.attributes_of(sample, dataset.true_edit(sample, goal))
         after = dataset.attributes_of(sample, dataset.corrupted_edit(sample, goal, corruption))
@@ -168,7 +168,7 @@ def test_corrupted_edits_are_seen(dataset: ShapeCrowd, corruption: str) -> None:
 
 def test_a_shortcut_edit_turns_blue_alone(dataset: ShapeCrowd) -> None:
     for index in range(4):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((int(sample.label) + 3) % 8)
         edit = dataset.attributes_of(sample, dataset.shortcut_edit(sample, goal))
         assert edit["red_direction"] == CLASSES[int(sample.label)]
@@ -178,7 +178,7 @@ def test_a_shortcut_edit_turns_blue_alone(dataset: ShapeCrowd) -> None:
 
 def test_edits_need_one_class(dataset: ShapeCrowd) -> None:
     with pytest.raises(NotImplementedError, match="renders directions"):
-        dataset.true_edit(dataset.sample("test", 0), AvoidGoal(0))
+        dataset.true_edit(dataset.sample("validation", 0), AvoidGoal(0))
 
 
 @pytest.mark.slow
@@ -207,7 +207,9 @@ class Reader(Target):
 
     def __init__(self, dataset: ShapeCrowd, name: str) -> None:
         super().__init__()
-        self.known = {dataset.sample("test", k).video.numpy().tobytes(): dataset.sample("test", k) for k in range(16)}
+        self.known = {
+            dataset.sample("validation", k).video.numpy().tobytes(): dataset.sample("validation", k) for k in range(16)
+        }
         self.name = name
 
     def forward(self, video: Tensor) -> Tensor:

@@ -50,16 +50,16 @@ GOLDEN = "c5ccf34f482ca58738e0c7cc707555142778efc053c8970cd0d8510488c225de"
 
 
 def test_splits_are_balanced_disjoint_and_complete(dataset):
-    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "test")}
-    assert sorted(seen["train"] + seen["test"]) == list(range(COUNT))
-    assert len(seen["train"]) == 4 * len(seen["test"])
+    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "validation")}
+    assert sorted(seen["train"] + seen["validation"]) == list(range(COUNT))
+    assert len(seen["train"]) == 4 * len(seen["validation"])
     for numbers in seen.values():
         assert np.bincount(np.array(numbers) % 4).tolist() == [len(numbers) // 4] * 4
 
 
 def test_index_outside_the_split_is_an_error(dataset):
     with pytest.raises(IndexError):
-        dataset.sample("test", dataset.size("test"))
+        dataset.sample("validation", dataset.size("validation"))
 
 
 @given(numbers)
@@ -100,7 +100,7 @@ def test_attributes_are_spread_evenly():
 def test_another_look_has_the_same_motions_and_labels():
     other, plain = ShapeMoving(ShapeMovingParams(look="other")), ShapeMoving()
     for index in range(24):
-        sample, usual = other.sample("test", index), plain.sample("test", index)
+        sample, usual = other.sample("validation", index), plain.sample("validation", index)
         for name in ("size", "speed", "x", "y"):
             assert sample.attributes[name] == usual.attributes[name]
         for name, old in (("shape", SHAPES), ("colour", COLOURS), ("background", BACKGROUNDS)):
@@ -125,13 +125,13 @@ def test_antialiased_area_matches_the_geometry(shape):
 
 
 def test_the_paper_format_has_the_shape_in_the_paper():
-    sample = ShapeMoving(ShapeMovingParams(frames=65, size=224)).sample("test", 5)
+    sample = ShapeMoving(ShapeMovingParams(frames=65, size=224)).sample("validation", 5)
     assert sample.video.shape == (65, 3, 224, 224)
     assert sample.fps == 16
 
 
 def test_true_edit_has_the_goals_direction_and_the_same_first_frame(dataset):
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     for goal in range(4):
         edit = dataset.true_edit(sample, ClassGoal(goal))
         assert dataset.oracle(sample, edit) == goal
@@ -183,27 +183,27 @@ def test_rendering_is_ten_times_faster_than_a_pil_loop(dataset):
 
 @pytest.mark.slow
 def test_oracle_is_right_on_originals(dataset):
-    samples = [dataset.sample("test", index) for index in range(400)]
+    samples = [dataset.sample("validation", index) for index in range(400)]
     assert np.mean([dataset.oracle(s, s.video) == s.label for s in samples]) >= 0.995
 
 
 @pytest.mark.slow
 def test_oracle_is_right_for_the_format_of_the_paper():
     dataset = ShapeMoving(ShapeMovingParams(frames=65, size=224))
-    samples = [dataset.sample("test", index) for index in range(12)]
+    samples = [dataset.sample("validation", index) for index in range(12)]
     assert all(dataset.oracle(s, s.video) == s.label for s in samples)
 
 
 def test_oracle_tolerates_slight_noise(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(40):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         noisy = sample.video + 0.02 * torch.randn(sample.video.shape, generator=generator)
         assert dataset.oracle(sample, noisy) == sample.label
 
 
 def test_track_follows_the_path(dataset):
-    sample = dataset.sample("test", 7)
+    sample = dataset.sample("validation", 7)
     content = Scene(**sample.attributes)
     found = dataset.track(sample, sample.video)
     offset = found.path - path(content, sample.label, 17)
@@ -228,13 +228,13 @@ def test_oracle_rejects_corrupted_videos(dataset, corruption):
 def test_oracle_rejects_noise(dataset, level):
     generator = torch.Generator().manual_seed(1)
     for index in range(30):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         noise = torch.rand(sample.video.shape, generator=generator)
         assert dataset.oracle(sample, (1 - level) * 0.5 + level * noise) is None
 
 
 def test_oracle_rejects_an_object_that_does_not_move(dataset):
-    sample = dataset.sample("test", 3)
+    sample = dataset.sample("validation", 3)
     assert dataset.oracle(sample, sample.video[:1].expand_as(sample.video)) is None
 
 

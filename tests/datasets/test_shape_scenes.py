@@ -55,9 +55,9 @@ GOLDEN = "b8db99234ef0ef1d41efaae6af0f01cf47d605f3938280d4e9c33cb6a831316c"
 
 
 def test_splits_are_balanced_disjoint_and_complete(dataset):
-    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "test")}
-    assert sorted(seen["train"] + seen["test"]) == list(range(COUNT))
-    assert len(seen["train"]) == 4 * len(seen["test"])
+    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "validation")}
+    assert sorted(seen["train"] + seen["validation"]) == list(range(COUNT))
+    assert len(seen["train"]) == 4 * len(seen["validation"])
     for members in seen.values():
         assert np.bincount(np.array(members) % 8).tolist() == [len(members) // 8] * 8
 
@@ -203,10 +203,10 @@ def test_first_frame_is_independent_of_the_motion(number):
 
 def test_attributes_are_json_and_complete(dataset):
     for index in range(16):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         read = json.loads(json.dumps(sample.attributes))
         content = Scene.of(Sample("", sample.video, sample.label, 16.0, read))
-        assert content == scene(dataset.number("test", index))
+        assert content == scene(dataset.number("validation", index))
         assert torch.equal(torch.from_numpy(dataset.pixels(content)).float() / 255, sample.video)
         assert [thing["attributes"] for thing in read["objects"]] == [list(item.look) for item in content.items]
         assert set(read["attributes"]) == set(itertools.chain(*(item.look for item in content.items)))
@@ -246,7 +246,7 @@ def test_nearest_reaches_every_class_and_keeps_the_rest():
 
 
 def test_oracle_recognises_every_object_of_originals(dataset):
-    samples = [dataset.sample("test", index) for index in range(100)]
+    samples = [dataset.sample("validation", index) for index in range(100)]
     recognised = [dataset.recognise(sample, sample.video) for sample in samples]
     looks = [[item.look for item in found or ()] for found in recognised]
     assert np.mean([a == [i.look for i in Scene.of(s).items] for a, s in zip(looks, samples, strict=True)]) >= 0.99
@@ -255,7 +255,7 @@ def test_oracle_recognises_every_object_of_originals(dataset):
 
 def test_oracle_is_right_on_true_edits(dataset):
     for index in range(10):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         for goal in range(8):
             assert dataset.oracle(sample, dataset.true_edit(sample, ClassGoal(goal))) == goal
     with pytest.raises(NotImplementedError):
@@ -265,7 +265,7 @@ def test_oracle_is_right_on_true_edits(dataset):
 def test_oracle_tolerates_slight_noise_and_shifts(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(16):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         noisy = sample.video + 0.02 * torch.randn(sample.video.shape, generator=generator)
         assert dataset.oracle(sample, noisy) == sample.label
         content = Scene.of(sample)
@@ -276,7 +276,7 @@ def test_oracle_tolerates_slight_noise_and_shifts(dataset):
 
 def test_oracle_accepts_a_scene_with_fewer_objects(dataset):
     for index in range(16):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         content = Scene.of(sample)
         fewer = replace(content, items=content.items[1:])
         video = torch.from_numpy(dataset.pixels(fewer)) / 255
@@ -313,7 +313,7 @@ def test_oracle_rejects_corrupted_videos(dataset):
     rng = np.random.default_rng(0)
     refused: Counter[str] = Counter()
     for index in range(20):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         refused.update(
             name for name, v in _corrupted(sample, dataset, rng).items() if dataset.oracle(sample, v) is None
         )
@@ -323,5 +323,5 @@ def test_oracle_rejects_corrupted_videos(dataset):
 def test_larger_formats_are_recognised():
     dataset = ShapeScenes(ShapeScenesParams(frames=33, size=96))
     for index in range(4):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         assert dataset.oracle(sample, sample.video) == sample.label

@@ -54,12 +54,12 @@ GOLDEN = "79f0ffd50ab9477e750b1ca669daa2452402ff7ea7285c3a86b26af8d4e88d0a"
 
 
 def test_splits_are_balanced_disjoint_and_complete(dataset):
-    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "test")}
-    assert sorted(seen["train"] + seen["test"]) == list(range(COUNT))
-    assert len(seen["train"]) == 4 * len(seen["test"])
+    seen = {split: [dataset.number(split, i) for i in range(dataset.size(split))] for split in ("train", "validation")}
+    assert sorted(seen["train"] + seen["validation"]) == list(range(COUNT))
+    assert len(seen["train"]) == 4 * len(seen["validation"])
     for members in seen.values():
         assert np.bincount(np.array(members) % 4).tolist() == [len(members) // 4] * 4
-    assert [dataset.sample("test", index).label for index in range(8)] == [0, 1, 2, 3] * 2
+    assert [dataset.sample("validation", index).label for index in range(8)] == [0, 1, 2, 3] * 2
 
 
 @given(numbers)
@@ -140,7 +140,7 @@ def test_shown_is_the_share_of_objects_that_move_in_the_direction_of_the_label(s
 def test_labels_that_the_object_does_not_bear_out_keep_their_distractor():
     doubtful = ShapeShortcut(ShapeShortcutParams(shown=0.0))
     for index in range(8):
-        sample = doubtful.sample("test", index)
+        sample = doubtful.sample("validation", index)
         assert sample.attributes["object_direction"] != sample.label
         found = (sample.attributes["object_direction"], PARTNER[sample.label])
         assert doubtful.directions(sample, sample.video) == found
@@ -152,23 +152,23 @@ def test_labels_that_the_object_does_not_bear_out_keep_their_distractor():
 
 def test_the_link_changes_distractors_only(dataset):
     for index in range(8):
-        one, other = dataset.sample("test", index), _unlinked().sample("test", index)
+        one, other = dataset.sample("validation", index), _unlinked().sample("validation", index)
         assert one.label == other.label
         assert Scene.of(one) == Scene.of(other)
         assert torch.equal(one.video[0], other.video[0])
 
 
 def test_attributes_are_json_and_give_the_scene_back(dataset):
-    sample = dataset.sample("test", 2)
+    sample = dataset.sample("validation", 2)
     read = Sample("", sample.video, sample.label, 16.0, json.loads(json.dumps(sample.attributes)))
-    assert Scene.of(read) == scene(dataset.number("test", 2))
+    assert Scene.of(read) == scene(dataset.number("validation", 2))
 
 
 @pytest.mark.slow
 def test_both_are_followed_on_originals_and_on_both_kinds_of_edits():
     dataset, right = _unlinked(), 0
     for index in range(100):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         distractor = sample.attributes["distractor_direction"]
         goal = ClassGoal((sample.label + 1 + index // 4 % 3) % 4)
         true, shortcut = dataset.true_edit(sample, goal), dataset.shortcut_edit(sample, goal)
@@ -195,7 +195,7 @@ def _centres(frame: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["true_edit", "shortcut_edit"])
 def test_edits_move_what_they_say(dataset, kind):
     for index in range(12):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((sample.label + 1) % 4)
         edit = getattr(dataset, kind)(sample, goal)
         distractor, thing = np.sign((_centres(edit[-1]) - _centres(edit[0])).round())
@@ -206,7 +206,7 @@ def test_edits_move_what_they_say(dataset, kind):
 
 
 def test_edits_know_classes_only(dataset):
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     for edit in (dataset.true_edit, dataset.shortcut_edit):
         with pytest.raises(NotImplementedError):
             edit(sample, AvoidGoal(1))
@@ -214,7 +214,7 @@ def test_edits_know_classes_only(dataset):
 
 def test_moved_names_what_the_edit_changed(dataset):
     for index in range(16):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((sample.label + 1 + index // 4 % 3) % 4)
         both = torch.from_numpy(dataset.pixels(Scene.of(sample), goal.index, PARTNER[goal.index])) / 255
         for expected, video in (
@@ -237,7 +237,7 @@ def _without(sample: Sample, which: int) -> Tensor:
 
 def test_a_removed_thing_has_no_direction_and_the_other_keeps_its_own(dataset):
     for index in range(24):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         partner = PARTNER[sample.label]
         assert dataset.directions(sample, _without(sample, 1)) == (None, partner)
         assert dataset.directions(sample, _without(sample, 0)) == (sample.label, None)
@@ -247,7 +247,7 @@ def test_a_removed_thing_has_no_direction_and_the_other_keeps_its_own(dataset):
 def test_faded_and_noisy_videos_have_no_directions(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(24):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         edit = dataset.true_edit(sample, ClassGoal((sample.label + 1) % 4))
         opacity = torch.linspace(1, 0.4, len(edit))[:, None, None, None]
         faded = edit[:, :, :1, :1] + opacity * (edit - edit[:, :, :1, :1])
@@ -260,7 +260,7 @@ def test_faded_and_noisy_videos_have_no_directions(dataset):
 def test_small_noise_does_not_hide_the_directions(dataset):
     generator = torch.Generator().manual_seed(0)
     for index in range(24):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         noisy = sample.video + 0.02 * torch.randn(sample.video.shape, generator=generator)
         assert dataset.directions(sample, noisy) == (sample.label, PARTNER[sample.label])
 
@@ -314,5 +314,5 @@ def test_controls_tell_who_reads_what(dataset):
 def test_larger_forms_are_tracked_too():
     dataset = ShapeShortcut(ShapeShortcutParams(frames=33, size=96))
     for index in range(6):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         assert dataset.directions(sample, sample.video) == (sample.label, PARTNER[sample.label])

@@ -32,7 +32,7 @@ def test_boxes_and_areas_are_those_of_the_drawn_object(params):
     dataset = ShapeMoving(params)
     area = {"disc": np.pi, "square": 4, "triangle": 2, "diamond": 2}
     for index in INDICES:
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         content, pixel = Scene(**sample.attributes), params.size / 64
         centres = path(content, int(sample.label), params.frames)
         found = dataset.track(sample, sample.video)
@@ -53,14 +53,14 @@ def test_frames_without_the_object_are_gaps(dataset):
 
 
 def test_nothing_to_see_has_no_track(dataset):
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     assert dataset.track(sample, torch.full_like(sample.video, 0.5)) is None
 
 
 @pytest.mark.parametrize("corruption", ShapeMoving.corruptions)
 def test_a_corrupted_edit_starts_like_the_true_one_and_the_oracle_rejects_it(dataset, corruption):
     for index in INDICES:
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((int(sample.label) + 1) % 4)
         video = dataset.corrupted_edit(sample, goal, corruption)
         assert torch.equal(video[0], sample.video[0])
@@ -70,7 +70,7 @@ def test_a_corrupted_edit_starts_like_the_true_one_and_the_oracle_rejects_it(dat
 
 def test_a_teleport_changes_nothing_but_the_place_in_the_middle_third(dataset):
     for index in INDICES:
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal((int(sample.label) + 2) % 4)
         true, found = (
             dataset.track(sample, video)
@@ -83,7 +83,7 @@ def test_a_teleport_changes_nothing_but_the_place_in_the_middle_third(dataset):
 
 
 def test_what_cannot_be_rendered_is_refused(dataset):
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     with pytest.raises(ValueError, match="the corruptions are teleports, fades, recoloured, not melts"):
         dataset.corrupted_edit(sample, ClassGoal(1), "melts")
     with pytest.raises(NotImplementedError):
@@ -115,8 +115,8 @@ def test_attributes_are_those_of_the_scene(number, label):
 def test_attributes_of_a_larger_form_are_the_same():
     dataset = ShapeMoving(ShapeMovingParams(frames=33, size=128))
     for index in range(4):
-        sample = dataset.sample("test", index)
-        small = ShapeMoving().sample("test", index)
+        sample = dataset.sample("validation", index)
+        small = ShapeMoving().sample("validation", index)
         found, other = dataset.attributes_of(sample, sample.video), ShapeMoving().attributes_of(small, small.video)
         assert all(found[n] == v if isinstance(v, str) else abs(found[n] - v) < 0.6 for n, v in other.items())
 
@@ -132,7 +132,7 @@ def test_attributes_of_a_larger_form_are_the_same():
 def test_corruptions_change_the_attributes_that_they_affect(corruption, lost):
     dataset = ShapeMoving()
     for index in range(4):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         before = dataset.attributes_of(sample, sample.video)
         found = dataset.attributes_of(sample, dataset.corrupted_edit(sample, ClassGoal(3 - index), corruption))
         assert {name for name, value in found.items() if value is None} >= lost
@@ -153,14 +153,14 @@ def test_an_object_of_two_shapes_has_none_and_the_size_of_the_first(dataset, sha
 
 
 def test_nothing_to_see_has_no_attributes():
-    sample = ShapeMoving().sample("test", 0)
+    sample = ShapeMoving().sample("validation", 0)
     assert ShapeMoving().attributes_of(sample, sample.video[:, :, :1, :1].expand_as(sample.video)) is None
 
 
 def test_object_and_distractor_have_attributes_of_their_own():
     dataset = ShapeShortcut()
     for index in range(8):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         found = dataset.attributes_of(sample, sample.video)
         for name in ("object", "distractor"):
             own = {part.removeprefix(f"{name}_"): value for part, value in found.items() if part.startswith(name)}
@@ -173,7 +173,7 @@ def test_object_and_distractor_have_attributes_of_their_own():
 def test_attributes_of_scenes_are_those_of_their_objects():
     dataset = ShapeScenes()
     for index in range(8):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         found = dataset.attributes_of(sample, sample.video)
         assert found.pop("objects") == len(sample.attributes["objects"])
         assert [name for name, there in found.items() if there] == sample.attributes["attributes"]

@@ -14,7 +14,7 @@ CONTEXT = Context(Lights(), Conv(), Blocks())
 
 
 def queries() -> list[Query]:
-    return [Query(CONTEXT.dataset.sample("test", index), ClassGoal(2), seed=0) for index in (0, 1)]
+    return [Query(CONTEXT.dataset.sample("validation", index), ClassGoal(2), seed=0) for index in (0, 1)]
 
 
 def test_no_edit_is_the_original() -> None:

@@ -49,7 +49,7 @@ def explainer(tmp_path_factory) -> str:
 
 
 def _queries() -> list[Query]:
-    samples = [DATASET.sample("test", index) for index in range(VIDEOS)]
+    samples = [DATASET.sample("validation", index) for index in range(VIDEOS)]
     return [Query(sample, ClassGoal(1 - int(sample.label)), seed=k) for k, sample in enumerate(samples)]
 
 

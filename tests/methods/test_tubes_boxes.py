@@ -17,7 +17,7 @@ from vcfe_methods.tubes.annotated_boxes import TubesBoxes
 from vcfe_methods.tubes.method import CentreParams
 
 DATASET = ShapeScenes()
-SAMPLE = DATASET.sample("test", 1)
+SAMPLE = DATASET.sample("validation", 1)
 
 
 class Sixth(Target):

@@ -18,7 +18,7 @@ DATASET = ShapeScenes()
 RING = ("red", "translating", "blue", "turning", "disc", "pulsing", "triangle", "blinking")
 OWN = [{*pair} for pair in pairwise((*RING, RING[0]))]
 """The attributes of each class are neighbours in the ring."""
-SAMPLES = [DATASET.sample("test", index) for index in range(16)]
+SAMPLES = [DATASET.sample("validation", index) for index in range(16)]
 
 
 class Constant(Target):

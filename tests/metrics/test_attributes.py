@@ -101,7 +101,7 @@ def test_datasets_without_attributes_are_reported(silent):
 
 def test_a_true_edit_changes_only_the_direction_and_corruptions_change_more():
     dataset = ShapeMoving()
-    sample, goal = dataset.sample("test", 0), ClassGoal(3)
+    sample, goal = dataset.sample("validation", 0), ClassGoal(3)
 
     def score(metric, video):
         return metric.score(Case(dataset, sample, goal, video, torch.eye(4)[0], torch.eye(4)[3]))

@@ -104,7 +104,7 @@ def test_noise_increases_the_error(case):
 
 def test_a_jump_is_an_error_and_a_true_edit_is_not():
     dataset = ShapeMoving()
-    sample, goal = dataset.sample("test", 0), ClassGoal(3)
+    sample, goal = dataset.sample("validation", 0), ClassGoal(3)
     errors = {
         name: warping_error(Footage(dataset, sample, video))
         for name, video in (

@@ -85,7 +85,7 @@ def test_a_dataset_without_bystanders_says_so() -> None:
 def test_on_shape_crowd_the_true_edit_is_minimal_and_a_turned_bystander_is_not() -> None:
     dataset = ShapeCrowd()
     for index in range(2):
-        sample = dataset.sample("test", index)
+        sample = dataset.sample("validation", index)
         goal = ClassGoal(OPPOSITE[int(sample.label)])
         says = torch.nn.functional.one_hot(torch.tensor(goal.index), len(CLASSES)).float()
         scores = {}

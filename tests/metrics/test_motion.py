@@ -161,7 +161,7 @@ def test_datasets_without_a_tracker_are_reported(metric, silent):
 @pytest.mark.parametrize("index", range(4))
 def test_each_corruption_is_detected_by_its_metric(case, index):
     dataset = ShapeMoving()
-    sample = dataset.sample("test", index)
+    sample = dataset.sample("validation", index)
     goal = ClassGoal((index + 1) % 4)
 
     def score(metric, video):

@@ -56,7 +56,7 @@ def test_faint_noise_does_not_survive_compression():
 
 
 def test_compression_keeps_frames_order_and_content():
-    video = ShapeMoving().sample("test", 3).video
+    video = ShapeMoving().sample("validation", 3).video
     back = h264(video, 16.0)
     assert back.shape == video.shape
     assert torch.equal((255 * back).round() / 255, back)

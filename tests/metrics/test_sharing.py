@@ -53,17 +53,17 @@ def scores(dataset, sample, video) -> list[float]:
 
 def test_originals_and_true_edits_are_measured_once_for_all_counterfactuals():
     dataset = Counting()
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().corrupted_edit(sample, GOAL, "teleports")]
     together = [scores(dataset, sample, video) for video in videos]
     assert dataset.calls == {"track": 2 + 1 + 1, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
-    alone = [scores(ShapeMoving(), ShapeMoving().sample("test", 0), video) for video in videos]
+    alone = [scores(ShapeMoving(), ShapeMoving().sample("validation", 0), video) for video in videos]
     assert together == alone
 
 
 def test_another_dataset_or_goal_is_measured_separately():
     dataset, another = ShapeMoving(), ShapeMoving()
-    sample = dataset.sample("test", 0)
+    sample = dataset.sample("validation", 0)
     logits = torch.eye(4)[0]
     first, second, third = (
         Case(world, sample, goal, sample.video, logits, logits)

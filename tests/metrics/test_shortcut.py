@@ -9,7 +9,7 @@ from vcfe_bench.metrics.shortcut import CauseChanged, ShortcutChanged, ShortcutF
 from vcfe_datasets.shapes.shape_shortcut import PARTNER, Scene, ShapeShortcut
 
 DATASET = ShapeShortcut()
-SAMPLE = DATASET.sample("test", 0)
+SAMPLE = DATASET.sample("validation", 0)
 GOAL = ClassGoal((SAMPLE.label + 1) % 4)
 
 

@@ -43,7 +43,7 @@ def judge():
 
     def score(edit, dataset=None, flips=True):
         dataset = dataset or CREDULOUS
-        sample = dataset.sample("test", 0)
+        sample = dataset.sample("validation", 0)
         true = dataset.true_edit(sample, ClassGoal(GOAL))
         after = torch.eye(4)[GOAL if flips else 0]
         return ValidShare().score(Case(dataset, sample, ClassGoal(GOAL), edit(sample, true), torch.eye(4)[0], after))

@@ -169,7 +169,7 @@ def test_adversaries_are_refused_for_regressors(tmp_path):
 
 
 def test_latents_have_zero_mean_and_unit_deviation(dataset, model):
-    videos = torch.stack([dataset.sample("test", index).video for index in range(64)])
+    videos = torch.stack([dataset.sample("validation", index).video for index in range(64)])
     latent = model.encode(videos).transpose(0, 1).flatten(1)
     torch.testing.assert_close(latent.mean(1), torch.zeros(4), atol=0.3, rtol=0)
     torch.testing.assert_close(latent.std(1), torch.ones(4), atol=0.3, rtol=0)
@@ -183,7 +183,7 @@ def test_a_saved_model_is_read_by_wan(dataset, model, tmp_path):
     wan = Wan(WanParams(path=str(tmp_path), dtype="float32", device="cpu"))
     assert wan.latent_shape(dataset.shape) == (4, 3, 4, 4)
     assert wan.constraints.violation(dataset.shape) is None
-    video = dataset.sample("test", 0).video[None]
+    video = dataset.sample("validation", 0).video[None]
     torch.testing.assert_close(wan.encode(video), model.encode(video), rtol=0.02, atol=0.02)
     noise = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     velocities = [m.velocity(noise, 0.7, m.condition(video[:, 0], dataset.shape)) for m in (wan, model)]

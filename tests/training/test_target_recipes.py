@@ -85,7 +85,7 @@ def test_the_command_writes_a_usable_target(tmp_path, monkeypatch, capsys):
     target = VideoSwinTarget(FileParams(weights="new/target.safetensors"))
     dataset = DATASETS.build(SMALL)
     assert (target.classes, target.clip) == (dataset.classes, dataset.shape)
-    assert target(dataset.sample("test", 0).video[None]).shape == (1, 4)
+    assert target(dataset.sample("validation", 0).video[None]).shape == (1, 4)
 
 
 def test_help_and_page_list_every_recipe(monkeypatch, capsys):

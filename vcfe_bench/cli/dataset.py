@@ -78,10 +78,12 @@ def _counts(usable: pd.DataFrame) -> Table:
     """Number of videos by class and split."""
     from rich.table import Table
 
-    table = Table("class", "train", "test", box=None)
+    from vcfe_bench.plugins.terms import SPLITS
+
+    table = Table("class", *SPLITS, box=None)
     for label, group in usable.groupby("label"):
-        table.add_row(str(label), *(str((group["split"] == split).sum()) for split in ("train", "test")))
-    table.add_row("all", *(str((usable["split"] == split).sum()) for split in ("train", "test")))
+        table.add_row(str(label), *(str((group["split"] == split).sum()) for split in SPLITS))
+    table.add_row("all", *(str((usable["split"] == split).sum()) for split in SPLITS))
     return table
 
 

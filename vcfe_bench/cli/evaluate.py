@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option, Typer
 
-evaluate_app = Typer(help="Evaluate a target or a generator on a dataset's test split.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from vcfe_bench.plugins.dataset import Dataset as DatasetPlugin
+    from vcfe_bench.plugins.terms import Split
+
+evaluate_app = Typer(help="Evaluate a target or a generator on held-out videos of a dataset.", no_args_is_help=True)
 
 Dataset = Annotated[str, Option(help="Dataset spec.")]
 TargetName = Annotated[str, Option(help="Target spec; by default the dataset's target.")]
 GeneratorName = Annotated[str, Option(help="Generator spec; by default the dataset's generator.")]
-Limit = Annotated[int, Option(help="Number of test videos.", min=1)]
+Limit = Annotated[int, Option(help="Number of videos.", min=1)]
+SplitName = Annotated[str, Option(help="Split of the dataset: train, validation or test.")]
 
 
 @evaluate_app.command(
@@ -23,11 +28,12 @@ Limit = Annotated[int, Option(help="Number of test videos.", min=1)]
 def target(
     dataset: Dataset,
     target: Annotated[str, Option(help="Target specs, separated by commas; by default the dataset's target.")] = "",
+    split: SplitName = "test",
     limit: Limit = 1000,
     attack: Annotated[
         str, Option(help="Method spec of the attack that robust accuracy is measured with.")
     ] = "pgd[random_start=true]",
-    robust_limit: Annotated[int, Option(help="Number of test videos to attack.", min=1)] = 200,
+    robust_limit: Annotated[int, Option(help="Number of videos to attack.", min=1)] = 200,
     out: Annotated[Path | None, Option(help="CSV file to write, one row per target.")] = None,
 ) -> None:
     """Measure accuracy, calibration, robust accuracy and the dataset's control experiments."""
@@ -42,7 +48,8 @@ def target(
     models = [frozen_target(spec) for spec in specs.split(target or data.target)]
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
-    results = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit) for m in models}
+    part = _split(data, split)
+    results = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit, part) for m in models}
     _print(results)
     if out:
         pd.DataFrame.from_dict(results, orient="index").rename_axis("target").to_csv(out)
@@ -53,6 +60,7 @@ def generator(
     dataset: Dataset,
     generator: GeneratorName = "",
     target: TargetName = "",
+    split: SplitName = "test",
     limit: Limit = 200,
     steps: Annotated[int, Option(help="Denoising steps per sample.", min=1)] = 15,
     noises: Annotated[int, Option(help="Samples from one first frame, to measure the variety of motions.", min=1)] = 64,
@@ -64,7 +72,20 @@ def generator(
     data = DATASETS.build(dataset)
     model = frozen_target(target or data.target)
     video_generator = GENERATORS.build(generator or data.generator)
-    _print({video_generator.spec: evaluate_generator(video_generator, model, data, limit, steps, noises)})
+    results = evaluate_generator(video_generator, model, data, limit, steps, noises, _split(data, split))
+    _print({video_generator.spec: results})
+
+
+def _split(dataset: DatasetPlugin, name: str) -> Split:
+    from vcfe_bench.core.errors import UsageError, nearest
+    from vcfe_bench.plugins.terms import SPLITS
+
+    for split in SPLITS:
+        if split == name and dataset.size(split):
+            return split
+        if split == name:
+            raise UsageError(f"dataset '{dataset.spec}' has no videos in its {split} split")
+    raise UsageError(f"unknown split '{name}'; {nearest(name, SPLITS)}")
 
 
 def _print(results: Mapping[str, Mapping[str, object]]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def plan(
     methods: Annotated[str, Option(help="Methods, separated by commas, with parameters in brackets.")],
     dataset: Annotated[str, Option(help="The dataset, with parameters in brackets.")],
-    split: Annotated[str, Option(help="train or test.")] = "test",
+    split: Annotated[str, Option(help="train, validation or test.")] = "test",
     limit: Annotated[int, Option(help="Number of videos.")] = 8,
     goals: Annotated[str, Option(help="As for 'run'.")] = "one",
     target: Annotated[str | None, Option(help="The classifier to explain; by default that of the dataset.")] = None,

@@ -13,8 +13,10 @@ from vcfe_bench.cli import target as flags
 def run(
     methods: Annotated[str, Option(help="Method specs, separated by commas; parameters go in brackets.")],
     dataset: Annotated[str, Option(help="Dataset spec; parameters go in brackets.")],
-    split: Annotated[str, Option(help="Split of the dataset: train or test.")] = "test",
-    limit: Annotated[int, Option(help="Number of videos: the first ones of the split that suit the goals.")] = 8,
+    split: Annotated[str, Option(help="Split of the dataset: train, validation or test.")] = "test",
+    limit: Annotated[
+        int, Option(help="Number of videos, drawn from the split with every class; the same for every seed.")
+    ] = 8,
     goals: Annotated[
         str,
         Option(

@@ -13,13 +13,14 @@ Metrics = Annotated[str | None, Option(help="Metric specs, separated by commas; 
 
 
 def score(
-    originals: Annotated[Path, Option(help="Folder of videos of the dataset's test split, stored losslessly.")],
+    originals: Annotated[Path, Option(help="Folder of videos of the dataset, stored losslessly.")],
     counterfactuals: Annotated[Path, Option(help="Folder of their counterfactuals, under the same file names.")],
     goals: Annotated[
         Path, Option(help="CSV file with the columns name and goal: a class, a value, or the text of a goal.")
     ],
     dataset: Annotated[str, Option(help="Spec of the dataset that the originals belong to.")],
     out: Annotated[Path, Option(help="Directory of the new run.")],
+    split: Annotated[str, Option(help="Split of the originals: train, validation or test.")] = "test",
     metrics: Metrics = None,
     target: Annotated[
         str | None,
@@ -46,7 +47,7 @@ def score(
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     name = method or counterfactuals.resolve().name
-    given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec)
+    given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec, split)  # type: ignore[arg-type]
     with progress_display(console) as observer:
         directory = score_external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
     console.print(terminal.render(leaderboard.load(directory)))

@@ -20,7 +20,7 @@ def _group() -> None:
 def metrics(
     dataset: Annotated[str, Option(help="Spec of a dataset that can render true edits.")],
     out: Annotated[Path, Option(help="CSV file to write, one row per metric and kind of fake.")],
-    limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 32,
+    limit: Annotated[int, Option(help="Number of validation videos.", min=1)] = 32,
     methods: Annotated[
         str, Option(help="Specs of methods whose counterfactuals are compared with true edits, too.")
     ] = "",

@@ -10,7 +10,7 @@ Videos are float32 tensors ``[T, 3, H, W]`` in [0, 1]. An *edit* of a sample is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from vcfe_bench.goals import Goal
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.target import Target
+from vcfe_bench.plugins.terms import Split
 
 
 @runtime_checkable
@@ -164,6 +165,14 @@ class AnnotatedAttributes(Protocol):
 
 
 @runtime_checkable
+class KnownLabels(Protocol):
+    """Knows the labels of its videos without rendering or decoding them, so that ``--limit`` can draw every class."""
+
+    def labels_of(self, split: Split) -> Sequence[int | float]:
+        """Labels of all videos of the split, in order: those of ``sample(split, index)``."""
+
+
+@runtime_checkable
 class Augmenter(Protocol):
     """Augments the clips on which a target is trained."""
 
@@ -183,8 +192,8 @@ def training_clip(dataset: Dataset, index: int, rng: np.random.Generator) -> tup
 class ControlExperiments(Protocol):
     """Measures more about a target than its accuracy, for instance which cue it relies on."""
 
-    def controls(self, target: Target, limit: int) -> Mapping[str, float]:
-        """Measurements of ``target`` on the first ``limit`` test videos, by name."""
+    def controls(self, target: Target, limit: int, split: Split) -> Mapping[str, float]:
+        """Measurements of ``target`` on the first ``limit`` videos of the split, by name."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Datasets: labelled videos in two splits."""
+"""Datasets: labelled videos in three splits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Values:
 
 
 class Dataset(Plugin, ABC):
-    """A set of labelled videos with two splits, addressed by position.
+    """A set of labelled videos in three disjoint splits, addressed by position.
 
     Authors write ``size`` and ``sample``. What else a dataset can do (measure labels, render scenes, track objects) are
     optional abilities, see ``vcfe_bench.plugins.abilities``.
@@ -67,7 +67,7 @@ class Dataset(Plugin, ABC):
 
     @abstractmethod
     def size(self, split: Split) -> int:
-        """Number of videos in the split."""
+        """Number of videos in the split; 0 if the dataset has no such split."""
 
     @abstractmethod
     def sample(self, split: Split, index: int) -> Sample:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+"""Networks learn from ``train``; everything else is chosen on ``validation``; ``test`` is for final results only."""
+SPLITS: tuple[Split, ...] = get_args(Split)
 Criterion = Literal["validity", "proximity", "actionability", "realism", "spatiotemporal consistency", "cost"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)

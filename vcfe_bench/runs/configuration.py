@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -50,9 +50,11 @@ class Configuration:
     Attributes:
         methods: by spec, in the order of the table; the reference methods are among them.
         dataset: spec of the dataset.
-        limit: requested number of videos, the first of ``split`` that ``goals`` apply to.
+        limit: requested number of videos, the first of ``split`` in the order ``choice`` that ``goals`` apply to.
         classes: the target's classes; empty for a regressor.
         budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
+        choice: ``first`` for the order of the split, as in runs of earlier versions; ``stratified`` for that of
+            ``video_order``.
     """
 
     methods: Mapping[str, MethodIdentity]
@@ -66,6 +68,7 @@ class Configuration:
     seed: int
     threads: int
     budget: float | None = None
+    choice: Literal["first", "stratified"] = "first"
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Configuration:
@@ -82,13 +85,14 @@ class Configuration:
         return short_hash({**self.write(), "methods": list(self.methods)})
 
     def other_question(self, requested: Configuration) -> str | None:
-        """The first difference other than in methods to a ``requested`` configuration; None where there is none.
+        """The first difference to a ``requested`` configuration that one directory cannot hold; None if there is none.
 
-        Where only methods differ, one directory can hold both: rows stay comparable.
+        Other methods can be added to a directory, and more videos: rows stay comparable.
         """
         for field in fields(self):
             stored, value = getattr(self, field.name), getattr(requested, field.name)
-            if field.name == "methods" or stored == value:
+            more = field.name == "limit" and stored < value
+            if field.name == "methods" or stored == value or more:
                 continue
             if isinstance(stored, NetworkIdentity) and isinstance(value, NetworkIdentity):
                 if stored.spec == value.spec:

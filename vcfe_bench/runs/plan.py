@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import filterfalse, islice
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, describe
@@ -24,6 +24,7 @@ from vcfe_bench.runs.journal import Original
 from vcfe_bench.runs.originals import Originals
 from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Setup, method_identity
+from vcfe_bench.runs.video_order import video_order
 
 SCHEME = 2
 """Version of the identity scheme; a change to it changes the id of every task."""
@@ -122,7 +123,7 @@ class Plan:
     """All tasks in the order of the table.
 
     ``others`` are the indices of the reference (real) videos for the noise floor: as many videos that the run does not
-    explain, chosen by the same rule (fewer where the split ends).
+    explain, from the other end of the same order (fewer where the split is too small).
     """
 
     tasks: tuple[Task, ...]
@@ -146,8 +147,8 @@ def make(setup: Setup, originals: Originals) -> Plan:
     Raises:
         UsageError: no video of the split fits the goals.
     """
-    candidates = _candidates(setup, originals)
-    chosen = [originals[index] for index in islice(candidates, setup.request.limit)]
+    order = video_order(setup.dataset, setup.request.split)
+    chosen = [originals[index] for index in islice(_suitable(setup, originals, order), setup.request.limit)]
     if not chosen:
         request = setup.request
         raise UsageError(
@@ -160,7 +161,8 @@ def make(setup: Setup, originals: Originals) -> Plan:
         )
     goals = setup.selection.goals([PredictedVideo(o.sample, o.output) for o in chosen], setup.request.seed)
     tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
-    return Plan(tasks, tuple(islice(candidates, len(chosen))), setup.methods)
+    rest = filterfalse({original.index for original in chosen}.__contains__, reversed(order))
+    return Plan(tasks, tuple(islice(_suitable(setup, originals, rest), len(chosen))), setup.methods)
 
 
 def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:
@@ -196,8 +198,6 @@ def _obstacle(setup: Setup, method: Method, goal: Goal) -> str | None:
         return f"supports() failed: {describe(error)}"
 
 
-def _candidates(setup: Setup, originals: Originals) -> Iterator[int]:
-    """The indices of the split in order, of those videos for which there is a goal."""
-    for index in range(setup.dataset.size(setup.request.split)):
-        if setup.selection.applies(originals[index].output):
-            yield index
+def _suitable(setup: Setup, originals: Originals, indices: Iterable[int]) -> Iterator[int]:
+    """Those indices of videos for which there is a goal."""
+    return (index for index in indices if setup.selection.applies(originals[index].output))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import registry, specs
@@ -14,7 +13,7 @@ from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
-from vcfe_bench.plugins.terms import Split
+from vcfe_bench.plugins.terms import SPLITS, Split
 from vcfe_bench.runs import goal_selection
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection
@@ -27,7 +26,7 @@ class Request:
 
     Attributes:
         methods: specs of the methods, without the reference methods.
-        limit: number of videos.
+        limit: number of videos, taken in the order of ``video_order``.
         goals: ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach.
         target: spec of the target; None for the dataset's own, as with ``generator``.
         preset: name of a set of parameters, for all methods that define it.
@@ -90,6 +89,7 @@ class Setup:
             seed=self.request.seed,
             threads=THREADS,
             budget=self.request.budget,
+            choice="stratified",
         )
 
 
@@ -108,8 +108,8 @@ def resolve(request: Request) -> Setup:
         raise UsageError(f"--limit must be at least 1, not {request.limit}")
     if request.budget is not None and not 0 < request.budget < math.inf:
         raise UsageError(f"--budget must be a positive number of calls, not {request.budget:g}")
-    if request.split not in get_args(Split):
-        raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, get_args(Split))}")
+    if request.split not in SPLITS:
+        raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, SPLITS)}")
     if not request.methods:
         raise UsageError("no method is given: name one with --methods")
     dataset = registry.DATASETS.build(request.dataset)

@@ -130,14 +130,16 @@ def flow_loss(generator: LatentVideoGenerator, dataset: Dataset, video: Tensor, 
 def held_out_loss(
     generator: LatentVideoGenerator, dataset: Dataset, network: str = "transformer", videos: int = 64
 ) -> float:
-    """Flow loss on the first ``videos`` of the test split, with fixed noises and noise levels."""
+    """Flow loss on the first ``videos`` of the validation split, with fixed noises and noise levels."""
     shift, bounds = getattr(generator.params, "shift", 1.0), generator.model.bounds(network)
     losses = []
-    for index in range(min(videos, dataset.size("test"))):
+    for index in range(min(videos, dataset.size("validation"))):
         draw = torch.Generator().manual_seed(index)
         sigma = levels(torch.randn(1, generator=draw), shift, bounds)
         noise = torch.randn(1, *generator.latent_shape(dataset.shape), generator=draw)
-        losses.append(float(flow_loss(generator, dataset, dataset.sample("test", index).video[None], sigma, noise)))
+        losses.append(
+            float(flow_loss(generator, dataset, dataset.sample("validation", index).video[None], sigma, noise))
+        )
     return float(np.mean(losses))
 
 

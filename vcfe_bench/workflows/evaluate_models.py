@@ -22,6 +22,7 @@ from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
 from vcfe_bench.plugins.target import Target
+from vcfe_bench.plugins.terms import Split
 from vcfe_bench.stats.intervals import LEVEL
 
 BATCH = 16
@@ -32,35 +33,37 @@ Measures = Mapping[str, Measure]
 """Measurements by name."""
 
 
-def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int) -> Measures:
-    """Accuracy and calibration on ``limit`` test videos, robust accuracy on ``robust_limit``, and control experiments.
+def evaluate_target(
+    target: Target, dataset: Dataset, attack: Method, limit: int, robust_limit: int, split: Split = "test"
+) -> Measures:
+    """Accuracy and calibration on the first ``limit`` videos of the split, robust accuracy, and control experiments.
 
-    Accuracy and robust accuracy are those of Table 1 of the BTTF paper: a video counts as robust if the target's
-    prediction is correct and ``attack`` does not change it. ``calibration_error`` is the expected calibration error
-    (arXiv 1706.04599, equation 3): the difference between confidence and accuracy in each of ``BINS`` bins of
-    confidence, averaged over videos. The control experiments are those of the dataset.
+    Accuracy and robust accuracy are those of Table 1 of the BTTF paper: of ``robust_limit`` videos, those count as
+    robust that the target predicts correctly and ``attack`` does not change. ``calibration_error`` is the expected
+    calibration error (arXiv 1706.04599, equation 3): the difference between confidence and accuracy in each of ``BINS``
+    bins of confidence, averaged over videos. The control experiments are those of the dataset.
 
-    A regressor is evaluated by its errors on ``limit`` test videos: ``mae`` and ``rmse`` in the dataset's unit, and the
+    A regressor is evaluated by its errors on these videos: ``mae`` and ``rmse`` in the dataset's unit, and the
     coefficient of determination ``r2``. It is not attacked.
 
     Raises:
         UsageError: the method cannot attack this target.
     """
     if dataset.values is not None:
-        return _evaluate_regressor(target, dataset, min(limit, dataset.size("test")))
+        return _evaluate_regressor(target, dataset, min(limit, dataset.size(split)), split)
     reason = attack.supports(dataset, target, None, AvoidGoal(0))
     if reason:
         raise UsageError(f"'{attack.spec}' cannot attack this target: {reason}")
-    limit, robust_limit = (min(n, dataset.size("test")) for n in (limit, robust_limit))
+    limit, robust_limit = (min(n, dataset.size(split)) for n in (limit, robust_limit))
     outputs, truth = [], []
-    for samples in _batches(dataset, limit):
+    for samples in _batches(dataset, limit, split):
         with torch.no_grad():
             outputs.append(target(_videos(samples)))
         truth += [int(sample.label) for sample in samples]
     confidence, predicted = torch.cat(outputs).double().softmax(dim=1).max(dim=1)
     correct = predicted == torch.tensor(truth)
     robust = 0
-    for samples in _batches(dataset, robust_limit, attack.width):
+    for samples in _batches(dataset, robust_limit, split, attack.width):
         queries = [Query(s, AvoidGoal(int(s.label)), seeds.derive(0, s.id, attack.spec)) for s in samples]
         videos = torch.stack([e.video for e in attack.answer(queries, Context(dataset, target))])
         with torch.no_grad():
@@ -72,7 +75,7 @@ def evaluate_target(target: Target, dataset: Dataset, attack: Method, limit: int
         "calibration_error": calibration_error(confidence.numpy(), correct.double().numpy()),
         **_proportion("robust_accuracy", robust, robust_limit),
         "attack": attack.spec,
-        **_controls(dataset, target, limit),
+        **_controls(dataset, target, limit, split),
     }
 
 
@@ -96,10 +99,10 @@ def _proportion(name: str, hits: int, count: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> Measures:
+def _evaluate_regressor(target: Target, dataset: Dataset, limit: int, split: Split) -> Measures:
     predicted: list[float] = []
     true: list[float] = []
-    for samples in _batches(dataset, limit):
+    for samples in _batches(dataset, limit, split):
         predicted += target(_videos(samples))[:, 0].tolist()
         true += [float(sample.label) for sample in samples]
     labels, values = np.array(true), np.array(predicted)
@@ -108,15 +111,21 @@ def _evaluate_regressor(target: Target, dataset: Dataset, limit: int) -> Measure
         "rmse": float(rmse(labels, values)),
         "r2": float(r2(labels, values)),
         "n": limit,
-        **_controls(dataset, target, limit),
+        **_controls(dataset, target, limit, split),
     }
 
 
 @torch.no_grad()
 def evaluate_generator(
-    generator: Generator, target: Target, dataset: Dataset, limit: int, steps: int, noises: int
+    generator: Generator,
+    target: Target,
+    dataset: Dataset,
+    limit: int,
+    steps: int,
+    noises: int,
+    split: Split = "test",
 ) -> Measures:
-    """Reconstruction and sampling of an image-to-video generator on ``limit`` test videos.
+    """Reconstruction and sampling of an image-to-video generator on the first ``limit`` videos of the split.
 
     Reconstructions D(E(x)):
 
@@ -130,7 +139,7 @@ def evaluate_generator(
     - ``first_frame_error``: mean absolute error of the first frame;
     - ``motion``: mean absolute difference of consecutive frames, ``real_motion`` that of the real videos.
 
-    Samples from the first frame of the first test video with ``noises`` different noises:
+    Samples from the first frame of the first video of the split with ``noises`` different noises:
 
     - ``variety``: mean absolute difference of consecutive samples;
     - ``repeatable``: whether the same noise gives the same video, bit for bit.
@@ -139,10 +148,10 @@ def evaluate_generator(
     label; ``coherent``: proportion of samples with any label; and for classes ``directions``: the frequency of each
     class among the samples with different noises.
     """
-    limit = min(limit, dataset.size("test"))
+    limit = min(limit, dataset.size(split))
     sums: Counter[str] = Counter()
     shifts: list[float] = []
-    for samples in _batches(dataset, limit):
+    for samples in _batches(dataset, limit, split):
         originals, count = _videos(samples), len(samples)
         result = generator.decode(generator.encode(originals)).clamp(0, 1)
         drawn = sample(generator, originals[:, 0], dataset.shape, steps, [f"evaluation/{s.id}" for s in samples])
@@ -165,13 +174,13 @@ def evaluate_generator(
         **({"reconstruction_shift_95": float(np.quantile(shifts, 0.95))} if dataset.values else {}),
         "n": limit,
         "steps": steps,
-        **_noises(generator, dataset, steps, noises),
+        **_noises(generator, dataset, steps, noises, split),
     }
 
 
-def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int) -> Measures:
-    """Measurements of samples from the first frame of the first test video with different noises."""
-    chosen = dataset.sample("test", 0)
+def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, split: Split) -> Measures:
+    """Measurements of samples from the first frame of the first video of the split with different noises."""
+    chosen = dataset.sample(split, 0)
     labels: Counter[str] = Counter()
     differences: list[float] = []
     last: list[Tensor] = []
@@ -207,8 +216,8 @@ def sample(
     return generator.decode(denoise(generator, noise, condition, steps)).clamp(0, 1)
 
 
-def _controls(dataset: Dataset, target: Target, limit: int) -> Mapping[str, float]:
-    return dataset.controls(target, limit) if isinstance(dataset, ControlExperiments) else {}
+def _controls(dataset: Dataset, target: Target, limit: int, split: Split) -> Mapping[str, float]:
+    return dataset.controls(target, limit, split) if isinstance(dataset, ControlExperiments) else {}
 
 
 def _labels(dataset: Dataset, output: Tensor) -> list[int | float]:
@@ -221,9 +230,9 @@ def _same(dataset: Dataset, label: int | float, other: int | float | None) -> bo
     return other is not None and abs(other - label) <= (dataset.values.tolerance if dataset.values else 0)
 
 
-def _batches(dataset: Dataset, limit: int, width: int = BATCH) -> Iterator[list[Sample]]:
+def _batches(dataset: Dataset, limit: int, split: Split, width: int = BATCH) -> Iterator[list[Sample]]:
     for first in range(0, limit, width):
-        yield [dataset.sample("test", index) for index in range(first, min(first + width, limit))]
+        yield [dataset.sample(split, index) for index in range(first, min(first + width, limit))]
 
 
 def _videos(samples: list[Sample]) -> Tensor:

@@ -16,8 +16,11 @@ from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Explanation, Method, Query
 from vcfe_bench.plugins.target import Target
+from vcfe_bench.plugins.terms import Split
 
 TRUE_EDIT = "true_edit"
+SPLIT: Split = "validation"
+"""Split of the study: metrics are not chosen on the videos of final results."""
 ATTACKS = ("pgd[epsilon=5]", "pgd[epsilon=20]", "pgd[epsilon=80]")
 """Adversarial attacks with a budget below, at and above the usual one."""
 BLUR = 1.5
@@ -98,7 +101,7 @@ class Noise(Method):
 
 
 class AnotherVideo(Method):
-    """Another test video whose label meets the goal: the first one after an index drawn at random."""
+    """Another validation video whose label meets the goal: the first one after an index drawn at random."""
 
     spec = "another_video"
 
@@ -106,12 +109,12 @@ class AnotherVideo(Method):
         return [Explanation(self._other(query, context.dataset).video) for query in queries]
 
     def _other(self, query: Query, dataset: Dataset) -> Sample:
-        size = dataset.size("test")
+        size = dataset.size(SPLIT)
         for step in range(size):
-            other = dataset.sample("test", (query.seed + step) % size)
+            other = dataset.sample(SPLIT, (query.seed + step) % size)
             if other.id != query.sample.id and _meets(query.goal, other.label):
                 return other
-        raise NotImplementedError(f"no other video of the test split meets {query.goal}")
+        raise NotImplementedError(f"no other video of the {SPLIT} split meets {query.goal}")
 
 
 def negative_controls(dataset: Dataset) -> tuple[Method, ...]:

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import filterfalse, islice
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
+from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs import plan
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.generate import complete
@@ -32,6 +33,7 @@ from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup, resolve
+from vcfe_bench.runs.video_order import video_order
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.scored_run import scored_run
@@ -42,12 +44,13 @@ class Given:
     """The videos to score.
 
     Attributes:
-        originals: directory of videos of the dataset's test split.
+        originals: directory of videos of the dataset's ``split``.
         counterfactuals: directory of their counterfactuals, under the same names without suffix.
         goals: csv file with the columns ``name`` and ``goal``: a class, a value, or a goal as text (``class=2``).
         dataset: spec of the dataset.
         method: name of the row.
         target: spec of the target; None for the dataset's own.
+        split: split of the dataset that the originals belong to.
     """
 
     originals: Path
@@ -56,6 +59,7 @@ class Given:
     dataset: str
     method: str
     target: str | None = None
+    split: Split = "test"
 
 
 class Files(Method):
@@ -87,7 +91,7 @@ def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, obser
         UsageError: anything the user has to change, such as originals without a goal.
     """
     observer = observer or Observer()
-    setup = resolve(Request(REFERENCES, given.dataset, target=given.target))
+    setup = resolve(Request(REFERENCES, given.dataset, given.split, target=given.target))
     originals, counterfactuals = _videos(given.originals), _videos(given.counterfactuals)
     requested = _goals(given.goals, setup)
     _check_names(given, originals, counterfactuals, requested)
@@ -209,6 +213,6 @@ def _plan(setup: Setup, chosen: list[Original], requested: list[Goal]) -> Plan:
         for method in setup.methods
         for task in plan.tasks_of(setup, method, chosen, [[goal] for goal in requested])
     ]
-    taken = {original.index for original in chosen}
-    others = (index for index in range(setup.dataset.size(setup.request.split)) if index not in taken)
+    order = video_order(setup.dataset, setup.request.split)
+    others = filterfalse({original.index for original in chosen}.__contains__, reversed(order))
     return Plan(tuple(tasks), tuple(islice(others, len(chosen))), setup.methods)

@@ -35,7 +35,7 @@ from vcfe_bench.scoring.features import stored_features
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.scoring.sets import SetFeatures
 from vcfe_bench.stats import intervals
-from vcfe_bench.workflows.negative_controls import TRUE_EDIT, negative_controls
+from vcfe_bench.workflows.negative_controls import SPLIT, TRUE_EDIT, negative_controls
 from vcfe_bench.workflows.scored_run import scored_run
 
 HALVES = 100
@@ -67,7 +67,7 @@ class Comparison:
 
 
 def validate(dataset: str, limit: int, observer: Observer | None = None, methods: Sequence[str] = ()) -> pd.DataFrame:
-    """Run the study with all registered metrics on ``limit`` test videos, with one goal each.
+    """Run the study with all registered metrics on ``limit`` validation videos, with one goal each.
 
     The counterfactuals of ``methods`` are compared with true edits like the negative controls. Returns one
     ``Comparison`` per row.
@@ -76,7 +76,7 @@ def validate(dataset: str, limit: int, observer: Observer | None = None, methods
         UsageError: the dataset cannot render true edits, or anything else that the user has to change.
     """
     observer = observer or Observer()
-    setup = resolve(Request((TRUE_EDIT, *methods), dataset, limit=limit))
+    setup = resolve(Request((TRUE_EDIT, *methods), dataset, SPLIT, limit))
     if not isinstance(setup.dataset, Renderer):
         raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits to compare negative controls with")
     setup = dataclasses.replace(setup, methods=(*negative_controls(setup.dataset), *setup.methods))

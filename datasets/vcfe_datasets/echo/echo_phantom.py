@@ -1,8 +1,8 @@
 """Echo phantom: ultrasound-like videos of a beating left ventricle; the label is its ejection fraction in percent.
 
 A procedural stand-in for EchoNet-Dynamic (Ouyang et al. 2020, 10.1038/s41586-020-2145-8): 20,000 clips at 8 fps, grey
-in three channels, split 4:1; the default format has 17 frames of 64×64 pixels. Lengths below are in units of 1/64 of
-the frame's side.
+in three channels, split 4:1 into training and validation, and 4,000 test clips; the default format has 17 frames of
+64×64 pixels. Lengths below are in units of 1/64 of the frame's side.
 
 The cavity is an ellipse with semi-axes a (short) and b (long, towards the transducer) inside a bright wall, seen in a
 fan-shaped sector. Its volume follows the single-plane area-length method, ``V = 8 A² / (3 π L)`` with area
@@ -66,7 +66,9 @@ FLICKER = 0.03
 """Largest standard deviation of that flicker, of full scale: noise that is independent in each frame, like that of
 generators."""
 COUNT = 20_000
-"""Number of videos."""
+"""Number of training and validation videos together."""
+FIRST_TEST = 1_000_000
+"""Number of the first test video."""
 FPS = 8.0
 
 
@@ -231,7 +233,8 @@ class EchoPhantomParams:
 class EchoPhantom(Dataset):
     """A beating left ventricle in simulated ultrasound; regression of the ejection fraction, with planimetry as oracle.
 
-    Video k belongs to the test split if ``k % 5 == 4``.
+    Of the first ``COUNT`` videos, those with ``k % 5 == 4`` are for validation and the others for training. The test
+    videos are ``COUNT // 5`` more, from number ``FIRST_TEST`` on.
     """
 
     Params = EchoPhantomParams
@@ -245,7 +248,11 @@ class EchoPhantom(Dataset):
         self.shape = (self.params.frames, self.params.size, self.params.size)
 
     def size(self, split: Split) -> int:
-        return COUNT // 5 if split == "test" else COUNT * 4 // 5
+        return COUNT * 4 // 5 if split == "train" else COUNT // 5
+
+    def labels_of(self, split: Split) -> list[float]:
+        """Ejection fractions of all videos of the split, in order."""
+        return [scene(self.number(split, index), self.params.seed)[1] for index in range(self.size(split))]
 
     def number(self, split: Split, index: int) -> int:
         """Number of the video at ``index`` of the split, among all videos.
@@ -255,7 +262,9 @@ class EchoPhantom(Dataset):
         """
         if not 0 <= index < self.size(split):
             raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
-        return 5 * index + 4 if split == "test" else index // 4 * 5 + index % 4
+        if split == "test":
+            return FIRST_TEST + index
+        return 5 * index + 4 if split == "validation" else index // 4 * 5 + index % 4
 
     def pixels(self, scene: Scene, ejection_fraction: float) -> np.ndarray:
         """The scene rendered with an ejection fraction (percent), uint8 ``[T, 3, H, W]``; all beats are identical."""

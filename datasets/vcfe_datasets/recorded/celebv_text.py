@@ -33,7 +33,8 @@ class CelebVTextParams:
 class CelebVText(LocalVideos):
     """Faces for fine-tuning a generator; there are no labels, so it cannot be used to explain a target.
 
-    There is no official split: the clips of one in twenty YouTube videos form the test split.
+    There is no official split: the clips of one in twenty YouTube videos form the test split. One
+    in ten of the other YouTube videos are for validation.
     """
 
     Params = CelebVTextParams
@@ -56,7 +57,7 @@ class CelebVText(LocalVideos):
                 continue
             attributes = {"youtube": name, "texts": texts.get(path.stem, {})}
             split: Split = "test" if draw(name, 20) == 19 else "train"
-            clips.append(Clip(path.stem, VideoFile(path), 0, split, attributes))
+            clips.append(Clip(path.stem, VideoFile(path), 0, split, attributes, name))
         return Listing(tuple(clips), strays)
 
 

@@ -40,7 +40,8 @@ class EchoNetDynamicParams:
 class EchoNetDynamic(LocalVideos):
     """Apical four-chamber echocardiograms; regression of the left ventricle's ejection fraction, in percent.
 
-    The split is the official one; ``held_out=VAL`` uses its validation part as test split.
+    The split is the official one, TRAIN, VAL and TEST. ``held_out=VAL`` uses VAL as test split, and then one in ten
+    videos of TRAIN is for validation.
     """
 
     Params = EchoNetDynamicParams
@@ -58,6 +59,8 @@ class EchoNetDynamic(LocalVideos):
         if missing := COLUMNS - set(table.columns):
             raise self.unlike(f"no column {', '.join(sorted(missing))} of FileList.csv")
         splits: dict[str, Split] = {"TRAIN": "train", self.params.held_out: "test"}
+        if self.params.held_out == "TEST":
+            splits["VAL"] = "validation"
         clips: list[Clip] = []
         strays: dict[str, str] = {}
         numbers = table[["EF", "ESV", "EDV"]].apply(pd.to_numeric, errors="coerce").to_numpy().tolist()

@@ -37,7 +37,10 @@ class FERV39kParams:
 
 
 class FERV39k(LocalVideos):
-    """Faces in films with one of seven expressions; the official split over all scenes."""
+    """Faces in films with one of seven expressions; the official split over all scenes.
+
+    One in ten of the training clips is for validation; the people are not known.
+    """
 
     Params = FERV39kParams
     params: FERV39kParams

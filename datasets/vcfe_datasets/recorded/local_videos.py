@@ -1,6 +1,7 @@
 """Common base of datasets of recorded videos, which are read from a local copy that the user provides.
 
-A dataset lists the videos of the copy with their labels and splits. The first access to a split preprocesses its videos
+A dataset lists the videos of the copy with their labels and splits. Validation videos are taken from the training part
+by group unless the copy names them. The first access to a split preprocesses its videos
 as in the paper, once, into a cache. Within a split, videos are ordered by a hash of their names, so that the first few
 are an unbiased selection and the order is stable when videos are added.
 """
@@ -11,8 +12,8 @@ import hashlib
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,11 +24,14 @@ import pandas as pd
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split
+from vcfe_bench.plugins.terms import SPLITS
 from vcfe_bench.video import lossless
 from vcfe_bench.video.decoding import middle
 from vcfe_bench.video.timeline import Source
 from vcfe_datasets.recorded.clip_cache import VERSION, ClipCache, Entry, Preparation
 
+HELD_OUT = 10
+"""One in so many groups of the training videos is for validation."""
 SHOWN = 3
 """Number of names that a message lists before it abbreviates."""
 
@@ -42,6 +46,8 @@ class Clip:
         label: class index, or value in the dataset's unit.
         split: split to which it belongs.
         attributes: further facts about it; JSON-serialisable.
+        group: what it has in common with others, such as the person; training and validation share no group. By
+            default, it is on its own.
     """
 
     id: str
@@ -49,6 +55,7 @@ class Clip:
     label: int | float
     split: Split
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,28 @@ class Listing:
 def draw(text: str, parts: int) -> int:
     """A part from 0 to ``parts - 1``, chosen by a hash of ``text``: independent of the machine and of other names."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % parts
+
+
+def with_validation(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """The clips with a validation split: one in ten groups of the training split, unless there is a validation split.
+
+    Groups are chosen by a hash of their names, so that the choice does not depend on which others a copy has; a copy
+    whose training split has two groups or more has at least one in each of the two splits.
+    """
+    groups = sorted({_group(clip) for clip in clips if clip.split == "train"}, key=_validation_hash)
+    if len(groups) < 2 or any(clip.split == "validation" for clip in clips):
+        return tuple(clips)
+    chosen = {group for group in groups[:-1] if draw(f"validation {group}", HELD_OUT) == 0} or {groups[0]}
+    moved = (clip.split == "train" and _group(clip) in chosen for clip in clips)
+    return tuple(replace(c, split="validation") if move else c for c, move in zip(clips, moved, strict=True))
+
+
+def _group(clip: Clip) -> str:
+    return clip.group or clip.id
+
+
+def _validation_hash(group: str) -> bytes:
+    return hashlib.sha256(f"validation {group}".encode()).digest()
 
 
 def some(names: Iterable[str]) -> str:
@@ -141,7 +170,7 @@ class LocalVideos(Dataset, ABC):
         listing = self.find(self.root)
         if not any(clip.source.path.exists() for clip in listing.clips):
             raise self.unlike("no video of it")
-        return listing
+        return replace(listing, clips=with_validation(listing.clips))
 
     def unlike(self, problem: str) -> UsageError:
         """The error for a copy that does not have the expected files, with a hint what they look like."""
@@ -192,14 +221,18 @@ class LocalVideos(Dataset, ABC):
         video = lossless.dequantise(lossless.read(self.cache.file(clip.id)))
         return Sample(clip.id, video, clip.label, entry.fps, self.describe(clip, entry))
 
+    def labels_of(self, split: Split) -> list[int | float]:
+        """Labels of the usable videos of a split, in order."""
+        return [clip.label for clip, _ in self.usable(split)]
+
     def inventory(self) -> pd.DataFrame:
-        """All videos of both splits, preprocessed first if necessary, and the strays, which have no split.
+        """All videos of all splits, preprocessed first if necessary, and the strays, which have no split.
 
         Columns: ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty if the video can be used).
         """
         rows: list[tuple[str, str, str | float, str]] = [
             (clip.id, split, self._named(clip.label), entries[clip.id].problem)
-            for split, entries in ((split, self._prepared(split)) for split in ("train", "test"))
+            for split, entries in ((split, self._prepared(split)) for split in SPLITS)
             for clip in self.listing.clips
             if clip.split == split
         ]

@@ -45,7 +45,8 @@ class MEADParams:
 class MEAD(LocalVideos):
     """Talking faces with one of eight emotions, at intensity levels 1 to 3, from one camera.
 
-    The split is random (4:1) or by actor: the test split has the actors whose number ends in 4 or 9.
+    The split is random (4:1) or by actor: the test split has the actors whose number ends in 4 or 9. The validation
+    split has all training clips of one in ten actors.
     """
 
     Params = MEADParams
@@ -70,7 +71,8 @@ class MEAD(LocalVideos):
                 id = "-".join(match.group("actor", "view", "emotion", "level", "take"))
                 attributes = {"actor": match["actor"], "view": match["view"], "level": int(match["level"])}
                 label = EMOTIONS.index(match["emotion"])
-                clips.append(Clip(id, VideoFile(path), label, self._split(match["actor"], id), attributes))
+                split = self._split(match["actor"], id)
+                clips.append(Clip(id, VideoFile(path), label, split, attributes, match["actor"]))
         return Listing(tuple(clips), strays)
 
     def _split(self, actor: str, id: str) -> Split:

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.interfaces import Split
 from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
@@ -102,7 +103,10 @@ class NTURGBDParams:
 
 
 class NTURGBD(LocalVideos):
-    """Sixty everyday actions, colour videos only; official split by person (default) or by camera."""
+    """Sixty everyday actions, colour videos only; official split by person (default) or by camera.
+
+    The validation split has all training videos of one in ten people.
+    """
 
     Params = NTURGBDParams
     params: NTURGBDParams
@@ -130,5 +134,6 @@ class NTURGBD(LocalVideos):
             training = person in TRAINING_PEOPLE if by_person else camera != TEST_CAMERA
             attributes = {"setup": setup, "camera": camera, "person": person, "replication": replication}
             id = path.name.removesuffix("_rgb.avi")
-            clips.append(Clip(id, VideoFile(path), action - 1, "train" if training else "test", attributes))
+            split: Split = "train" if training else "test"
+            clips.append(Clip(id, VideoFile(path), action - 1, split, attributes, f"person {person}"))
         return Listing(tuple(clips), strays)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.interfaces import Split
+from vcfe_bench.plugins.terms import SPLITS
 from vcfe_datasets.recorded.clip_cache import Entry
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
 from vcfe_datasets.recorded.norpix_sequence import NorpixSequence
@@ -42,7 +43,6 @@ SPORTS = (
 MISSPELT = {"diving_platfrom_10m": "diving_platform_10m"}
 """A folder name that is misspelt in the dataset, and the correct class name."""
 ATTRIBUTES = "attributes.npz"
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -55,7 +55,10 @@ class OlympicSportsParams:
 
 
 class OlympicSports(LocalVideos):
-    """Athletes in one of sixteen sports; the official split, from the text files of the dataset."""
+    """Athletes in one of sixteen sports; the official split, from the text files of the dataset.
+
+    The validation split has all training clips of one in ten of the YouTube videos that they were cut from.
+    """
 
     Params = OlympicSportsParams
     params: OlympicSportsParams
@@ -87,11 +90,12 @@ class OlympicSports(LocalVideos):
             elif path.stem not in splits:
                 strays[name] = "not in a list of training or test videos"
             else:
-                clips.append(Clip(name, NorpixSequence(path), SPORTS.index(sport), splits[path.stem]))
+                source = path.stem.rsplit("_", 2)[0]
+                clips.append(Clip(name, NorpixSequence(path), SPORTS.index(sport), splits[path.stem], group=source))
         return Listing(tuple(clips), strays)
 
     def _splits(self, root: Path) -> dict[str, Split]:
-        """Splits by video, from all text files whose name or folder contains ``train`` or ``test``."""
+        """Splits by video, from all text files whose name or folder contains the name of a split."""
         splits: dict[str, Split] = {}
         for path in sorted(root.rglob("*.txt")):
             for part in reversed(path.relative_to(root).with_suffix("").parts):

@@ -39,7 +39,8 @@ class SomethingSomethingV2Params:
 class SomethingSomethingV2(LocalVideos):
     """Hands interacting with objects in one of 174 ways; the test split is the official validation part, as in papers.
 
-    ``held_out=test`` uses the official test part, with the classes from ``test-answers.csv``.
+    One in ten of the training videos is for validation. ``held_out=test`` uses the official test part as test split,
+    with the classes from ``test-answers.csv``, and the official validation part for validation.
     """
 
     Params = SomethingSomethingV2Params
@@ -58,6 +59,8 @@ class SomethingSomethingV2(LocalVideos):
         clips: list[Clip] = []
         strays: dict[str, str] = {}
         parts: dict[Split, dict[str, str]] = {"train": self._labelled("train"), "test": self._held_out()}
+        if self.params.held_out == "test":
+            parts["validation"] = self._labelled("validation")
         indices = {template: label for label, template in enumerate(self.classes)}
         for split, part in parts.items():
             for id, template in part.items():

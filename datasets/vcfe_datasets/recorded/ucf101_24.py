@@ -74,6 +74,8 @@ class UCF101_24Params:
 class UCF101_24(LocalVideos):
     """People in one of 24 sports, with boxes; the official split 1, in which no group of videos is in both parts.
 
+    One in ten of the training groups, the same numbers for every sport, are for validation.
+
     Videos are read from ``rgb-images`` or, if they are not there, from the ``.avi`` files of UCF101.
     """
 
@@ -98,7 +100,7 @@ class UCF101_24(LocalVideos):
                 category = name.split("/")[0]
                 if category in MOVEMENTS:
                     source = _source(root / "rgb-images" / name, files)
-                    clips.append(Clip(name, source, self.classes.index(category), split))
+                    clips.append(Clip(name, source, self.classes.index(category), split, group=_group(name)))
                 else:
                     strays[name] = f"{category} is not one of the 24 classes"
         return Listing(tuple(clips), strays)
@@ -141,6 +143,11 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in _ARRAYS:
             raise pickle.UnpicklingError(f"{module}.{name} is neither an array nor a container")
         return _ARRAYS[module, name]
+
+
+def _group(name: str) -> str:
+    """The number of a video's group, ``g08`` of ``v_Basketball_g08_c01``."""
+    return name.rsplit("_", 2)[-2]
 
 
 def _source(folder: Path, files: Mapping[str, Path]) -> Source:

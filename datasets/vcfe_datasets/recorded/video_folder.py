@@ -1,10 +1,14 @@
 """The user's own videos, in one folder for each class or listed in a table with a label or value for each video.
 
 - If ``root`` is a folder, it contains ``train/<class>/<video>`` and ``test/<class>/<video>``, or ``<class>/<video>``.
-  In the second case, one fifth of the videos form the test split.
+  In the first case, it can contain ``validation/<class>/<video>`` (or ``val``) too; in the second, one fifth of the
+  videos form the test split.
 - If ``root`` is a ``.csv`` file, it has the columns ``path`` (relative to the folder of the file) and ``label`` (a
-  name) or ``value`` (a number). Optional columns are ``split`` (``train`` or ``test``; by default, one fifth of the
-  videos form the test split) and ``fps`` (which overrides the frame rate of the file).
+  name) or ``value`` (a number). Optional columns are ``split`` (``train``, ``validation`` or ``test``; by default, one
+  fifth of the groups form the test split), ``group`` (for instance the person, whose videos stay in one split; by
+  default, each video is a group) and ``fps`` (which overrides the frame rate of the file).
+
+If there are no validation videos, one tenth of the training groups becomes the validation split.
 
 A video is a file that FFmpeg can read or a folder of pictures, one for each frame, with 25 frames per second unless the
 table specifies the rate.
@@ -17,7 +21,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 from pydantic import Field
@@ -32,10 +35,11 @@ from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 
 SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".m4v", ".webm", ".wmv"})
-SPLITS: tuple[Split, ...] = get_args(Split)
+FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+"""Splits by the name of their folder."""
 RATE = 25.0
 """Frame rate of folders of pictures, unless the table specifies it."""
-COLUMNS = ("path", "label", "value", "split", "fps")
+COLUMNS = ("path", "label", "value", "split", "group", "fps")
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -64,6 +68,7 @@ class _Video:
     label: str | float
     split: Split
     source: Source
+    group: str = ""
 
 
 class VideoFolder(LocalVideos):
@@ -94,11 +99,11 @@ class VideoFolder(LocalVideos):
         return Preparation(self.params.frames, self.params.size, fps=self.params.fps or None)
 
     def find(self, root: Path) -> Listing:
-        clips = [
-            Clip(v.name, v.source, self.classes.index(v.label) if isinstance(v.label, str) else v.label, v.split)
-            for v in self._videos
-        ]
+        clips = [Clip(v.name, v.source, self._label(v.label), v.split, group=v.group) for v in self._videos]
         return Listing(tuple(clips), self._strays)
+
+    def _label(self, label: str | float) -> int | float:
+        return self.classes.index(label) if isinstance(label, str) else label
 
     @cached_property
     def _videos(self) -> list[_Video]:
@@ -117,14 +122,14 @@ class VideoFolder(LocalVideos):
 
     def _from_folders(self) -> list[_Video]:
         root = self.root
-        given = all((root / split).is_dir() for split in SPLITS)
+        given = all((root / split).is_dir() for split in ("train", "test"))
         videos: list[_Video] = []
-        for folder in [root / split for split in SPLITS] if given else [root]:
+        for folder in [root / name for name in FOLDERS if (root / name).is_dir()] if given else [root]:
             for path in sorted(folder.glob("*/*")):
                 if path.name.startswith(".") or not (_pictures(path) or path.suffix.lower() in SUFFIXES):
                     continue
                 name = path.relative_to(root).as_posix()
-                split: Split = ("train" if folder.name == "train" else "test") if given else _default_split(name)
+                split = FOLDERS[folder.name] if given else _default_split(name)
                 videos.append(_Video(name, path.parent.name, split, _source(path, None)))
         return videos
 
@@ -145,16 +150,17 @@ class VideoFolder(LocalVideos):
         return [self._row(row, f"{file}, line {number + 2}") for number, row in enumerate(table.to_dict("records"))]
 
     def _row(self, row: Mapping[Hashable, str], where: str) -> _Video:
-        name, split = row["path"], row.get("split") or _default_split(row["path"])
-        if split not in SPLITS:
-            raise UsageError(f"{where}: split must be train or test, not '{split}'")
+        name, group = row["path"], row.get("group", "")
+        split = row.get("split") or _default_split(group or name)
+        if split not in FOLDERS:
+            raise UsageError(f"{where}: split must be train, validation or test, not '{split}'")
         label = row["label"] if "label" in row else _number(row["value"], f"{where}: value")
         if label == "":
             raise UsageError(f"{where}: the label is empty")
         rate = _number(row["fps"], f"{where}: fps") if row.get("fps") else None
         if rate is not None and rate <= 0:
             raise UsageError(f"{where}: fps must be greater than 0, not {rate:g}")
-        return _Video(name, label, split, _source(self.root.parent / name, rate))
+        return _Video(name, label, FOLDERS[split], _source(self.root.parent / name, rate), group)
 
 
 def _default_split(name: str) -> Split:

@@ -200,7 +200,7 @@ class ShapeCrowd(ShapeWorld):
         video, label = torch.from_numpy(pixels).float() / 255, int(sample.label)
         return (video.flip(0), OPPOSITE[label]) if rng.random() < 0.5 else (video, label)
 
-    def controls(self, target: Target, limit: int) -> dict[str, float]:
+    def controls(self, target: Target, limit: int, split: Split = "test") -> dict[str, float]:
         """Which object the target relies on, measured on scenes with mutually independent directions.
 
         ``accuracy_unlinked`` is the share of videos predicted as the direction of the red object, ``follows_blue`` the
@@ -208,7 +208,7 @@ class ShapeCrowd(ShapeWorld):
         object alone has 1 and 0.125, one that relies on the blue one alone 0.125 and 1.
         """
         unlinked = ShapeCrowd(replace(self.params, link=INDEPENDENT, shown=1.0))
-        right, followed = reliance(unlinked, target, limit, "blue_direction", PARTNER)
+        right, followed = reliance(unlinked, target, limit, split, "blue_direction", PARTNER)
         return {"accuracy_unlinked": right, "follows_blue": followed}
 
     def card(self) -> str:

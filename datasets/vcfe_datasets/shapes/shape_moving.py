@@ -1,8 +1,9 @@
 """Shape-Moving: one object moves towards a border of the frame; the class is the direction.
 
 A procedural reimplementation of the dataset of the BTTF paper (arXiv 2511.20295, sections 4.1 and C.1): 64,000 videos,
-16,000 for each class, 16 fps, split 4:1. ``shape_moving[frames=65,size=224]`` has the paper's clip format; the default
-is a small format of 17 frames of 64×64 pixels. Lengths below are in units of 1/64 of the frame's side.
+16,000 for each class, 16 fps, split 4:1 into training and validation, and 12,800 test videos.
+``shape_moving[frames=65,size=224]`` has the paper's clip format; the default is a small format of 17 frames of 64×64
+pixels. Lengths below are in units of 1/64 of the frame's side.
 
 A scene (shape, colour, background, size, speed, start) is independent of the label: each scene can be rendered with
 each of the four labels, and its first frame is the same for all of them. The object moves at constant speed and stops
@@ -49,7 +50,7 @@ SPEEDS = (20.0, 26.0, 32.0)
 MARGIN = 10.0
 """Distance between the initial bounding box and every border, and so the shortest distance that any object travels."""
 COUNT = 64_000
-"""Number of videos."""
+"""Number of training and validation videos together."""
 
 
 class Look(NamedTuple):
@@ -158,7 +159,7 @@ class ShapeMoving(ShapeWorld):
         return sample.video, int(sample.label)
 
     @torch.no_grad()
-    def controls(self, target: Target, limit: int) -> dict[str, float]:
+    def controls(self, target: Target, limit: int, split: Split = "test") -> dict[str, float]:
         """``reversed_opposite``: share of videos whose reversed version is predicted to move in the opposite direction.
 
         It is high only for a target that relies on motion. The prediction of a target that relies on position would
@@ -166,7 +167,7 @@ class ShapeMoving(ShapeWorld):
         """
         hits = 0
         for first in range(0, limit, 32):
-            samples = [self.sample("test", index) for index in range(first, min(first + 32, limit))]
+            samples = [self.sample(split, index) for index in range(first, min(first + 32, limit))]
             predicted = target(torch.stack([s.video.flip(0) for s in samples])).argmax(1).tolist()
             hits += sum(p == OPPOSITE[int(s.label)] for p, s in zip(predicted, samples, strict=True))
         return {"reversed_opposite": hits / limit}

@@ -28,13 +28,13 @@ def features(dataset: ShapeMoving, split: Split, count: int) -> tuple[Tensor, Te
 
 
 def probe(
-    dataset: ShapeMoving, train: int = 4000, test: int = 1000, frames: list[int] | None = None
+    dataset: ShapeMoving, train: int = 4000, held_out: int = 1000, frames: list[int] | None = None
 ) -> dict[int, float]:
-    """Test accuracy of a two-layer network that sees one frame, by frame index; chance level is 0.25."""
+    """Accuracy on validation videos of a two-layer network that sees one frame, by its index; chance level is 0.25."""
     maps, labels = features(dataset, "train", train)
-    held_out, expected = features(dataset, "test", test)
+    unseen, expected = features(dataset, "validation", held_out)
     return {
-        frame: _accuracy(maps[:, frame], labels, held_out[:, frame], expected)
+        frame: _accuracy(maps[:, frame], labels, unseen[:, frame], expected)
         for frame in (range(dataset.shape[0]) if frames is None else frames)
     }
 

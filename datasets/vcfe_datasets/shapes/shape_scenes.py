@@ -40,7 +40,7 @@ from vcfe_datasets.shapes.shape_scene import (
 from vcfe_datasets.shapes.shape_world import FPS, ShapeParams, ShapeWorld
 
 COUNT = 64_000
-"""Number of videos."""
+"""Number of training and validation videos together."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})

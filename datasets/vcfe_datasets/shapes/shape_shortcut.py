@@ -47,7 +47,7 @@ INDEPENDENT = 0.25
 CLEARANCE = 2.0
 """Smallest distance between the bounding boxes of object and distractor, for any pair of directions."""
 COUNT = 64_000
-"""Number of videos."""
+"""Number of training and validation videos together."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class ShapeShortcut(ShapeWorld):
             return sample.video.flip(0), OPPOSITE[int(sample.label)]
         return sample.video, int(sample.label)
 
-    def controls(self, target: Target, limit: int) -> dict[str, float]:
+    def controls(self, target: Target, limit: int, split: Split = "test") -> dict[str, float]:
         """Which of the two objects the target relies on, for scenes whose distractor is independent of the class.
 
         ``accuracy_unlinked`` is the share of videos for which the target predicts the object's direction,
@@ -170,7 +170,7 @@ class ShapeShortcut(ShapeWorld):
         A target that relies on the object alone has 1 and 0.25, one that relies on the distractor alone 0.25 and 1.
         """
         unlinked = ShapeShortcut(replace(self.params, link=INDEPENDENT, shown=1.0))
-        right, followed = reliance(unlinked, target, limit, "distractor_direction", PARTNER)
+        right, followed = reliance(unlinked, target, limit, split, "distractor_direction", PARTNER)
         return {"accuracy_unlinked": right, "follows_distractor": followed}
 
     def card(self) -> str:

@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass as validated
 from vcfe_bench.interfaces import Dataset, Split, Target
 
 FPS = 16.0
+FIRST_TEST = 1_000_000
+"""Number of the first test video; scenes and directions of other splits are drawn from streams with lower numbers."""
 T = TypeVar("T")
 
 
@@ -45,22 +47,27 @@ class ShapeParams:
 
 
 class ShapeWorld(Dataset):
-    """``count`` videos rendered from scenes, in two class-balanced splits.
+    """Videos rendered from scenes, in three class-balanced splits.
 
-    With K classes, video k has label ``k % K`` and belongs to the test split if ``k // K % 5 == 4``.
+    With K classes, video k has label ``k % K``. Of the first ``count`` videos, those with ``k // K % 5 == 4`` are for
+    validation and the others for training. The test videos are ``count // 5`` more, from number ``FIRST_TEST`` on.
     """
 
     Params: ClassVar[type] = ShapeParams
     params: ShapeParams
     count: int
-    """Number of videos in both splits together, a multiple of 5 K."""
+    """Number of training and validation videos together, a multiple of 5 K."""
 
     def __init__(self, params: ShapeParams | None = None) -> None:
         super().__init__(params)
         self.shape = (self.params.frames, self.params.size, self.params.size)
 
     def size(self, split: Split) -> int:
-        return self.count // 5 if split == "test" else self.count * 4 // 5
+        return self.count * 4 // 5 if split == "train" else self.count // 5
+
+    def labels_of(self, split: Split) -> list[int]:
+        """Labels of all videos of the split, in order."""
+        return [index % len(self.classes) for index in range(self.size(split))]
 
     def number(self, split: Split, index: int) -> int:
         """Number of the video at ``index`` of the split, among all videos.
@@ -70,23 +77,25 @@ class ShapeWorld(Dataset):
         """
         if not 0 <= index < self.size(split):
             raise IndexError(f"{split} has {self.size(split)} videos, no index {index}")
+        if split == "test":
+            return FIRST_TEST + index
         group, label = divmod(index, len(self.classes))
-        group = 5 * group + 4 if split == "test" else group // 4 * 5 + group % 4
+        group = 5 * group + 4 if split == "validation" else group // 4 * 5 + group % 4
         return len(self.classes) * group + label
 
 
 @torch.no_grad()
 def reliance(
-    unlinked: ShapeWorld, target: Target, limit: int, attribute: str, partner: Sequence[int]
+    unlinked: ShapeWorld, target: Target, limit: int, split: Split, attribute: str, partner: Sequence[int]
 ) -> tuple[float, float]:
-    """What a target relies on, measured on ``limit`` test videos in which the shortcut is independent of the label.
+    """What a target relies on, measured on ``limit`` videos in which the shortcut is independent of the label.
 
     Returns the share of videos predicted as their label, and the share predicted as the class whose ``partner`` is the
     direction that the sample has under ``attribute``.
     """
     right = followed = 0
     for first in range(0, limit, 32):
-        samples = [unlinked.sample("test", index) for index in range(first, min(first + 32, limit))]
+        samples = [unlinked.sample(split, index) for index in range(first, min(first + 32, limit))]
         predicted = target(torch.stack([s.video for s in samples])).argmax(1).tolist()
         right += sum(p == s.label for p, s in zip(predicted, samples, strict=True))
         followed += sum(partner[p] == s.attributes[attribute] for p, s in zip(predicted, samples, strict=True))

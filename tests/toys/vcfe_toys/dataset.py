@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from vcfe_bench.goals import ClassGoal, Goal
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
+from vcfe_bench.runs.video_order import video_order
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -20,8 +23,9 @@ class LightsParams:
 
 
 class Lights(Dataset):
-    """One lit third; video k has label k % 3."""
+    """One lit third. The k-th video in the order of runs is called light-k and has label k % 3."""
 
+    spec = "toy_lights"
     Params = LightsParams
     params: LightsParams
     classes = ("left", "middle", "right")
@@ -41,7 +45,12 @@ class Lights(Dataset):
         return noise.float() / 255
 
     def sample(self, split: Split, index: int) -> Sample:
-        return Sample(f"light-{index}", self._render(index, index % 3), index % 3, 12.5, {"index": index})
+        rank = self._ranks(split)[index]
+        return Sample(f"light-{rank}", self._render(rank, rank % 3), rank % 3, 12.5, {"index": rank})
+
+    @cache
+    def _ranks(self, split: Split) -> dict[int, int]:  # noqa: B019
+        return {index: rank for rank, index in enumerate(video_order(self, split))}
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
         return int(video.mean(dim=(0, 1, 2)).reshape(3, 4).mean(dim=1).argmax())
