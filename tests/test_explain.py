@@ -191,7 +191,7 @@ def test_a_real_clip_flips_to_the_requested_class(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_bttf_explains_a_video_with_the_embedded_generator(tmp_path: Path) -> None:
-    video = registry.DATASETS.build("shape_moving").sample("test", 0)
+    video = registry.DATASETS.build("shape_moving").sample("validation", 0)
     lossless.write(tmp_path / "shape.mkv", lossless.quantise(video.video), video.fps)
     names = registry.TARGETS.build("m_swin").classes
     explained = explain.explain(

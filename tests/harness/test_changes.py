@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.harness.test_cli import call
-from tests.harness.toys import METRICS, ask, run
+from tests.harness.toys import MEASURED, METRICS, ask, run
 from vcfe_bench.cli.progress import progress_display
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.method import Method
@@ -180,6 +180,28 @@ def test_another_question_is_refused_and_overwritten(tmp_path: Path, other: dict
     assert len(pd.read_parquet(out / "records.parquet")) == len(RunDirectory(out).entries(Record))
     assert (out / "notes.txt").read_text() == "mine"
     assert RunDirectory(out).configuration == setup.resolve(ask(**{"limit": 3, **other})).configuration()
+
+
+def test_a_run_is_extended_by_more_videos(tmp_path: Path) -> None:
+    few = run(tmp_path / "run", "toy_push", limit=3)
+    more = run(tmp_path / "run", "toy_push", limit=7)
+    whole = run(tmp_path / "whole", "toy_push", limit=7)
+    assert set(few["id"]) < set(more["id"])
+    pd.testing.assert_frame_equal(more.drop(columns=MEASURED), whole.drop(columns=MEASURED))
+    extended, made = (leaderboard.load(tmp_path / name).frame for name in ("run", "whole"))
+    costs = [name for name in made if name.startswith(("seconds", "peak_memory"))]
+    pd.testing.assert_frame_equal(extended.drop(columns=costs), made.drop(columns=costs))
+    assert extended["n"].tolist() == [7] * 4
+
+
+def test_a_run_of_the_first_videos_of_the_split_is_another_run(tmp_path: Path) -> None:
+    run(tmp_path / "run", limit=2)
+    path = tmp_path / "run" / "run.json"
+    former = json.loads(path.read_text())
+    del former["configuration"]["choice"]
+    path.write_text(json.dumps(former))
+    with pytest.raises(UsageError, match=r"holds another run \(choice first, not stratified\)"):
+        run(tmp_path / "run", limit=2)
 
 
 def test_overwriting_touches_only_runs_that_nobody_uses(tmp_path: Path) -> None:

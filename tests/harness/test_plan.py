@@ -12,8 +12,10 @@ from tests.harness.toys import ask, planned
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs.configuration import NetworkIdentity
-from vcfe_bench.runs.plan import TaskKey
+from vcfe_bench.runs.originals import Originals
+from vcfe_bench.runs.plan import Plan, TaskKey, make
 from vcfe_bench.runs.setup import resolve
+from vcfe_bench.runs.video_order import video_order
 
 PARTS: dict[str, Any] = {
     "method": "bttf[style=false]",
@@ -86,19 +88,41 @@ def test_all_requests_every_other_class() -> None:
     assert [(task.original.prediction, task.goal.index) for task in tasks[:4]] == [(0, 1), (0, 2), (1, 0), (1, 2)]
 
 
-def test_a_pair_takes_the_first_videos_with_that_prediction_and_as_many_others() -> None:
+def test_a_pair_takes_the_first_videos_with_that_prediction_and_the_last_as_others() -> None:
     setup, plan = planned(limit=3, goals="middle:right")
     tasks = [task for task in plan.tasks if task.method == "toy_push"]
-    assert [task.original.index for task in tasks] == [1, 4, 7]
+    assert [task.original.sample for task in tasks] == ["light-1", "light-4", "light-7"]
     assert {str(task.goal) for task in tasks} == {"class=2"}
-    assert plan.others == (10, 13, 16)
+    assert [setup.dataset.sample("test", index).id for index in plan.others] == ["light-37", "light-34", "light-31"]
     assert setup.classes == ("left", "middle", "right")
 
 
-def test_the_first_videos_of_the_split_are_taken_in_order() -> None:
-    plan = planned(limit=5)[1]
-    assert [task.original.index for task in plan.tasks if task.method == "no_edit"] == [0, 1, 2, 3, 4]
-    assert plan.others == (5, 6, 7, 8, 9)
+def videos(plan: Plan) -> list[int]:
+    return [task.original.index for task in plan.tasks if task.method == "no_edit"]
+
+
+@pytest.mark.parametrize("dataset", ["toy_lights", "toy_dimmer"])
+def test_videos_are_taken_in_the_order_of_the_split_and_others_from_its_end(dataset: str) -> None:
+    setup, plan = planned(limit=5, dataset=dataset, generator="none")
+    order = video_order(setup.dataset, "test")
+    assert videos(plan) == order[:5]
+    assert plan.others == tuple(order[:-6:-1])
+    larger = planned(limit=12, dataset=dataset, generator="none", seed=3)[1]
+    assert videos(larger)[:5] == videos(plan)
+    assert larger.others[:5] == plan.others
+
+
+def test_others_are_never_explained() -> None:
+    plan = planned(limit=5, dataset="toy_lights[videos=8]")[1]
+    assert len(plan.others) == 3
+    assert not set(plan.others) & set(videos(plan))
+
+
+def test_the_target_is_run_on_no_more_videos_than_needed() -> None:
+    setup = resolve(ask(limit=4))
+    originals = Originals(setup, {})
+    make(setup, originals)
+    assert len(originals.known) == 8
 
 
 def test_micro_batches_have_one_task_per_slot_and_references_first() -> None:

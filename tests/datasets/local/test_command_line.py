@@ -36,11 +36,11 @@ def test_check_counts_and_names_problems(
     shown = capsys.readouterr().out
     assert "3 usable videos" in shown
     for row in (
-        ["class", "train", "test"],
-        ["Happy", "1", "0"],
-        ["Fear", "1", "0"],
-        ["Sad", "0", "1"],
-        ["all", "2", "1"],
+        ["class", "train", "validation", "test"],
+        ["Happy", "1", "0", "0"],
+        ["Fear", "0", "1", "0"],
+        ["Sad", "0", "0", "1"],
+        ["all", "1", "1", "1"],
     ):
         assert row in words(shown)
     assert "train: Action/Happy/gone0: cannot be read: No such file or directory" in shown
@@ -53,7 +53,7 @@ def test_check_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     replicas.echonet_dynamic(tmp_path / "echonet_dynamic")
     assert call(monkeypatch, "dataset", "check", "echonet_dynamic[frames=4]") == 0
     shown = capsys.readouterr().out
-    assert "echonet_dynamic[frames=4]: 3 usable videos" in shown
+    assert "echonet_dynamic[frames=4]: 4 usable videos" in shown
     assert ["train", "2", "35.25", "48.38", "61.5"] in words(shown)
     assert ["test", "1", "70", "70", "70"] in words(shown)
 

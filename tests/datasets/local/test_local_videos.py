@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.datasets.local import replicas
 from tests.datasets.local.replicas import BOX, H264, RED, film, level, write_pictures, write_video
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.interfaces import Sample
+from vcfe_bench.interfaces import Sample, Split
+from vcfe_bench.plugins.terms import SPLITS
+from vcfe_bench.video.decoding import VideoFile
 from vcfe_datasets.recorded.celebv_text import CelebVText, CelebVTextParams
 from vcfe_datasets.recorded.echonet_dynamic import EchoNetDynamic, EchoNetDynamicParams
 from vcfe_datasets.recorded.ferv39k import FERV39k, FERV39kParams
-from vcfe_datasets.recorded.local_videos import LocalVideos
+from vcfe_datasets.recorded.local_videos import Clip, LocalVideos, with_validation
 from vcfe_datasets.recorded.mead import MEAD, MEADParams
 from vcfe_datasets.recorded.ntu_rgbd import ACTIONS, NTURGBD, NTURGBDParams
 from vcfe_datasets.recorded.olympic_sports import SPORTS, OlympicSports, OlympicSportsParams
@@ -42,9 +46,9 @@ every_dataset = pytest.mark.parametrize(("dataset", "params", "replica"), DATASE
 
 
 def samples(dataset: LocalVideos) -> dict[str, Sample]:
-    """All samples of both splits by id, each checked for its split."""
+    """All samples of all splits by id, each checked for its split."""
     found: dict[str, Sample] = {}
-    for split in ("train", "test"):
+    for split in SPLITS:
         for index in range(dataset.size(split)):
             sample = dataset.sample(split, index)
             assert sample.id not in found
@@ -90,7 +94,7 @@ def test_reading_again_gives_the_same_samples(
 ) -> None:
     replica(tmp_path / "copy")
     first, second = (dataset(params(root=str(tmp_path / "copy"), frames=3, size=16)) for _ in range(2))
-    for split in ("train", "test"):
+    for split in SPLITS:
         for index in range(first.size(split)):
             one, two = first.sample(split, index), second.sample(split, index)
             assert (one.id, one.label, one.fps) == (two.id, two.label, two.fps)
@@ -148,7 +152,7 @@ def test_mead_paths_of_all_layouts(tmp_path: Path) -> None:
         (tmp_path / path).touch()
     found = MEAD(MEADParams(root=str(tmp_path), split="people")).listing
     assert {clip.id: (MEAD.classes[int(clip.label)], clip.split) for clip in found.clips} == {
-        "M003-front-angry-3-001": ("angry", "train"),
+        "M003-front-angry-3-001": ("angry", "validation"),
         "M009-front-contempt-1-030": ("contempt", "test"),
         "W011-front-neutral-1-002": ("neutral", "train"),
     }
@@ -164,7 +168,7 @@ def test_one_actor_of_mead_can_be_the_root(tmp_path: Path) -> None:
 
 
 def test_splits_of_mead(tmp_path: Path) -> None:
-    """A random split is 4:1; a split by people separates actors, with men and women in both parts."""
+    """A random split is 4:1; a split by people separates actors, with men and women in all parts."""
     for number in range(3, 43):
         for sex in "MW":
             for take in range(1, 6):
@@ -175,10 +179,13 @@ def test_splits_of_mead(tmp_path: Path) -> None:
     share = sum(clip.split == "test" for clip in drawn) / len(drawn)
     assert share == pytest.approx(0.2, abs=3 * math.sqrt(0.16 / len(drawn)))
     apart = MEAD(MEADParams(root=str(tmp_path), split="people")).listing.clips
-    sides = {split: {clip.attributes["actor"] for clip in apart if clip.split == split} for split in ("train", "test")}
-    assert not sides["train"] & sides["test"]
+    for clips in (drawn, apart):
+        sides = {split: {clip.attributes["actor"] for clip in clips if clip.split == split} for split in SPLITS}
+        assert not sides["train"] & sides["validation"]
+    assert not (sides["train"] | sides["validation"]) & sides["test"]
     assert len(sides["test"]) / 80 == pytest.approx(0.2, abs=0.05)
-    assert {actor[0] for actor in sides["test"]} == {"M", "W"}
+    assert len(sides["validation"]) / 64 == pytest.approx(0.1, abs=3 * math.sqrt(0.09 / 64))
+    assert {actor[0] for actor in sides["test"]} == {actor[0] for actor in sides["validation"]} == {"M", "W"}
 
 
 def test_mead_is_prepared_as_in_the_paper(tmp_path: Path) -> None:
@@ -215,9 +222,11 @@ def test_splits_and_classes_of_ntu(tmp_path: Path) -> None:
 def test_echonet_reads_values_and_official_splits(tmp_path: Path) -> None:
     root = str(replicas.echonet_dynamic(tmp_path))
     built = EchoNetDynamic(EchoNetDynamicParams(root=root, frames=8))
-    assert {id: sample.label for id, sample in samples(built).items()} == {"0X1": 61.5, "0X2": 35.25, "0X4": 70.0}
-    assert ids(built, "test") == {"0X4"}
-    assert ids(EchoNetDynamic(EchoNetDynamicParams(root=root, frames=8, held_out="VAL")), "test") == {"0X3"}
+    known = {id: sample.label for id, sample in samples(built).items()}
+    assert {id: known[id] for id in ("0X1", "0X2", "0X4")} == {"0X1": 61.5, "0X2": 35.25, "0X4": 70.0}
+    assert [ids(built, split) for split in SPLITS] == [{"0X1", "0X2"}, {"0X3"}, {"0X4"}]
+    held_out = EchoNetDynamic(EchoNetDynamicParams(root=root, frames=8, held_out="VAL"))
+    assert [ids(held_out, split) for split in SPLITS] == [{"0X2"}, {"0X1"}, {"0X3"}]
     sample = built.sample("test", 0)
     assert sample.fps == 25.0
     assert sample.attributes == {"esv": 30.0, "edv": 100.0}
@@ -260,7 +269,7 @@ def test_ferv39k_reads_folders_files_and_numbers(tmp_path: Path) -> None:
     lists = root / "4_setups" / "All_scenes"
     (lists / "train_All.csv").write_text("Action/Happy/0267 0\nAction/Fear/0001 6\nDaily/Sad/0042 Bored\nDaily/x 7\n")
     again = FERV39k(FERV39kParams(root=str(root))).listing
-    assert {clip.id: clip.label for clip in again.clips if clip.split == "train"} == {
+    assert {clip.id: clip.label for clip in again.clips if clip.split != "test"} == {
         "Action/Happy/0267": 0,
         "Action/Fear/0001": 6,
     }
@@ -276,6 +285,7 @@ def test_something_something_v2_old_and_new_names(tmp_path: Path, prefix: str, f
     assert ids(built, "test") == {"74225"}
     tested = SomethingSomethingV2(SomethingSomethingV2Params(root=root, frames=4, size=16, held_out="test"))
     assert (ids(tested, "test"), tested.sample("test", 0).label) == ({"10"}, 0)
+    assert (ids(built, "validation"), ids(tested, "validation")) == ({"78687"}, {"74225"})
 
 
 @pytest.mark.parametrize("videos", [False, True], ids=["pictures", "avi"])
@@ -283,6 +293,7 @@ def test_ucf101_24_has_boxes_in_the_clip(tmp_path: Path, videos: bool) -> None:
     root = replicas.ucf101_24(tmp_path, videos)
     built = UCF101_24(UCF101_24Params(root=str(root), frames=20, size=24))
     assert ids(built, "test") == {"Surfing/v_Surfing_g01_c02"}
+    assert ids(built, "validation") == {"Surfing/v_Surfing_g09_c01"}
     assert labels(built)["Basketball/v_Basketball_g08_c01"] == "Basketball"
     sample = built.sample("test", 0)
     assert sample.fps == pytest.approx(25)
@@ -368,7 +379,7 @@ def test_celebv_text_keeps_youtube_videos_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [True, False], ids=["splits", "drawn"])
 def test_folders_of_classes(tmp_path: Path, given: bool) -> None:
-    parts = ("train", "test") if given else (".",)
+    parts = ("train", "val", "test") if given else (".",)
     for part in parts:
         for category in ("up", "down"):
             write_video(tmp_path / part / category / "a.mp4", film(6), **H264)
@@ -381,9 +392,45 @@ def test_folders_of_classes(tmp_path: Path, given: bool) -> None:
     assert all(id.split("/")[-2] == label for id, label in found.items())
     assert [Path(name).name for name in built.listing.strays] == ["notes.txt"]
     if given:
-        assert ids(built, "test") == {
-            f"test/{category}/{name}" for category in ("up", "down") for name in ("a.mp4", "b")
-        }
+        for split, part in zip(SPLITS, parts, strict=True):
+            assert ids(built, split) == {f"{part}/{c}/{name}" for c in ("up", "down") for name in ("a.mp4", "b")}
+
+
+def test_a_table_keeps_groups_together(tmp_path: Path) -> None:
+    people = [f"person {number}" for number in range(60)]
+    rows = [f"{person}/{take}.mp4,up,{person}" for person in people for take in range(3)]
+    (tmp_path / "list.csv").write_text("path,label,group\n" + "\n".join(rows))
+    (tmp_path / "person 0").mkdir()
+    (tmp_path / "person 0" / "0.mp4").touch()
+    clips = VideoFolder(VideoFolderParams(root=str(tmp_path / "list.csv"))).listing.clips
+    sides = {split: {clip.group for clip in clips if clip.split == split} for split in SPLITS}
+    assert sum(map(len, sides.values())) == 60
+    assert len(sides["test"]) / 60 == pytest.approx(0.2, abs=3 * math.sqrt(0.16 / 60))
+    assert len(sides["validation"]) / 48 == pytest.approx(0.1, abs=3 * math.sqrt(0.09 / 48))
+
+
+def _clip(group: int, split: Split = "train") -> Clip:
+    return Clip(f"{split}-{group}", VideoFile(Path("x")), 0, split, group=f"{group}" if group % 2 else "")
+
+
+@given(st.sets(st.integers(0, 10**6), max_size=60), st.sets(st.integers(0, 10**6), max_size=5))
+def test_validation_is_taken_from_training_by_group_and_leaves_some(train: set[int], test: set[int]) -> None:
+    clips = [*map(_clip, train), *(_clip(group, "test") for group in test)]
+    carved = with_validation(clips)
+    assert [(c.id, c.group) for c in carved] == [(c.id, c.group) for c in clips]
+    sides = {split: {c.group or c.id for c in carved if c.split == split} for split in SPLITS}
+    assert not sides["train"] & sides["validation"]
+    assert sum(c.split == "test" for c in carved) == len(test)
+    assert bool(sides["validation"]) == (len(train) > 1)
+    assert bool(sides["train"]) == bool(train)
+    chosen = {c.id for c in with_validation([*clips, *map(_clip, range(-50, 0))]) if c.split == "validation"}
+    few = {c.id for c in carved if c.split == "validation"}
+    assert len(few - chosen) <= 1, "the choice hardly depends on which others there are"
+
+
+def test_a_validation_split_that_is_given_is_kept() -> None:
+    clips = (*map(_clip, range(30)), _clip(40, "validation"))
+    assert with_validation(clips) == clips
 
 
 def test_a_table_of_values(tmp_path: Path) -> None:
@@ -409,10 +456,10 @@ def test_a_table_of_values(tmp_path: Path) -> None:
         ("path,label,value\na.mp4,x,1\n", "needs the column path and either label or value"),
         (
             "path,label,colour\na.mp4,x,red\n",
-            "has an unknown column colour; columns are: path, label, value, split, fps",
+            "has an unknown column colour; columns are: path, label, value, split, group, fps",
         ),
         ("path,value\na.mp4,much\n", "line 2: value must be a number, not 'much'"),
-        ("path,label,split\na.mp4,x,validation\n", "line 2: split must be train or test, not 'validation'"),
+        ("path,label,split\na.mp4,x,dev\n", "line 2: split must be train, validation or test, not 'dev'"),
         ("path,label\na.mp4,x\na.mp4,y\n", "lists a.mp4 more than once"),
         ("path,label,fps\na.mp4,x,0\n", "line 2: fps must be greater than 0, not 0"),
         ("path,label\na.mp4,\n", "line 2: the label is empty"),

@@ -48,9 +48,8 @@ class Lights(Dataset):
         rank = self._ranks(split)[index]
         return Sample(f"light-{rank}", self._render(rank, rank % 3), rank % 3, 12.5, {"index": rank})
 
-    @cache
-    def _ranks(self, split: Split) -> dict[int, int]:  # noqa: B019
-        return {index: rank for rank, index in enumerate(video_order(self, split))}
+    def _ranks(self, split: Split) -> dict[int, int]:
+        return {index: rank for rank, index in enumerate(_order(self.params.videos, split))}
 
     def oracle(self, sample: Sample, video: Tensor) -> int | None:
         return int(video.mean(dim=(0, 1, 2)).reshape(3, 4).mean(dim=1).argmax())
@@ -58,6 +57,11 @@ class Lights(Dataset):
     def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
         assert isinstance(goal, ClassGoal)
         return self._render(sample.attributes["index"], goal.index)
+
+
+@cache
+def _order(videos: int, split: Split) -> list[int]:
+    return video_order(Lights(LightsParams(videos=videos)), split)
 
 
 class Dimmer(Dataset):
