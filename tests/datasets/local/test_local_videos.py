@@ -20,7 +20,7 @@ from tests.datasets.local.replicas import BOX, H264, RED, film, level, write_pic
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Sample, Split
 from vcfe_bench.plugins.terms import SPLITS
-from vcfe_bench.video.decoding import VideoFile
+from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.celebv_text import CelebVText, CelebVTextParams
 from vcfe_datasets.recorded.echonet_dynamic import EchoNetDynamic, EchoNetDynamicParams
 from vcfe_datasets.recorded.ferv39k import FERV39k, FERV39kParams
