@@ -31,7 +31,8 @@ def test_csv_has_a_row_per_method_and_its_columns_in_order(finished: Path) -> No
     assert table["method"].tolist()[:2] == ["toy_push[rate=5.0]", "toy_half"]
     assert table["method"].tolist()[-3:] == ["true_edit", "reconstruction", "no_edit"]
     columns = table.columns.tolist()
-    assert columns[:8] == ["method", "n", "failed", "skipped", "toy_FR", "toy_FR_low", "toy_FR_high", "toy_FR_n"]
+    assert columns[:6] == ["method", "n", "answered", "failed", "skipped", "declined"]
+    assert columns[6:10] == ["toy_FR", "toy_FR_low", "toy_FR_high", "toy_FR_n"]
     assert {"spread(mean)", "spread(mean)_floor", "spread(mean)_floor_n", "missing(net)"} < set(columns)
     assert {"seconds", "calls", "peak_memory_mb"} < set(columns)
 
@@ -43,8 +44,11 @@ def test_means_intervals_and_counts(finished: Path) -> None:
     assert table.loc["toy_half", "change"] == pytest.approx(half["change"].mean())
     assert table.loc["toy_half", "change_low"] < table.loc["toy_half", "change"] < table.loc["toy_half", "change_high"]
     assert table.loc["toy_half", "change_n"] == half["change"].notna().sum() < len(half)
-    assert table.loc["toy_fragile", ["n", "failed", "skipped"]].tolist() == [7, 1, 0]
-    assert table.loc["toy_picky", ["n", "failed", "skipped"]].tolist() == [0, 0, 8]
+    counts = table[["n", "answered", "failed", "skipped", "declined"]]
+    assert counts.loc["toy_fragile"].tolist() == [8, 7, 1, 0, 0]
+    right = int((records[records["method"] == "toy_picky"]["goal"] == "class=2").sum())
+    assert counts.loc["toy_picky"].tolist() == [right, 0, 0, right, 8 - right]
+    assert table.loc["toy_picky", ["toy_FR", "toy_FR_n"]].tolist() == [0, right], "asked and not answered: no flip"
     assert "wants to go right" in table.loc["toy_picky", "reasons"]
     assert table.loc["no_edit", "toy_FR"] == 0
     assert table.loc["no_edit", "toy_FR_high"] > 0.2, "none of eight does not show that the rate is zero"
@@ -71,7 +75,7 @@ def test_it_reads_well_in_120_columns(finished: Path) -> None:
         "calls",
         "15",
         "missing(net) is not available: net.safetensors is missing",
-        "toy_picky: 0 failed, 8 skipped: wants to go right (",
+        "skipped, 5 declined: wants to go right (",
         "change failed on",
         "biased at this n",
         "D(E(x)) 0.",
@@ -119,6 +123,7 @@ def test_many_metrics_of_one_criterion_stay_readable_in_80_columns() -> None:
         "n": 8,
         "failed": 0,
         "skipped": 0,
+        "declined": 0,
         "calls": 3.0,
         "seconds": 1.0,
         "peak_memory_mb": 1.0,

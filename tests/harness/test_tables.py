@@ -57,8 +57,8 @@ def test_only_distinguishing_columns_are_shown(board: Leaderboard, runs: list[Pa
 
 def test_notes_name_what_is_skipped_failed_and_not_available(board: Leaderboard) -> None:
     text = "\n".join(notes(board))
-    assert "toy_picky: 0 failed, 8 skipped: wants to go right (" in text
-    assert "toy_fragile: 1 failed, 0 skipped: ValueError: the light went out" in text
+    assert "toy_picky: 0 failed, 3 skipped, 5 declined: wants to go right (" in text
+    assert "toy_fragile: 1 failed, 0 skipped, 0 declined: ValueError: the light went out" in text
     assert "missing(net) is not available: net.safetensors is missing" in text
     assert "Methods that share a letter are not distinguishable (" in text
 

@@ -31,8 +31,8 @@ def test_flip_of_a_value(case):
     assert FlipRate().score(case(goal=ValueGoal(60.0, 5.0), after=torch.tensor([56.0]))) == 1.0
 
 
-def test_an_output_that_is_not_finite_is_neither_flip_nor_failure(case):
-    assert math.isnan(FlipRate().score(case(after=torch.tensor([0.0, math.nan, 1.0]))))
+def test_an_output_that_is_not_finite_is_no_flip(case):
+    assert FlipRate().score(case(after=torch.tensor([0.0, math.nan, 1.0]))) == 0.0
 
 
 @pytest.mark.parametrize(("label", "met"), [(2, 1.0), (1, 0.0), (None, 0.0)])

@@ -83,6 +83,7 @@ class AttributesChanged(_AttributeMetric):
         "true_edit is right, not the lowest one. Over flipped videos only. A lost object has lost all of its "
         "attributes.",
         version=2,
+        selected=True,
     )
 
     def score(self, case: Case) -> float:

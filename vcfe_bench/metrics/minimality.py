@@ -63,6 +63,7 @@ class MinimalFlipRate(_BystanderMetric):
         source="FR = 1, semantic_FR = 1, bystanders_kept = 1, identity_kept = 1",
         failure_modes="As strict as its strictest part: a generator that cannot keep the shape of small objects has 0 "
         "whatever the method does. Read it together with minimal_FR(motion) and the row of reconstruction.",
+        unanswered=0.0,
     )
     with_identity = True
 
@@ -91,5 +92,6 @@ class MinimalMotionFlipRate(MinimalFlipRate):
         range=(0.0, 1.0),
         source="FR = 1, semantic_FR = 1, bystanders_kept = 1",
         failure_modes="Blind to objects that change their shape, colour or size: read it together with identity_kept.",
+        unanswered=0.0,
     )
     with_identity = False

@@ -98,6 +98,7 @@ class SurvivesH264(_Survival):
         source=f"definition; x264, crf {CRF}, 4:2:0",
         failure_modes=f"{_FAILURES} Small frames lose less than large ones, and saturated colours lose most. The last "
         "digits depend on the version of the encoder.",
+        selected=True,
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:
@@ -125,6 +126,7 @@ class SurvivesShift(_Survival):
         range=(0.0, 1.0),
         source="definition; all four directions, border repeated",
         failure_modes=f"{_FAILURES} A pixel is more in a small frame than in a large one.",
+        selected=True,
     )
 
     def alter(self, case: Case) -> Tensor:
@@ -143,6 +145,7 @@ class SurvivesBlur(_Survival):
         range=(0.0, 1.0),
         source=f"definition; Gaussian, σ {SIGMA} pixels, frame by frame",
         failure_modes=f"{_FAILURES} Low-frequency noise survives.",
+        selected=True,
     )
 
     def alter(self, case: Case) -> Tensor:
@@ -163,6 +166,7 @@ class SurvivesReconstruction(_Survival):
         source="definition; D(E(x')) of the run's generator",
         failure_modes=f"{_FAILURES} A video made by the same generator is close to what it can represent and survives "
         "more easily than others. Rates of runs with different generators are not comparable.",
+        selected=True,
     )
 
     @torch.no_grad()

@@ -95,6 +95,7 @@ class ShortcutFaithful(_ShortcutMetric):
         source="interventions on the scene: the target is run on edits of the cause alone and of the shortcut alone",
         failure_modes="Over flipped videos that an edit of cause or shortcut flips: read it alongside FR and n. "
         "Where both do, either counts as right. Says nothing about changes other than these two.",
+        selected=True,
     )
 
     def score(self, case: Case) -> float:

@@ -69,6 +69,7 @@ class ShuffledFlipLoss(_Shuffled):
         failure_modes="Over flipped videos only: read it alongside FR and n. Near 1 both for a purely temporal edit "
         "and for a fragile one; a pattern in single frames may persist. Where classes differ in appearance, a good "
         "counterfactual keeps its flip. Compare with the row of true_edit.",
+        selected=True,
     )
 
     def score(self, case: Case) -> float:

@@ -42,6 +42,7 @@ class TransferFlipRate(SampleMetric):
         failure_modes="Over flipped videos only: read it alongside FR and n. Targets that learned the same shortcut "
         "agree about it, and noise may transfer between similar networks. A weak target lowers every method's rate: "
         "compare with the row of true_edit. Values for different targets are not comparable.",
+        selected=True,
     )
 
     def other_targets(self, dataset: Dataset) -> Sequence[str]:

@@ -85,6 +85,7 @@ class ValidShare(SampleMetric):
         "size limits every method that uses it: compare with identity_kept of reconstruction. The row of true_edit is "
         "below 1 where the target or the oracle is wrong.",
         version=3,
+        unanswered=0.0,
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vcfe_bench.goals import Both, ClassGoal, Confidence, Goal
+from vcfe_bench.metrics.requery import flipped
 from vcfe_bench.plugins.abilities import Oracle
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Case, Footage, SampleMetric
@@ -40,7 +41,8 @@ def oracle_label(footage: Footage) -> int | float | None:
 
 
 class FlipRate(SampleMetric):
-    """1 where the prediction for the counterfactual meets the goal (equation 10 of arXiv 2511.20295), else 0."""
+    """1 where the prediction for the counterfactual meets the goal (equation 10 of arXiv 2511.20295), else 0; a prediction
+    that is not finite does not meet it."""
 
     card = Card(
         name="FR",
@@ -52,12 +54,12 @@ class FlipRate(SampleMetric):
         source="arXiv 2511.20295, equation 10; on the stored 8-bit video",
         failure_modes="Adversarial noise reaches 1.0 without any visible change: read it alongside semantic_FR. "
         "Originals that already meet the goal count as flipped; only the choice of goals can prevent it.",
+        version=2,
+        unanswered=0.0,
     )
 
     def score(self, case: Case) -> float:
-        if not torch.isfinite(case.after).all():
-            return float("nan")
-        return float(case.goal.met(case.after[None])[0])
+        return float(flipped(case))
 
 
 class SemanticFlipRate(SampleMetric):
@@ -76,6 +78,7 @@ class SemanticFlipRate(SampleMetric):
         source="oracle of the dataset",
         failure_modes="A broken object counts as 0, like an unchanged one. The oracle may be wrong, on true edits "
         "too: compare with the row of true_edit. Only available for datasets with an oracle.",
+        unanswered=0.0,
     )
 
     def unavailable(self, dataset: Dataset) -> str | None:

@@ -35,6 +35,11 @@ class Card:
         failure_modes: situations in which the value misleads.
         version: increased whenever values change; values of different versions are not compared.
         min_samples: smallest number of videos for which the value is meaningful.
+        unanswered: value of a video for which the method was asked and has no counterfactual, since it failed, gave up
+            or spent its budget; None for a metric that describes the counterfactuals that exist.
+        selected: whether the metric is defined only for counterfactuals that meet their goal. Methods are then measured
+            on different videos, those that each of them flipped.
+        unbiased: whether the expected distance between two sets of the same distribution is 0 at any number of videos.
     """
 
     name: str
@@ -47,6 +52,9 @@ class Card:
     failure_modes: str
     version: int = 1
     min_samples: int = 1
+    unanswered: float | None = None
+    selected: bool = False
+    unbiased: bool = False
 
 
 @dataclass(frozen=True)

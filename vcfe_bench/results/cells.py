@@ -24,7 +24,7 @@ class Cell:
     Attributes:
         value: the value itself; ``MISSING`` where there is none.
         interval: its 95 % interval, ``[low, high]``.
-        count: the number of videos that it is a mean of, ``n=7``, where it is not that of the row.
+        count: how many of the tasks that the method was asked it rests on, ``n=7/8``, where it is not all of them.
         floors: what a distance between sets is compared with, ``floor 1.2, D(E(x)) 3.4``.
         group: a letter for each group of methods that are not distinguishable, ``ab``.
         best: whether it is significantly better than that of every other method.
@@ -52,7 +52,7 @@ def metric_cell(row: pd.Series, card: ScoredCard) -> Cell:
     return Cell(
         number(row[name]),
         "" if math.isnan(low) else f"[{number(low)}, {number(high)}]",
-        f"n={row[f'{name}_n']:.0f}" if card.level != "set" and row[f"{name}_n"] != row["n"] else "",
+        f"n={row[f'{name}_n']:.0f}/{row['n']}" if row[f"{name}_n"] != row["n"] else "",
         _floors(row, name) if card.level == "set" else "",
         row.get(f"{name}_group", ""),
         bool(row.get(f"{name}_best", False)),
@@ -68,8 +68,8 @@ def _floors(row: pd.Series, name: str) -> str:
 
 
 def cost_cells(row: pd.Series) -> tuple[Cell, ...]:
-    """Numbers of results, of failed and of skipped tasks; calls and seconds per video, peak memory."""
-    counts = (str(row[name]) for name in ("n", "failed", "skipped"))
+    """Numbers of tasks asked, failed, skipped and declined; calls and seconds per video, peak memory."""
+    counts = (str(row[name]) for name in ("n", "failed", "skipped", "declined"))
     costs = (_or_missing(row[name]) for name in ("calls", "seconds", "peak_memory_mb"))
     return tuple(map(Cell, (*counts, *costs)))
 

@@ -41,7 +41,7 @@ class Grid:
 
 
 N = Column("n", "number")
-COSTS = tuple(Column(name, "number") for name in ("failed", "skipped", "calls", "s/video", "peak MB"))
+COSTS = tuple(Column(name, "number") for name in ("failed", "skipped", "declined", "calls", "s/video", "peak MB"))
 
 
 def grids(board: Leaderboard) -> Iterator[Grid]:

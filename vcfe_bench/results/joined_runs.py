@@ -26,6 +26,7 @@ from vcfe_bench.results.rows import (
     Context,
     Joined,
     Row,
+    declined,
 )
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
 from vcfe_bench.runs.records import Record, ScoredCard
@@ -160,8 +161,8 @@ class _Part:
         return self.records[self.records["status"] == "ok"]
 
     def restricted(self, keep: pd.Series) -> _Part:
-        """With these of the successful records; failed and skipped ones stay."""
-        return replace(self, records=self.records[keep | (self.records["status"] != "ok")], complete=False)
+        """With these of the records; tasks that the method declined stay, to be counted as such."""
+        return replace(self, records=self.records[keep | declined(self.records)], complete=False)
 
     def row(self, cards: Sequence[ScoredCard]) -> Row:
         members = [self.runs[number] for number in self.records["run"].unique()] or list(self.runs[:1])
@@ -238,7 +239,8 @@ def _questions(records: pd.DataFrame) -> pd.Series:
 
 def _flipped(part: _Part) -> set[tuple[str, str]]:
     """Questions whose goal was met with every seed."""
-    met = part.done["met"].fillna(False).astype(bool).groupby(_questions(part.done)).all()
+    requested = part.records[~declined(part.records)]
+    met = requested["met"].fillna(False).astype(bool).groupby(_questions(requested)).all()
     return set(met.index[met])
 
 

@@ -13,7 +13,7 @@ from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results import joined_runs
-from vcfe_bench.results.rows import ALL, DIVISIONS, Row
+from vcfe_bench.results.rows import ALL, DIVISIONS, asked
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RECORDS, SETS, RunDirectory
@@ -23,7 +23,14 @@ CSV = "leaderboard.csv"
 RECONSTRUCTION = "reconstruction"
 """The reference method that only encodes and decodes."""
 PARTS: Mapping[str, Mapping[str, float]] = {
-    "set": {"low": math.nan, "high": math.nan, "floor": math.nan, "floor_n": math.nan, RECONSTRUCTION: math.nan},
+    "set": {
+        "low": math.nan,
+        "high": math.nan,
+        "n": 0,
+        "floor": math.nan,
+        "floor_n": math.nan,
+        RECONSTRUCTION: math.nan,
+    },
     "pair": {"low": math.nan, "high": math.nan, "n": 0},
 }
 """Columns that go with the value of a metric over a whole set, by its level, with their defaults."""
@@ -33,11 +40,12 @@ PARTS: Mapping[str, Mapping[str, float]] = {
 class Leaderboard:
     """A table with what is needed to read it.
 
-    ``frame`` has one row per method: ``method, n, failed, skipped``, for each sample metric its mean with ``_low``,
-    ``_high`` (95 % interval over videos) and ``_n``, for each set metric its value with ``_low``, ``_high``, ``_floor``
-    (real videos against other real videos), ``_floor_n`` and ``_reconstruction`` (the value of the row
-    ``reconstruction`` for as many of the same videos), for each pair metric its value with ``_low``, ``_high`` and
-    ``_n``, then the costs and ``reasons``.
+    ``frame`` has one row per method: ``method``, ``n`` (tasks that the method was asked), ``answered`` (those with a
+    counterfactual), ``failed``, ``skipped`` (given up during the run), ``declined`` (before the run, not among ``n``),
+    for each sample metric its mean with ``_low``, ``_high`` (95 % interval over videos) and ``_n`` (the tasks that it
+    is a mean of), for each set metric its value with ``_low``, ``_high``, ``_n``, ``_floor`` (real videos against other
+    real videos), ``_floor_n`` and ``_reconstruction`` (the value of the row ``reconstruction`` for as many of the same
+    videos), for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the costs and ``reasons``.
 
     A table of several runs (``join``) has further columns: before ``method`` those of ``rows.Context``, and for each
     sample metric with a direction its ``_group`` (methods that share a letter are not distinguishable) and ``_best``
@@ -100,10 +108,11 @@ def join(
         [{**row.context.columns(), **_row(row.method, row.records, row.sets, metrics)} for row in joined.rows]
     )
     frame = _with_reconstruction(frame, metrics)
+    requested = [(row.method, asked(row.records, metrics)) for row in joined.rows]
     sections = frame.groupby(list(by), sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     for card in metrics:
         if card.level == "sample" and card.direction and not card.unavailable:
-            ranks = _ranks(joined.rows, sections, card.name, card.direction)
+            ranks = _ranks(requested, sections, card.name, card.direction)
             frame[f"{card.name}_group"] = [rank.group for rank in ranks]
             frame[f"{card.name}_best"] = [rank.best for rank in ranks]
     if sort is not None:
@@ -128,12 +137,12 @@ def build(
 
 
 def _ranks(
-    rows: Sequence[Row], sections: pd.Series, metric: str, direction: significance.Direction
+    rows: Sequence[tuple[str, pd.DataFrame]], sections: pd.Series, metric: str, direction: significance.Direction
 ) -> list[significance.Rank]:
     ranks = [significance.Rank()] * len(rows)
     for section in sections.unique():
-        places = [p for p, row in enumerate(rows) if sections[p] == section and row.method not in REFERENCES]
-        methods, records = [rows[p].method for p in places], [rows[p].records for p in places]
+        places = [p for p, (method, _) in enumerate(rows) if sections[p] == section and method not in REFERENCES]
+        methods, records = [rows[p][0] for p in places], [rows[p][1] for p in places]
         for place, rank in zip(places, significance.ranks(methods, records, metric, direction), strict=True):
             ranks[place] = rank
     return ranks
@@ -147,11 +156,11 @@ def _ascending(column: str, frame: pd.DataFrame, metrics: Sequence[ScoredCard]) 
 
 def _with_reconstruction(frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> pd.DataFrame:
     """The table with, for each set metric, its value for the reconstructions of as many of the same videos."""
-    same = [name for name in (*DIVISIONS, "among", "n") if name in frame]
-    floors = frame[frame["method"] == RECONSTRUCTION].drop_duplicates(same).set_index(same)
-    places = pd.MultiIndex.from_frame(frame[same]) if len(same) > 1 else pd.Index(frame["n"])
     for card in metrics:
         if card.level == "set":
+            same = [name for name in (*DIVISIONS, "among", f"{card.name}_n") if name in frame]
+            floors = frame[frame["method"] == RECONSTRUCTION].drop_duplicates(same).set_index(same)
+            places = pd.MultiIndex.from_frame(frame[same]) if len(same) > 1 else pd.Index(frame[same[0]])
             frame[f"{card.name}_{RECONSTRUCTION}"] = floors[card.name].reindex(places).to_numpy(float)
     return frame
 
@@ -159,12 +168,13 @@ def _with_reconstruction(frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> 
 def _row(
     method: str, records: pd.DataFrame, sets: pd.DataFrame, metrics: Sequence[ScoredCard]
 ) -> dict[str, str | float]:
-    done = records[records["status"] == "ok"]
-    row: dict[str, str | float] = {"method": method, "n": len(done)}
-    row |= {status: int((records["status"] == status).sum()) for status in ("failed", "skipped")}
+    done, requested = records[records["status"] == "ok"], asked(records, metrics)
+    row: dict[str, str | float] = {"method": method, "n": len(requested), "answered": len(done)}
+    row |= {status: int((requested["status"] == status).sum()) for status in ("failed", "skipped")}
+    row["declined"] = len(records) - len(requested)
     for card in metrics:
         if card.level == "sample":
-            row |= _mean(done, method, card)
+            row |= _mean(requested, method, card)
         elif card.level is not None:
             row |= _whole(sets, method, card.name, PARTS[card.level])
     row["seconds"] = done["seconds"].mean()
@@ -175,11 +185,11 @@ def _row(
     return row
 
 
-def _mean(done: pd.DataFrame, method: str, card: ScoredCard) -> dict[str, float]:
+def _mean(requested: pd.DataFrame, method: str, card: ScoredCard) -> dict[str, float]:
     name = card.name
-    values = done[name].to_numpy(float).tolist() if name in done else [math.nan] * len(done)
+    values = requested[name].to_numpy(float).tolist() if name in requested else [math.nan] * len(requested)
     interval = intervals.rate_interval if card.unit == "rate" else intervals.mean_interval
-    mean = interval(values, list(done["sample"]), seeds.derive(method, name))
+    mean = interval(values, list(requested["sample"]), seeds.derive(method, name))
     return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"{name}_n": mean.n}
 
 

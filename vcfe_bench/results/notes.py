@@ -31,7 +31,8 @@ def _tasks(board: Leaderboard) -> Iterator[str]:
         yield f"{board.missing} planned tasks have not run yet: run the same command again to resume."
     for _, row in board.frame.iterrows():
         if row["reasons"]:
-            yield f"{row['method']}: {row['failed']} failed, {row['skipped']} skipped: {row['reasons']}"
+            counts = ", ".join(f"{row[status]} {status}" for status in ("failed", "skipped", "declined"))
+            yield f"{row['method']}: {counts}: {row['reasons']}"
 
 
 def _metrics(board: Leaderboard) -> Iterator[str]:
@@ -41,7 +42,7 @@ def _metrics(board: Leaderboard) -> Iterator[str]:
         elif card.problems:
             yield f"{card.name} {card.problems}"
         elif card.level == "set":
-            fewest = board.frame.loc[board.frame[card.name].notna(), "n"].min()
+            fewest = board.frame.loc[board.frame[card.name].notna(), f"{card.name}_n"].min()
             if fewest < card.min_samples:
                 yield (
                     f"{card.name} is biased at this n: {fewest:,} videos are fewer than the {card.min_samples:,} that "

@@ -19,6 +19,25 @@ CHOICES = (ALL, FLIPPED, FLIPPED_BY_ALL)
 """Which counterfactuals a table may be restricted to."""
 
 
+def declined(records: pd.DataFrame) -> pd.Series:
+    """Which tasks a method declined before the run (``supports``): skipped without any time spent on them."""
+    return (records["status"] == "skipped") & records["seconds"].isna()
+
+
+def asked(records: pd.DataFrame, cards: Sequence[ScoredCard]) -> pd.DataFrame:
+    """The records of all tasks that methods did not decline, with a value where there is no counterfactual.
+
+    A video that a method was asked to change and has no counterfactual for (it failed, gave up during the run, or spent
+    its budget) has ``ScoredCard.unanswered`` as its value of each metric that has one, whatever its record says:
+    it is not flipped, not valid. All rates and paired tests start from here.
+    """
+    kept = records[~declined(records)]
+    present = [card for card in cards if card.unanswered is not None and not card.unavailable and card.name in kept]
+    return kept.assign(
+        **{card.name: kept[card.name].mask(kept["status"] != "ok", card.unanswered) for card in present}
+    )
+
+
 @dataclass(frozen=True)
 class Context:
     """What a row belongs to, besides its method.

@@ -88,18 +88,28 @@ class ScoredCard:
     source: str = ""
     version: int | None = None
     min_samples: int = 1
+    unanswered: float | None = None
+    selected: bool = False
+    unbiased: bool = False
     network: str | None = None
     unavailable: str | None = None
     problems: str | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> ScoredCard:
-        """The card that ``write`` wrote; fields that later versions added are left at their defaults."""
-        return _CARD.validate_python(dict(content))
+        """The card that ``write`` wrote; fields that later versions added are those of the metric of that name."""
+        later = {"unanswered": 0.0 if content["name"] in _OF_ALL_ASKED else None, "selected": content["name"] in _OF_FLIPS}
+        return _CARD.validate_python({**later, **content})
 
     def write(self) -> dict[str, Any]:
         """The card as JSON."""
         return asdict(self)
 
 
+_OF_ALL_ASKED = ("FR", "semantic_FR", "valid_share", "minimal_FR", "minimal_FR(motion)")
+_OF_FLIPS = (
+    *("survives_blur", "survives_H264", "survives_shift", "survives_reconstruction"),
+    *("transfer_FR", "faithful", "flip_lost_shuffled", "MNAC"),
+)
+"""Metrics whose cards in old runs do not say so."""
 _CARD: TypeAdapter[ScoredCard] = TypeAdapter(ScoredCard)

@@ -21,7 +21,7 @@ class NetworksParams:
 class Flip(SampleMetric):
     """Whether the target predicts the goal."""
 
-    card = Card("toy_FR", "Flipped?", "validity", "higher", "rate", (0, 1), "", "")
+    card = Card("toy_FR", "Flipped?", "validity", "higher", "rate", (0, 1), "", "", unanswered=0.0)
 
     def score(self, case: Case) -> float:
         return float(case.goal.met(case.after[None])[0])
