@@ -1,4 +1,4 @@
-"""What a video counts that a method was asked to change and did not: 0 in every rate, nothing in means of what exists."""
+"""A video that a method was asked to change and did not counts as 0 in rates; other means are over what exists."""
 
 from __future__ import annotations
 

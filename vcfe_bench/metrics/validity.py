@@ -41,8 +41,10 @@ def oracle_label(footage: Footage) -> int | float | None:
 
 
 class FlipRate(SampleMetric):
-    """1 where the prediction for the counterfactual meets the goal (equation 10 of arXiv 2511.20295), else 0; a prediction
-    that is not finite does not meet it."""
+    """1 where the prediction for the counterfactual meets the goal (equation 10 of arXiv 2511.20295), else 0.
+
+    A prediction that is not finite does not meet it.
+    """
 
     card = Card(
         name="FR",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from vcfe_bench.core.text import number
+from vcfe_bench.results.comparison import BY_ALL
 from vcfe_bench.results.leaderboard import RECONSTRUCTION
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
@@ -15,6 +16,8 @@ from vcfe_bench.runs.records import ScoredCard
 MISSING = "-"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 """What follows the name of a metric, by the direction that is better."""
+SELECTED = " †"
+"""What follows the name of a metric over each method's own flips."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Cell:
     def text(self) -> str:
         """All of it in one line."""
         return " ".join(filter(None, (self.value, self.interval, self.count, self.floors, self.group)))
+
+
+def by_all(card: ScoredCard) -> ScoredCard:
+    """The card of a metric over flips, restricted to the questions that all methods flipped."""
+    return replace(card, name=card.name + BY_ALL)
 
 
 def metric_cell(row: pd.Series, card: ScoredCard) -> Cell:

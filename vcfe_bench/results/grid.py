@@ -12,7 +12,8 @@ from typing import Literal
 import pandas as pd
 
 from vcfe_bench.plugins.terms import CRITERIA
-from vcfe_bench.results.cells import ARROWS, Cell, cost_cells, metric_cell
+from vcfe_bench.results.cells import ARROWS, SELECTED, Cell, by_all, cost_cells, metric_cell
+from vcfe_bench.results.comparison import BY_ALL
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.rows import CONTEXT
 from vcfe_bench.runs.records import ScoredCard
@@ -25,10 +26,11 @@ class Column:
     name: str
     kind: Literal["identity", "metric", "number"]
     direction: Literal["higher", "lower"] | None = None
+    mark: str = ""
 
     @property
     def title(self) -> str:
-        return self.name + ARROWS[self.direction]
+        return self.name + self.mark + ARROWS[self.direction]
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,10 @@ def grids(board: Leaderboard) -> Iterator[Grid]:
         names = ["method", *_distinguishing(section, board.by)]
         identity = tuple(Column(name, "identity") for name in names)
         for criterion, cards in by_criterion(section, board.metrics):
+            cards = [shown for card in cards for shown in _with_shared(card, section)]
             yield Grid(
                 _title(division, criterion),
-                (*identity, N, *(Column(card.name, "metric", card.direction) for card in cards)),
+                (*identity, N, *map(_column, cards)),
                 tuple(
                     (*_identity(row, names), Cell(str(row["n"])), *(metric_cell(row, card) for card in cards))
                     for _, row in section.iterrows()
@@ -62,6 +65,19 @@ def grids(board: Leaderboard) -> Iterator[Grid]:
             )
         rows = tuple((*_identity(row, names), *cost_cells(row)) for _, row in section.iterrows())
         yield Grid(_title(division, "cost"), (*identity, N, *COSTS), rows)
+
+
+def _with_shared(card: ScoredCard, section: pd.DataFrame) -> Iterator[ScoredCard]:
+    """A metric and, where methods are compared, the same one over what all of them flipped."""
+    yield card
+    if card.name + BY_ALL in section:
+        yield by_all(card)
+
+
+def _column(card: ScoredCard) -> Column:
+    if card.name.endswith(BY_ALL):
+        return Column(card.name.removesuffix(BY_ALL), "metric", card.direction, " (flipped by all)")
+    return Column(card.name, "metric", card.direction, SELECTED if card.selected else "")
 
 
 def by_criterion(frame: pd.DataFrame, cards: Sequence[ScoredCard]) -> Iterator[tuple[str, list[ScoredCard]]]:

@@ -27,6 +27,8 @@ from vcfe_bench.results.rows import (
     Joined,
     Row,
     declined,
+    questions,
+    shared_flips,
 )
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
 from vcfe_bench.runs.records import Record, ScoredCard
@@ -222,26 +224,13 @@ def _restricted(parts: Sequence[_Part], by: Sequence[str], among: str) -> tuple[
         sections[part.context.values(by)].append(part)
     restricted, notes = [], []
     for values, members in sections.items():
-        voting = [part for part in members if part.method not in REFERENCES and len(part.done)]
-        shared = set.intersection(*map(_flipped, voting)) if voting else set()
-        restricted += [part.restricted(_questions(part.records).isin(shared)) for part in members]
+        shared, voting = shared_flips([(part.method, part.records) for part in members])
+        restricted += [part.restricted(questions(part.records).isin(shared)) for part in members]
         where = ", ".join(f"{name} {value}" for name, value in zip(by, values, strict=True))
-        names = ", ".join(dict.fromkeys(part.method for part in voting)) or "no method"
+        names = ", ".join(dict.fromkeys(voting)) or "no method"
         note = f"only the {len(shared)} questions whose goal was met by all of {names}."
         notes.append(f"{where}: {note}" if where else note)
     return restricted, notes
-
-
-def _questions(records: pd.DataFrame) -> pd.Series:
-    """Video and goal of each record."""
-    return pd.Series(list(zip(records["sample"], records["goal"], strict=True)), index=records.index, dtype=object)
-
-
-def _flipped(part: _Part) -> set[tuple[str, str]]:
-    """Questions whose goal was met with every seed."""
-    requested = part.records[~declined(part.records)]
-    met = requested["met"].fillna(False).astype(bool).groupby(_questions(requested)).all()
-    return set(met.index[met])
 
 
 def _stored(run: _Run, ids: Iterable[str]) -> list[Record]:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins.terms import CRITERIA
-from vcfe_bench.results import joined_runs
-from vcfe_bench.results.rows import ALL, DIVISIONS, asked
-from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.results import comparison, joined_runs
+from vcfe_bench.results.comparison import Section
+from vcfe_bench.results.means import mean_columns
+from vcfe_bench.results.rows import ALL, DIVISIONS, Row, asked
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RECORDS, SETS, RunDirectory
-from vcfe_bench.stats import intervals, significance
 
 CSV = "leaderboard.csv"
 RECONSTRUCTION = "reconstruction"
@@ -50,7 +49,8 @@ class Leaderboard:
     A table of several runs (``join``) has further columns: before ``method`` those of ``rows.Context``, and for each
     sample metric with a direction its ``_group`` (methods that share a letter are not distinguishable) and ``_best``
     (significantly better than every other method), by the tests of ``significance.ranks`` among rows that are equal in
-    ``by``.
+    ``by``. Metrics over flips also have a mean over the questions that all methods flipped, ``_flipped_by_all`` with
+    ``_flipped_by_all_low``, ``_high`` and ``_n``.
 
     Attributes:
         frame: the table.
@@ -108,17 +108,15 @@ def join(
         [{**row.context.columns(), **_row(row.method, row.records, row.sets, metrics)} for row in joined.rows]
     )
     frame = _with_reconstruction(frame, metrics)
-    requested = [(row.method, asked(row.records, metrics)) for row in joined.rows]
-    sections = frame.groupby(list(by), sort=False).ngroup() if by else pd.Series(0, index=frame.index)
-    for card in metrics:
-        if card.level == "sample" and card.direction and not card.unavailable:
-            ranks = _ranks(requested, sections, card.name, card.direction)
-            frame[f"{card.name}_group"] = [rank.group for rank in ranks]
-            frame[f"{card.name}_best"] = [rank.best for rank in ranks]
+    sections = _sections(frame, joined.rows, by, metrics)
+    compared = comparison.columns(sections, metrics, among == ALL)
+    notes = (*joined.notes, *comparison.notes(sections, compared, metrics))
+    frame = pd.concat([frame, compared], axis=1)
     if sort is not None:
         frame = frame.sort_values(sort, ascending=_ascending(sort, frame, metrics), kind="stable")
-    order = sections[frame.index].sort_values(kind="stable").index
-    return Leaderboard(frame.loc[order].reset_index(drop=True), metrics, joined.missing, tuple(by), joined.notes)
+    ranks = {place: number for number, section in enumerate(sections) for place in section.places}
+    order = sorted(frame.index, key=ranks.__getitem__)
+    return Leaderboard(frame.loc[order].reset_index(drop=True), metrics, joined.missing, tuple(by), notes)
 
 
 def write(store: RunDirectory) -> Leaderboard:
@@ -136,16 +134,19 @@ def build(
     return _with_reconstruction(pd.DataFrame(rows), metrics)
 
 
-def _ranks(
-    rows: Sequence[tuple[str, pd.DataFrame]], sections: pd.Series, metric: str, direction: significance.Direction
-) -> list[significance.Rank]:
-    ranks = [significance.Rank()] * len(rows)
-    for section in sections.unique():
-        places = [p for p, (method, _) in enumerate(rows) if sections[p] == section and method not in REFERENCES]
-        methods, records = [rows[p][0] for p in places], [rows[p][1] for p in places]
-        for place, rank in zip(places, significance.ranks(methods, records, metric, direction), strict=True):
-            ranks[place] = rank
-    return ranks
+def _sections(
+    frame: pd.DataFrame, rows: Sequence[Row], by: Sequence[str], metrics: Sequence[ScoredCard]
+) -> list[Section]:
+    """The rows that are equal in ``by``, in the order of the table."""
+    groups = [part.index for _, part in frame.groupby(list(by), sort=False)] if by else [frame.index]
+    return [
+        Section(
+            ", ".join(f"{name} {frame.loc[places[0], name]}" for name in by) if len(groups) > 1 else "",
+            tuple(places),
+            tuple((rows[place].method, asked(rows[place].records, metrics)) for place in places),
+        )
+        for places in groups
+    ]
 
 
 def _ascending(column: str, frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> bool:
@@ -174,7 +175,7 @@ def _row(
     row["declined"] = len(records) - len(requested)
     for card in metrics:
         if card.level == "sample":
-            row |= _mean(requested, method, card)
+            row |= mean_columns(requested, card, card.name)
         elif card.level is not None:
             row |= _whole(sets, method, card.name, PARTS[card.level])
     row["seconds"] = done["seconds"].mean()
@@ -183,14 +184,6 @@ def _row(
     reasons = records.loc[records["reason"] != "", "reason"].value_counts()
     row["reasons"] = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.items())
     return row
-
-
-def _mean(requested: pd.DataFrame, method: str, card: ScoredCard) -> dict[str, float]:
-    name = card.name
-    values = requested[name].to_numpy(float).tolist() if name in requested else [math.nan] * len(requested)
-    interval = intervals.rate_interval if card.unit == "rate" else intervals.mean_interval
-    mean = interval(values, list(requested["sample"]), seeds.derive(method, name))
-    return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"{name}_n": mean.n}
 
 
 def _whole(sets: pd.DataFrame, method: str, metric: str, parts: Mapping[str, float]) -> dict[str, float]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vcfe_bench.results.cells import SELECTED
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.stats.intervals import FEWEST
 
 COMPARISON = (
     "Bold: significantly better than every other method. Methods that share a letter are not distinguishable "
@@ -13,17 +15,24 @@ COMPARISON = (
     f"reference methods ({', '.join(REFERENCES)}) are not."
 )
 READING = (
-    "[low, high]: 95 % interval over videos. floor: the noise floor, real videos against other real videos at the same "
-    "n. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: network calls per "
-    "video, counted by the harness and weighted by floating-point operations, backward passes twice; 1 is a forward "
-    "pass of the generator's velocity on one video (of the target, in runs without a generator)."
+    "n: videos (and goals) that a method was asked to change; those without a counterfactual count as 0 in rates of "
+    "flips. n=a/b: the value is over the a counterfactuals that have one. [low, high]: 95 % interval over videos; "
+    f"means over fewer than {FEWEST} videos have none. floor: the noise floor, real videos against other real videos "
+    "at the same n. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: "
+    "network calls per video, counted by the harness and weighted by floating-point operations, backward passes twice; "
+    "1 is a forward pass of the generator's velocity on one video (of the target, in runs without a generator)."
+)
+SELECTION = (
+    f"{SELECTED.strip()}: over each method's own flips, which are different videos for different methods. Tables that "
+    "compare methods also have the column 'flipped by all', over the questions whose goal all of them met."
 )
 
 
 def notes(board: Leaderboard) -> list[str]:
     """The notes below a leaderboard, each once."""
     comparison = [COMPARISON] if board.compared else []
-    return list(dict.fromkeys((*comparison, READING, *_tasks(board), *_metrics(board), *board.notes)))
+    selection = [SELECTION] if any(card.selected and not card.unavailable for card in board.metrics) else []
+    return list(dict.fromkeys((*comparison, READING, *selection, *_tasks(board), *_metrics(board), *board.notes)))
 
 
 def _tasks(board: Leaderboard) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
 CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos")
@@ -33,9 +34,30 @@ def asked(records: pd.DataFrame, cards: Sequence[ScoredCard]) -> pd.DataFrame:
     """
     kept = records[~declined(records)]
     present = [card for card in cards if card.unanswered is not None and not card.unavailable and card.name in kept]
-    return kept.assign(
-        **{card.name: kept[card.name].mask(kept["status"] != "ok", card.unanswered) for card in present}
-    )
+    return kept.assign(**{card.name: kept[card.name].mask(kept["status"] != "ok", card.unanswered) for card in present})
+
+
+def questions(records: pd.DataFrame) -> pd.Series:
+    """Video and goal of each record."""
+    return pd.Series(list(zip(records["sample"], records["goal"], strict=True)), index=records.index, dtype=object)
+
+
+def shared_flips(members: Sequence[tuple[str, pd.DataFrame]]) -> tuple[set[tuple[str, str]], list[str]]:
+    """The questions whose goal was met by all methods, with every seed, and which methods these are.
+
+    ``members`` are rows that are compared: a method and its records. Reference methods and methods without any
+    counterfactual have no say.
+    """
+    voting = [
+        (method, records[~declined(records)])
+        for method, records in members
+        if method not in REFERENCES and (records["status"] == "ok").any()
+    ]
+    flips = []
+    for _, records in voting:
+        met = records["met"].fillna(False).astype(bool).groupby(questions(records)).all()
+        flips.append(set(met.index[met]))
+    return (set.intersection(*flips) if flips else set()), [method for method, _ in voting]
 
 
 @dataclass(frozen=True)

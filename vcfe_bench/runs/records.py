@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -87,6 +88,7 @@ class ScoredCard:
     unit: str = ""
     source: str = ""
     version: int | None = None
+    range: tuple[float, float] = (-inf, inf)
     min_samples: int = 1
     unanswered: float | None = None
     selected: bool = False
@@ -98,7 +100,10 @@ class ScoredCard:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> ScoredCard:
         """The card that ``write`` wrote; fields that later versions added are those of the metric of that name."""
-        later = {"unanswered": 0.0 if content["name"] in _OF_ALL_ASKED else None, "selected": content["name"] in _OF_FLIPS}
+        later = {
+            "unanswered": 0.0 if content["name"] in _OF_ALL_ASKED else None,
+            "selected": content["name"] in _OF_FLIPS,
+        }
         return _CARD.validate_python({**later, **content})
 
     def write(self) -> dict[str, Any]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from string import ascii_lowercase
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from vcfe_bench.core import seeds
-from vcfe_bench.stats.intervals import LEVEL, RESAMPLES, Estimate, mean_interval, present_values
+from vcfe_bench.stats.intervals import LEVEL, RESAMPLES, ROUNDING, Estimate, mean_interval, present_values
 
 Direction = Literal["higher", "lower"]
 """Which values of a metric are better."""
+TOO_FEW = "?"
+"""Group of all methods where there are too few videos to tell any of them apart."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Rank:
 
     Attributes:
         group: letters of a compact letter display; methods that share a letter are not significantly different.
+            ``TOO_FEW`` where even the clearest difference could not be significant.
         best: whether the method's mean is the best and every other method is significantly worse.
     """
 
@@ -39,11 +41,11 @@ def answers(records: pd.DataFrame, metric: str) -> pd.Series:
     return records.groupby(["sample", "goal"], sort=False)[metric].mean().dropna()
 
 
-def paired(first: pd.Series, second: pd.Series, seed: int = 0) -> Difference:
+def paired(first: pd.Series, second: pd.Series) -> Difference:
     """The mean of ``first - second`` over the samples and goals that both have; clusters are source videos."""
     shared = first.index.intersection(second.index)
     videos = shared.get_level_values("sample").tolist()
-    return paired_difference(first[shared].tolist(), second[shared].tolist(), videos, seed)
+    return paired_difference(first[shared].tolist(), second[shared].tolist(), videos)
 
 
 def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, direction: Direction) -> list[Rank]:
@@ -52,7 +54,8 @@ def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, di
     All pairs of rows are compared with a sign-flip test on the samples and goals that both have, and the p values are
     adjusted by Holm's method. ``a`` is the letter of the best group. Rows of the same method (over other videos or with
     other weights) are not compared with each other. Rows without values have no rank, and neither has any row if there
-    are fewer than two methods.
+    are fewer than two methods. Where the smallest p value that any of the tests can have is above 5 % after Holm's
+    method, all rows are in the group ``TOO_FEW``.
     """
     sign = 1 if direction == "higher" else -1
     values = [sign * answers(part, metric) for part in records]
@@ -61,10 +64,14 @@ def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, di
     if len({names[row] for row in order}) < 2:
         return result
     tests = {
-        (i, j): paired(values[a], values[b], seeds.derive(metric, names[a], names[b]))
+        (i, j): paired(values[a], values[b])
         for (i, a), (j, b) in itertools.combinations(enumerate(order), 2)
         if names[a] != names[b]
     }
+    if len(tests) * min(smallest_p(test.clusters) for test in tests.values()) > 1 - LEVEL:
+        for row in order:
+            result[row] = Rank(TOO_FEW)
+        return result
     significant = holm([test.p for test in tests.values()]) < 1 - LEVEL
     distinct = {pair for pair, is_significant in zip(tests, significant, strict=True) if is_significant}
     groups = groups_alike(len(order), distinct)
@@ -73,6 +80,21 @@ def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, di
         letters = "".join(_letter(number) for number, group in enumerate(groups) if place in group)
         result[row] = Rank(letters, place == 0 and ahead)
     return result
+
+
+def smallest_p(videos: int) -> float:
+    """The smallest p value that ``paired_difference`` can have with this many source videos.
+
+    >>> [smallest_p(videos) for videos in (1, 5, 8)]
+    [1.0, 0.0625, 0.0078125]
+    """
+    return max(2.0 ** (1 - videos), 1 / (RESAMPLES + 1))
+
+
+def fewest_videos(methods: int) -> int:
+    """The smallest number of videos with which a difference between that many methods can be significant."""
+    pairs = methods * (methods - 1) // 2
+    return next(videos for videos in range(1, 64) if pairs * 2.0 ** (1 - videos) <= 1 - LEVEL)
 
 
 def _letter(number: int) -> str:
@@ -87,13 +109,14 @@ class Difference(Estimate):
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0
+    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable] | None = None
 ) -> Difference:
     """Mean of ``first[i] - second[i]`` with the interval of ``mean_interval`` and a sign-flip permutation test.
 
-    The test flips the signs of all differences of a source video together: in all 2^clusters ways if these are at most
-    ``RESAMPLES``, else in ``RESAMPLES`` random ways. Pairs with a NaN are excluded and counted as missing. ``p`` is NaN
-    without pairs.
+    The test flips the signs of all differences of a source video together, in all ways if these are at most
+    ``RESAMPLES``, else in ``RESAMPLES`` random ways, and p is the share of ways with a sum at least as far from 0. For
+    differences of -1, 0 and 1 this is McNemar's test. Pairs with a NaN are excluded and counted as missing. ``p`` is
+    NaN without pairs.
 
     Raises:
         ValueError: ``first`` and ``second`` differ in length.
@@ -101,21 +124,28 @@ def paired_difference(
     if len(first) != len(second):
         raise ValueError(f"{len(first)} values against {len(second)}")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    mean = mean_interval(differences.tolist(), clusters, seed)
+    mean = mean_interval(differences.tolist(), clusters)
     kept, groups = present_values(differences.tolist(), clusters)
-    p = 1.0 if len(kept) else np.nan
-    if kept.any() and mean.clusters > 1:
-        test = stats.permutation_test(
-            (np.bincount(groups, kept),),
-            lambda sums, axis: sums.sum(axis=axis),
-            permutation_type="samples",
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            batch=1000,
-            rng=np.random.default_rng(seed),
-        )
-        p = float(test.pvalue)
+    p = np.nan
+    if len(kept):
+        sums = np.bincount(groups, kept)
+        reached = np.abs(np.einsum("n,nr->r", sums, _signs(len(sums), RESAMPLES)))
+        p = float((reached >= abs(sums.sum()) * (1 - ROUNDING)).mean())
     return Difference(mean.value, mean.low, mean.high, mean.n, mean.missing, mean.clusters, p)
+
+
+@lru_cache(maxsize=8)
+def _signs(count: int, resamples: int) -> np.ndarray:
+    """Ways to flip the signs of ``count`` sums, ``[count, ways]``: the one that flips none first.
+
+    Of two opposite ways, which are equally far from 0, one is enough.
+    """
+    if 2.0 ** (count - 1) <= resamples:
+        ways = np.arange(2 ** (count - 1)) >> np.arange(count)[:, None] & 1
+    else:
+        ways = np.random.default_rng(count).integers(0, 2, (count, resamples + 1))
+        ways[:, 0] = 0
+    return np.ascontiguousarray(1 - 2 * ways, dtype=np.float32)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

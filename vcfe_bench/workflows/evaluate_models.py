@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from vcfe_bench.core import seeds
@@ -23,7 +22,7 @@ from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import Split
-from vcfe_bench.stats.intervals import LEVEL
+from vcfe_bench.stats.intervals import clopper_pearson
 
 BATCH = 16
 BINS = 15
@@ -92,9 +91,8 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def _proportion(name: str, hits: int, count: int) -> dict[str, float]:
-    """The proportion ``hits / count`` with its 95 % Wilson score interval."""
-    interval = stats.binomtest(hits, count).proportion_ci(LEVEL, "wilson")
-    low, high = float(interval.low), float(interval.high)
+    """The proportion ``hits / count`` with its 95 % Clopper-Pearson interval."""
+    low, high = clopper_pearson(hits, count)
     return {name: hits / count, f"{name}_low": low, f"{name}_high": high, f"{name}_n": count}
 
 

@@ -14,7 +14,6 @@ from typing import Literal
 
 import pandas as pd
 
-from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.results.gate.baseline import Result
 from vcfe_bench.runs.configuration import Configuration, NetworkIdentity
@@ -189,7 +188,7 @@ def _cell(
 def _paired(
     method: str, name: str, sign: int, before: pd.Series, after: pd.Series, moved: str, tolerance: float
 ) -> Finding:
-    difference = significance.paired(after, before, seeds.derive(method, name))
+    difference = significance.paired(after, before)
     change = (after - before).dropna()
     if not change.any():
         return Finding("same", method, name, moved)
