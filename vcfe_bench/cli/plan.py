@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def plan(
-    methods: Annotated[str, Option(help="Methods, separated by commas, with parameters in brackets.")],
-    dataset: Annotated[str, Option(help="The dataset, with parameters in brackets.")],
+    methods: Annotated[str, Option(help="Methods, separated by commas, with parameters in brackets.")] = "",
+    dataset: Annotated[str, Option(help="The dataset, with parameters in brackets.")] = "",
     split: Annotated[str, Option(help="train, validation or test.")] = "test",
     limit: Annotated[int, Option(help="Number of videos.")] = 8,
     goals: Annotated[str, Option(help="As for 'run'.")] = "one",
@@ -27,15 +27,35 @@ def plan(
     preset: Annotated[str | None, Option(help="A named set of parameters, used by all methods that have it.")] = None,
     shape: Annotated[str, Option(help="Frames, height and width, e.g. 33x448x448; by default the dataset's.")] = "",
     gpus: Annotated[str, Option(help="GPUs, separated by commas; by default all known ones.")] = "",
+    detect: Annotated[
+        float | None,
+        Option(help="Instead: how many videos it takes to see this difference between methods, such as 0.05."),
+    ] = None,
+    sd: Annotated[
+        float | None,
+        Option(help="With --detect: the difference is one of means, and varies by this much between videos."),
+    ] = None,
 ) -> None:
-    """Estimate the cost of a run: network passes, operations, hours, memory, and settings that reduce memory."""
+    """Estimate the cost of a run: network passes, operations, hours, memory, and settings that reduce memory.
+
+    With --detect, estimate how many videos a claim needs: the power of the paired tests between methods.
+    """
     from rich.console import Console
 
+    from vcfe_bench.core.errors import UsageError
     from vcfe_bench.costs.estimate import estimate
     from vcfe_bench.costs.gpus import GPUS
+    from vcfe_bench.cli.detect import print_detectable
     from vcfe_bench.plugins import specs
     from vcfe_bench.runs.setup import Request
 
+    if detect is not None:
+        print_detectable(detect, sd, limit, max(len(specs.split(methods)), 2))
+        return
+    if sd is not None:
+        raise UsageError("--sd belongs to --detect")
+    if not methods or not dataset:
+        raise UsageError("--methods and --dataset are needed, or --detect")
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]
     chosen = tuple(specs.split(gpus)) or tuple(GPUS)
     cost = estimate(request, chosen, _shape(shape))

@@ -33,7 +33,7 @@ def metrics(
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
-    from vcfe_bench.workflows.validate_metrics import validate
+    from vcfe_bench.workflows.validate_metrics import validate, verdict
 
     if not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
@@ -44,10 +44,20 @@ def metrics(
         study.to_csv(out, index=False)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
-    table = Table("metric", "lowest AUROC", "fake", "n", box=None)
+    table = Table("metric", "lowest AUROC", "if alike", "verdict", "fake", "n", box=None)
     worst = study.dropna(subset="auroc").sort_values("auroc").drop_duplicates("metric").sort_index()
     for row in worst.to_dict("records"):
-        interval = "" if isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
-        table.add_row(row["metric"], escape(f"{row['auroc']:.2f}{interval}"), escape(row["fake"]), str(row["n"]))
+        cells = (f"{row['auroc']:.2f} {_range(row['low'], row['high'])}", _range(row["null_low"], row["null_high"]))
+        outcome = "too few videos" if isnan(row["low"]) else verdict(row["low"], row["high"])
+        table.add_row(row["metric"], *map(escape, (*cells, outcome, row["fake"])), str(row["n"]))
     console.print(table)
+    console.print(
+        "if alike: where the AUROC of a distance between sets would be if it rated true edits and fakes alike "
+        "(95 %). With more videos the range is narrower: --limit 128.",
+        highlight=False,
+    )
     console.print(f"wrote {out}", soft_wrap=True, highlight=False)
+
+
+def _range(low: float, high: float) -> str:
+    return "" if isnan(low) else f"[{low:.2f}, {high:.2f}]"

@@ -80,6 +80,7 @@ class KernelDistance(SetDistance):
             f"dominate the value. {network.failure_modes}",
             version=1 + network.revision,
             min_samples=2,
+            unbiased=True,
         )
 
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:

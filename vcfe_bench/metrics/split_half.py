@@ -9,6 +9,7 @@ Compare the value with its own noise floor, never with FID or FVD: it uses half 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from vcfe_bench.core import seeds
 from vcfe_bench.metrics.feature_sets import FeatureNetwork, InceptionFrames, StVGGFrames
 from vcfe_bench.metrics.frechet import frechet_of_videos
 from vcfe_bench.metrics.set_distance import Features, I3DDistance, SetDistance
-from vcfe_bench.plugins.metric import Card
+from vcfe_bench.plugins.metric import Card, Distance
 
 SPLITS = 10
 
@@ -26,11 +27,12 @@ def split_half_distance(
     counterfactuals: Features,
     sources: Sequence[str],
     distance: Callable[[Features, Features], float],
+    among: Sequence[str] = (),
 ) -> float:
     """Mean of ``distance`` between originals of one half and counterfactuals of the other, over ``SPLITS`` splits.
 
-    Each split orders the source videos by a hash of its number and their names, so leaving one video out moves at most
-    one other video to the other half.
+    Each split orders the source videos by a hash of its number and their names, and halves them. Where ``sources`` are
+    some of the videos ``among`` which they were chosen, those are halved: leaving a video out moves no other one.
 
     >>> videos = [np.full((1, 1), value) for value in (0.0, 2.0)]
     >>> split_half_distance(videos, videos, ["a", "b"], lambda real, edited: abs(real[0] - edited[0]).item())
@@ -42,7 +44,7 @@ def split_half_distance(
     pairs = list(zip(sources, originals, counterfactuals, strict=True))
     distances = []
     for split in range(SPLITS):
-        order = sorted(set(sources), key=lambda source: seeds.derive(split, source))
+        order = sorted(set(among or sources), key=lambda source: seeds.derive(split, source))
         first = set(order[: len(order) // 2])
         for side in (True, False):
             real = [original for source, original, _ in pairs if (source in first) == side]
@@ -75,6 +77,9 @@ class SplitHalfFrechet(SetDistance):
 
     def distance(self, originals: Features, counterfactuals: Features, sources: Sequence[str]) -> float:
         return split_half_distance(originals, counterfactuals, sources, frechet_of_videos)
+
+    def distance_among(self, sources: Sequence[str]) -> Distance:
+        return partial(split_half_distance, distance=frechet_of_videos, among=tuple(sources))
 
 
 class SFIDInception(SplitHalfFrechet):

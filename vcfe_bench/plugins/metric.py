@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -150,6 +150,10 @@ class SampleMetric(Plugin, ABC):
         """The value for one counterfactual; NaN if it is undefined. May be called from several threads at once."""
 
 
+Distance = Callable[[Sequence[np.ndarray], Sequence[np.ndarray], Sequence[str]], float]
+"""Maps features of originals and of counterfactuals, and the name of each pair's source video, to a distance."""
+
+
 class SetMetric(Plugin, ABC):
     """A distance between two sets of videos, computed from stored features of each video."""
 
@@ -187,6 +191,14 @@ class SetMetric(Plugin, ABC):
         ``counterfactuals[i]`` was generated from ``originals[i]``, and ``sources[i]`` is the id of that video; several
         counterfactuals may have the same source.
         """
+
+    def distance_among(self, sources: Sequence[str]) -> Distance:
+        """``distance`` for the jackknife, which leaves out some of ``sources`` in turn.
+
+        Override it if ``distance`` divides the source videos at random: the ones that remain have to be divided as they
+        are with all of them, or the interval is too wide.
+        """
+        return self.distance
 
 
 class PairMetric(Plugin, ABC):

@@ -28,7 +28,7 @@ class Cell:
         value: the value itself; ``MISSING`` where there is none.
         interval: its 95 % interval, ``[low, high]``.
         count: how many of the tasks that the method was asked it rests on, ``n=7/8``, where it is not all of them.
-        floors: what a distance between sets is compared with, ``floor 1.2, D(E(x)) 3.4``.
+        floors: what a distance between sets is compared with, ``floor 1.2 ± 0.1, D(E(x)) 3.4``.
         group: a letter for each group of methods that are not distinguishable, ``ab``.
         best: whether it is significantly better than that of every other method.
     """
@@ -61,14 +61,19 @@ def metric_cell(row: pd.Series, card: ScoredCard) -> Cell:
         number(row[name]),
         "" if math.isnan(low) else f"[{number(low)}, {number(high)}]",
         f"n={row[f'{name}_n']:.0f}/{row['n']}" if row[f"{name}_n"] != row["n"] else "",
-        _floors(row, name) if card.level == "set" else "",
+        _floors(row, card) if card.level == "set" else "",
         row.get(f"{name}_group", ""),
         bool(row.get(f"{name}_best", False)),
     )
 
 
-def _floors(row: pd.Series, name: str) -> str:
-    floor = f"floor {_or_missing(row[f'{name}_floor'])}"
+def _floors(row: pd.Series, card: ScoredCard) -> str:
+    name = card.name
+    spread = row[f"{name}_floor_sd"]
+    if card.unbiased:
+        floor = f"noise {_or_missing(spread)}"
+    else:
+        floor = f"floor {_or_missing(row[f'{name}_floor'])}" + ("" if math.isnan(spread) else f" ± {number(spread)}")
     reconstruction = row[f"{name}_{RECONSTRUCTION}"]
     if row["method"] in REFERENCES or math.isnan(reconstruction):
         return floor

@@ -27,6 +27,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "high": math.nan,
         "n": 0,
         "floor": math.nan,
+        "floor_sd": math.nan,
         "floor_n": math.nan,
         RECONSTRUCTION: math.nan,
     },
@@ -43,8 +44,9 @@ class Leaderboard:
     counterfactual), ``failed``, ``skipped`` (given up during the run), ``declined`` (before the run, not among ``n``),
     for each sample metric its mean with ``_low``, ``_high`` (95 % interval over videos) and ``_n`` (the tasks that it
     is a mean of), for each set metric its value with ``_low``, ``_high``, ``_n``, ``_floor`` (real videos against other
-    real videos), ``_floor_n`` and ``_reconstruction`` (the value of the row ``reconstruction`` for as many of the same
-    videos), for each pair metric its value with ``_low``, ``_high`` and ``_n``, then the costs and ``reasons``.
+    real videos), ``_floor_sd`` (how much a single such distance varies), ``_floor_n`` and ``_reconstruction`` (the
+    value of the row ``reconstruction`` for as many of the same videos), for each pair metric its value with ``_low``,
+    ``_high`` and ``_n``, then the costs and ``reasons``.
 
     A table of several runs (``join``) has further columns: before ``method`` those of ``rows.Context``, and for each
     sample metric with a direction its ``_group`` (methods that share a letter are not distinguishable) and ``_best``

@@ -18,7 +18,8 @@ READING = (
     "n: videos (and goals) that a method was asked to change; those without a counterfactual count as 0 in rates of "
     "flips. n=a/b: the value is over the a counterfactuals that have one. [low, high]: 95 % interval over videos; "
     f"means over fewer than {FEWEST} videos have none. floor: the noise floor, real videos against other real videos "
-    "at the same n. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: "
+    "at the same n, mean ± standard deviation over random halves. noise: that standard deviation, for a distance whose "
+    "floor is 0. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: "
     "network calls per video, counted by the harness and weighted by floating-point operations, backward passes twice; "
     "1 is a forward pass of the generator's velocity on one video (of the target, in runs without a generator)."
 )

@@ -85,7 +85,8 @@ class SetRow:
 
     Attributes:
         n: number of counterfactuals; ``low`` and ``high`` bound the 95 % interval.
-        floor: the distance between real videos and other real videos, over ``floor_n`` of each.
+        floor: the distance between real videos and other real videos, over ``floor_n`` of each; its mean over random
+            halves, or 0 for an unbiased distance. ``floor_sd`` is the standard deviation of a single such distance.
         reason: why there is no value, else empty.
     """
 
@@ -99,6 +100,7 @@ class SetRow:
     floor: float = float("nan")
     floor_n: int = 0
     reason: str = ""
+    floor_sd: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -55,16 +55,30 @@ class SetScore:
 
 @dataclass(frozen=True)
 class Floor:
-    """The noise floor of a distance, from ``n`` real videos and as many reference videos; NaN where there is none."""
+    """The noise floor of a distance, from ``n`` real videos and as many reference videos; NaN where there is none.
+
+    ``value`` is the mean distance, 0 for an unbiased one, and ``sd`` the standard deviation of a single one.
+    """
 
     value: float = float("nan")
     n: int = 0
+    sd: float = float("nan")
 
 
 def set_row(method: str, metric: str, version: int, score: SetScore, floor: Floor) -> SetRow:
     """The row of ``sets.parquet`` for a score and its floor."""
     return SetRow(
-        method, metric, version, score.n, score.value, score.low, score.high, floor.value, floor.n, score.reason
+        method,
+        metric,
+        version,
+        score.n,
+        score.value,
+        score.low,
+        score.high,
+        floor.value,
+        floor.n,
+        score.reason,
+        floor.sd,
     )
 
 
@@ -75,7 +89,7 @@ def score_set(features: SetFeatures, metric: SetMetric) -> SetScore:
             set_distances.distance_interval(
                 features.originals,
                 features.counterfactuals,
-                metric.distance,
+                metric.distance_among(features.sources),
                 features.sources,
                 lowest=metric.card.range[0],
             )
@@ -85,18 +99,22 @@ def score_set(features: SetFeatures, metric: SetMetric) -> SetScore:
 
 
 def score_floor(originals: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], metric: SetMetric) -> Floor:
-    """The real-vs-real baseline: the mean distance between random halves of the originals and the reference videos.
+    """The real-vs-real baseline: distances between random halves of the originals and the reference videos.
 
     Both are features by the content hash of the video. The first ``len(originals)`` reference videos are used; with
     fewer of them there is no floor, since a distance over n videos may only be compared with a floor at the same n.
+    The floor of an unbiased distance is known to be 0; what is estimated is how much a single distance varies.
     """
     count = len(originals)
     if len(reference) < count:
         return Floor()
     real = {**originals, **dict(islice(reference.items(), count))}
-    seed = seeds.derive(metric.card.name)
+    seed, unbiased = seeds.derive(metric.card.name), metric.card.unbiased
+    splits = set_distances.NOISE_SPLITS if unbiased else set_distances.SPLITS
     try:
-        value = float(set_distances.real_against_real([*real.values()], [*real], metric.distance, seed).mean())
+        values = set_distances.real_against_real([*real.values()], [*real], metric.distance, seed, splits)
     except Exception:
-        value = float("nan")
-    return Floor(value if math.isfinite(value) else math.nan, count)
+        return Floor(n=count)
+    if not np.isfinite(values).all():
+        return Floor(n=count)
+    return Floor(0.0 if unbiased else float(values.mean()), count, float(values.std(ddof=1)))

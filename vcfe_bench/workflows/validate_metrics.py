@@ -4,12 +4,13 @@ The negative controls are methods: they run, are stored and are scored like any 
 For each metric, AUROC is the probability that it rates the true edit of a random video above the fake of a random
 video, where ties count half: 1 for a metric that always recognises the fake, 0.5 for one that does not distinguish
 them, below 0.5 for one that prefers the fake. A metric over a set has no value per video; its AUROC is the probability
-that it rates the true edits of a random half of the videos above the fakes of the same videos.
+that it rates the true edits of ``SUBSET`` random videos above the fakes of the same videos.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.metric import SetMetric
 from vcfe_bench.plugins.terms import Criterion
+from vcfe_bench.results.rows import asked
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import ScoredCard
@@ -35,11 +37,13 @@ from vcfe_bench.scoring.features import stored_features
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.scoring.sets import SetFeatures
 from vcfe_bench.stats import intervals
+from vcfe_bench.stats.subsets import null_band, share_interval
 from vcfe_bench.workflows.negative_controls import SPLIT, TRUE_EDIT, negative_controls
 from vcfe_bench.workflows.scored_run import scored_run
 
-HALVES = 100
-"""Number of random halves of the videos on which set metrics are compared."""
+SUBSET, SUBSETS = 16, 200
+"""Set metrics are compared on this many random videos at a time, half of all videos if these are fewer than twice as
+many, and this many times."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class Comparison:
     Attributes:
         fake: the other method.
         auroc: oriented by the metric's direction; without a direction, higher counts as better. ``low`` and ``high``
-            bound its 95 % interval over videos; they are NaN for a set metric, whose halves overlap.
-        n: number of videos with both values; for a set metric, number of videos in a half.
-        true_mean: mean value of the true edits over videos (or halves), ``fake_mean`` that of the fakes.
+            bound its 95 % interval over videos.
+        n: number of videos with both values; for a set metric, number of videos in a subset.
+        true_mean: mean value of the true edits over videos (or subsets), ``fake_mean`` that of the fakes.
+        null_low, null_high: the range of the AUROC of a set metric that rates both alike (95 %); NaN for others.
     """
 
     metric: str
@@ -64,6 +69,15 @@ class Comparison:
     n: int
     true_mean: float
     fake_mean: float
+    null_low: float = math.nan
+    null_high: float = math.nan
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of an AUROC says about the metric."""
+    if low > 0.5:
+        return "recognises the fake"
+    return "prefers the fake" if high < 0.5 else "cannot tell"
 
 
 def validate(dataset: str, limit: int, observer: Observer | None = None, methods: Sequence[str] = ()) -> pd.DataFrame:
@@ -84,7 +98,8 @@ def validate(dataset: str, limit: int, observer: Observer | None = None, methods
         with scored_run(Path(folder) / "run", setup.configuration()) as store:
             generate(setup, store, observer)
             score_run(store, setup.dataset, None, observer)
-        records, cards = records_table(store), store.cards()
+        cards = store.cards()
+        records = asked(records_table(store), cards)
         return pd.DataFrame([*compare(records, cards), *compare_sets(store, records, cards)])
 
 
@@ -162,31 +177,37 @@ def compare_sets(store: RunDirectory, records: pd.DataFrame, cards: Sequence[Sco
         }
         count = len(features[TRUE_EDIT].sources)
         rng = np.random.default_rng(seeds.derive(card.name))
-        halves = [rng.choice(count, count // 2, replace=False) for _ in range(HALVES)]
-        values = {method: _distances(metric, sets, halves) for method, sets in features.items()}
+        size = min(SUBSET, count // 2)
+        subsets = [rng.choice(count, size, replace=False) for _ in range(SUBSETS)]
+        values = {method: _distances(metric, sets, subsets) for method, sets in features.items()}
+        band = null_band(size, count, SUBSETS) if size else (math.nan, math.nan)
         for fake in _fakes(records):
             true, false = values[TRUE_EDIT], values[fake]
+            share = float((np.sign(_sign(card) * (true - false)) + 1).mean() / 2)
+            low, high = share_interval(share, size, count, SUBSETS) if size else (math.nan, math.nan)
             comparisons.append(
                 Comparison(
                     card.name,
                     card.criterion,
                     card.direction,
                     fake,
-                    auroc=float((np.sign(_sign(card) * (true - false)) + 1).mean() / 2),
-                    low=np.nan,
-                    high=np.nan,
-                    n=count // 2,
+                    share,
+                    low,
+                    high,
+                    n=size,
                     true_mean=true.mean(),
                     fake_mean=false.mean(),
+                    null_low=band[0],
+                    null_high=band[1],
                 )
             )
     return comparisons
 
 
-def _distances(metric: SetMetric, features: SetFeatures, halves: Sequence[np.ndarray]) -> np.ndarray:
-    """The distance between the originals and the counterfactuals of each half, ``[halves]``."""
+def _distances(metric: SetMetric, features: SetFeatures, subsets: Sequence[np.ndarray]) -> np.ndarray:
+    """The distance between the originals and the counterfactuals of each subset, ``[subsets]``."""
     sides = features.originals, features.counterfactuals, features.sources
-    return np.array([metric.distance(*([side[i] for i in half] for side in sides)) for half in halves])
+    return np.array([metric.distance(*([side[i] for i in subset] for side in sides)) for subset in subsets])
 
 
 def _fakes(records: pd.DataFrame) -> list[str]:
