@@ -149,9 +149,13 @@ def test_the_study_writes_a_row_for_every_metric_and_fake(
     assert value.loc[("L1", "noise[like=true_edit]"), "n"] == 4
     spread = value.loc["spread(mean)"]
     assert (spread["n"] == 2).all()
+    assert ((spread["low"] <= spread["auroc"]) & (spread["auroc"] <= spread["high"])).all()
+    assert (spread["null_low"] < 0.1).all(), "half of the videos at a time show nothing"
     assert spread.loc["no_edit", "auroc"] < 0.5, "what changes nothing is never farther"
     assert spread.loc["no_edit", "fake_mean"] == 0 < spread.loc["no_edit", "true_mean"]
-    assert "noise[like=" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "noise[like=" in text
+    assert "prefers the" in text
 
 
 STUDY = Path(__file__).parents[1] / "leaderboards" / "validation" / "shape_moving.csv"

@@ -20,7 +20,7 @@ from vcfe_bench.runs.records import Record
 from vcfe_bench.scoring.cards import build, problems
 from vcfe_bench.scoring.pairs import score_pairs
 from vcfe_bench.scoring.samples import score_case
-from vcfe_bench.scoring.sets import Floor, SetFeatures, SetScore, score_floor, score_set
+from vcfe_bench.scoring.sets import Floor, SetFeatures, SetScore, score_floor, score_set, set_row
 from vcfe_bench.stats.set_distances import distance_interval, real_against_real
 
 
@@ -199,3 +199,21 @@ def test_infinite_distances_and_bounds_are_refused() -> None:
     assert math.isnan(score.high)
     real = {str(k): row for k, row in enumerate(features(0))}
     assert math.isnan(score_floor(real, {f"r{k}": row for k, row in real.items()}, Endless()).value)
+
+
+class Unbiased(Spread):
+    def __init__(self) -> None:
+        super().__init__()
+        self.card = replace(self.card, unbiased=True)
+
+
+def test_a_floor_has_a_spread_and_that_of_an_unbiased_distance_is_zero() -> None:
+    originals, reference = named("o", 4, 0), named("r", 4, 1)
+    real = {**originals, **reference}
+    seed = seeds.derive(Spread().card.name)
+    splits = [real_against_real([*real.values()], [*real], Spread().distance, seed, n) for n in (20, 50)]
+    floor, noise = (score_floor(originals, reference, metric) for metric in (Spread(), Unbiased()))
+    assert (floor.value, floor.sd) == (splits[0].mean(), splits[0].std(ddof=1))
+    assert (noise.value, noise.sd) == (0.0, splits[1].std(ddof=1))
+    row = set_row("a", "spread", 1, SetScore(4), noise)
+    assert (row.floor, row.floor_n, row.floor_sd) == (0.0, 4, noise.sd)

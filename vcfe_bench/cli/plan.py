@@ -42,10 +42,10 @@ def plan(
     """
     from rich.console import Console
 
+    from vcfe_bench.cli.detect import print_detectable
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.costs.estimate import estimate
     from vcfe_bench.costs.gpus import GPUS
-    from vcfe_bench.cli.detect import print_detectable
     from vcfe_bench.plugins import specs
     from vcfe_bench.runs.setup import Request
 

@@ -16,7 +16,7 @@ MOST = 1_000_000
 
 
 def level_of_comparisons(methods: int) -> float:
-    """The largest one-sided p value that is significant for the clearest of all pairs of methods (Holm's first step)."""
+    """The largest one-sided p value that is significant for the clearest pair of methods (first step of Holm)."""
     return (1 - LEVEL) / 2 / max(methods * (methods - 1) // 2, 1)
 
 
