@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vcfe_bench.stats.significance import Rank, answers, paired, ranks
+from vcfe_bench.stats.significance import Rank, answers, fewest_videos, paired, ranks
 
 HIGHER = ("score", "higher")
 LOWER = ("score", "lower")
@@ -50,8 +50,20 @@ def test_holm_counts_the_tests() -> None:
 
 def test_only_shared_videos_count() -> None:
     ranking = ranks(["a", "b"], [records(5, 1, slice(0, 10)), records(0, 2, slice(10, 20))], *HIGHER)
-    assert ranking == [Rank("a"), Rank("a")]
+    assert ranking == [Rank("?"), Rank("?")]
     assert paired(*(answers(records(0, 1, part), "score") for part in (slice(0, 12), slice(8, 20)))).n == 4
+
+
+@pytest.mark.parametrize(("videos", "methods"), [(5, 2), (8, 5), (10, 10)])
+def test_where_no_difference_can_be_significant_there_are_no_letters(videos: int, methods: int) -> None:
+    """One more video is enough for differences as clear as these."""
+    assert fewest_videos(methods) == videos + 1
+    names = [f"method {number}" for number in range(methods)]
+    for count in (videos, videos + 1):
+        ranking = ranks(names, [records(9 * n, n, slice(0, count)) for n in range(methods)], *HIGHER)
+        groups = [rank.group for rank in ranking]
+        assert groups == (["?"] * methods if count == videos else sorted(groups, reverse=True))
+        assert len(set(groups)) == (1 if count == videos else methods)
 
 
 def test_rows_of_one_method_are_not_compared() -> None:

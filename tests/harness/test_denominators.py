@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vcfe_bench.results import leaderboard
+from vcfe_bench.results import comparison, leaderboard
 from vcfe_bench.results.cells import metric_cell
+from vcfe_bench.results.comparison import Section
 from vcfe_bench.results.rows import asked, declined
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.tables import SET_COLUMNS
@@ -90,3 +91,37 @@ def test_records_that_are_not_finished_in_an_old_run_count_in_its_flip_rate() ->
     assert ScoredCard.read(old).unanswered == 0.0
     assert ScoredCard.read({**old, "name": "SSIM"}).unanswered is None
     assert ScoredCard.read({**old, "name": "survives_blur"}).selected
+
+
+SURVIVES = ScoredCard("survives", "survives", "sample", "", "validity", "higher", "rate", selected=True)
+
+
+def flips(method: str, met: list[int], survived: list[int]) -> tuple[str, pd.DataFrame]:
+    part = records(method, ["ok"] * 8, [float(number in met) for number in range(8)])
+    values = [float(number in survived) if number in met else np.nan for number in range(8)]
+    return method, part.assign(met=[number in met for number in range(8)], survives=values)
+
+
+def test_averages_over_flips_stand_beside_those_over_what_all_methods_flipped() -> None:
+    """The first method flips two easy videos, which survive for the second one, too."""
+    rows = (
+        flips("few", [0, 1], [0, 1]),
+        flips("many", list(range(8)), [0, 1]),
+        flips("no_edit", [], []),
+    )
+    section = Section("", (0, 1, 2), rows)
+    added = comparison.columns([section], [SURVIVES], every=True)
+    assert added["survives_flipped_by_all"].tolist()[:2] == [1.0, 1.0]
+    assert added["survives_flipped_by_all_n"].tolist() == [2, 2, 0]
+    assert "survives_flipped_by_all" not in comparison.columns([section], [SURVIVES], every=False)
+    assert "survives_flipped_by_all" not in comparison.columns([Section("", (0,), rows[:1])], [SURVIVES], every=True)
+
+
+def test_a_table_says_where_there_are_too_few_videos() -> None:
+    rows = tuple(flips(method, list(range(8)), [0, 1]) for method in "abcde")
+    section = Section("goals one", tuple(range(5)), rows)
+    added = comparison.columns([section], CARDS, every=True)
+    assert set(added["FR_group"]) == {"?"}
+    (note,) = comparison.notes([section], added, CARDS)
+    assert note.startswith("goals one: ?: too few videos to tell 5 methods apart by FR, SSIM.")
+    assert note.endswith("it takes 9 videos or more.")

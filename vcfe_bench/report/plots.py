@@ -26,6 +26,7 @@ from vcfe_bench.figures.labels import goal_label
 from vcfe_bench.report.gallery import World
 from vcfe_bench.results.cells import ARROWS
 from vcfe_bench.results.grid import by_criterion
+from vcfe_bench.results.rows import declined
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import CURVES
 
@@ -69,9 +70,9 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
     ``rows`` is its part of ``Leaderboard.frame``; ``methods`` gives each method its place in the key.
     """
     places = {method: place for place, method in enumerate(methods)}
-    done = world.done
+    done, requested = world.done, world.records[~declined(world.records)]
     present = dict(by_criterion(rows, metrics))
-    rates = [card for card in present.get("validity", []) if card.unit == "rate" and done[card.name].notna().all()]
+    rates = [card for card in present.get("validity", []) if card.unit == "rate" and not card.selected]
     distances = [card for card in present.get("proximity", []) if card.direction]
     values = [card for cards in present.values() for card in cards if card.level == "sample" and card.unit != "rate"]
     kinds = (
@@ -101,7 +102,7 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
             "Rows: the target's prediction for the original. Columns: the goal. Cells: goals met of goals requested."
             if world.classes
             else "The target's prediction for the counterfactual against the requested value; the line is y = x.",
-            tuple(_confusion(done, method, world.classes) for method in places if (done["method"] == method).any())
+            tuple(_confusion(requested, method, world.classes) for method in places if (done["method"] == method).any())
             if world.classes
             else (_reached(done, places),),
         ),
@@ -208,12 +209,16 @@ def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
             yield Plot(name, _svg(figure, f"{name} by share of the counterfactual, by method"))
 
 
-def _confusion(done: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
-    part = done[done["method"] == method]
+def _confusion(requested: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
+    part = requested[requested["method"] == method]
     goal = part["goal"].map(lambda text: goal_label(text, classes))
     columns = [name for name in classes if name in set(goal)] + sorted(set(goal) - set(classes))
     rows = [name for place, name in enumerate(classes) if place in set(part["prediction"])]
-    cells = part.assign(goal=goal).groupby(["prediction", "goal"])["met"].agg(["sum", "count"])
+    cells = (
+        part.assign(goal=goal, met=part["met"].fillna(False).astype(bool))
+        .groupby(["prediction", "goal"])["met"]
+        .agg(["sum", "count"])
+    )
     with matplotlib.rc_context(SETTINGS):
         longest_goal, longest_source = (max(map(len, names), default=0) for names in (columns, rows))
         upright = longest_goal > LONG
