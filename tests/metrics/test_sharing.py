@@ -9,6 +9,7 @@ from vcfe_bench.interfaces import Case
 from vcfe_bench.metrics.attributes import AttributesChanged, IdentityKept, SideEffects
 from vcfe_bench.metrics.motion import ChangeOnObject, Jerk, Permanence, Roughness
 from vcfe_bench.metrics.proximity import SSIM
+from vcfe_bench.metrics.real_floor import COUNT
 from vcfe_bench.metrics.valid_share import ValidShare
 from vcfe_bench.metrics.validity import SemanticFlipRate
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
@@ -56,7 +57,7 @@ def test_originals_and_true_edits_are_measured_once_for_all_counterfactuals():
     sample = dataset.sample("validation", 0)
     videos = [ShapeMoving().true_edit(sample, GOAL), ShapeMoving().corrupted_edit(sample, GOAL, "teleports")]
     together = [scores(dataset, sample, video) for video in videos]
-    assert dataset.calls == {"track": 2 + 1 + 1, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
+    assert dataset.calls == {"track": 2 + 1 + 1 + COUNT, "oracle": 2, "attributes": 2 + 1, "true edit": 1}
     alone = [scores(ShapeMoving(), ShapeMoving().sample("validation", 0), video) for video in videos]
     assert together == alone
 
