@@ -19,8 +19,10 @@ from vcfe_bench.models.wan import Wan
 from vcfe_bench.plugins.registry import GENERATORS
 from vcfe_bench.runs.setup import Request, resolve
 from vcfe_methods.bttf import BTTF, BTTFParams
+from vcfe_methods.bttf_restarts import BTTFRestarts, BTTFRestartsParams
 from vcfe_methods.ldvice import LDViCE, LDViCEParams
 from vcfe_methods.pgd import PGD, PGDParams
+from vcfe_methods.random_draws import DrawParams, RandomDraws
 
 SHAPE = (9, 64, 64)
 
@@ -45,12 +47,25 @@ def test_bttf_is_counted_to_its_last_iteration(setup, mode):
     method = BTTF(params)
     tally = _tally(method, setup)
     iterations = sum(iterations for _, iterations in params.schedule())
-    starts = 1 + (iterations - 1) // params.patience
-    steps = sum(n * iterations for n, iterations in params.schedule()) + 2 * starts
+    steps = sum(n * iterations for n, iterations in params.schedule()) + 2
     assert _per_video(tally, "velocity", method.width) == (2 * steps + 3, steps)
     assert _per_video(tally, "target", method.width) == (iterations, iterations)
     assert _per_video(tally, "decode", method.width) == (iterations + 1, iterations)
     assert _per_video(tally, "encode", method.width) == (1, 0)
+
+
+def test_every_restart_of_bttf_is_counted(setup):
+    params = BTTFRestartsParams(steps=3, iterations=31, inversion_iterations=2, patience=15)
+    method = BTTFRestarts(params)
+    tally = _tally(method, setup)
+    starts = 3
+    steps = sum(n * iterations for n, iterations in params.schedule()) + 2 * starts
+    assert _per_video(tally, "velocity", method.width) == (2 * steps + 3, steps)
+
+
+def test_all_draws_are_counted(setup):
+    method = RandomDraws(DrawParams(steps=2, draws=5))
+    assert _per_video(_tally(method, setup), "velocity", method.width) == (10, 0)
 
 
 def test_pgd_calls_only_the_target(setup):
@@ -228,7 +243,7 @@ def test_changes_extend_the_spec_of_the_generator(setup, directory):
 def test_an_estimate_adds_up(setup, directory):
     """BTTF with one step and one iteration: two forward passes and one backward, and a forward pass for the result."""
     spec = f"wan[path={directory},dtype=float32,activations=keep]"
-    request = Request(("bttf[steps=1,iterations=1]",), "toy_lights", limit=2, generator=spec)
+    request = Request(("bttf[steps=1,iterations=1,inversion=false]",), "toy_lights", limit=2, generator=spec)
     result = estimate(request, ("a100-80gb",), (1, 32, 32))
     cost = next(cost for cost in result.methods if cost.method.startswith("bttf"))
     assert (cost.tasks, cost.reason) == (2, "")

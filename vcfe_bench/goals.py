@@ -63,12 +63,16 @@ class ClassGoal(_Composable):
 
 @dataclass(frozen=True)
 class AvoidGoal(_Composable):
-    """The target predicts any other class than ``index`` (untargeted). The loss is the negative cross-entropy."""
+    """The target predicts any other class than ``index`` (untargeted). The loss is -log(1 - p) of its probability p.
+
+    Its gradient has the direction of that of the negative cross-entropy, but does not vanish where p is close to 1.
+    """
 
     index: int
 
     def loss(self, output: Tensor) -> Tensor:
-        return -ClassGoal(self.index).loss(output)
+        others = torch.arange(output.shape[1], device=output.device) != self.index
+        return -output.log_softmax(dim=1)[:, others].logsumexp(dim=1)
 
     def met(self, output: Tensor) -> Tensor:
         return ~ClassGoal(self.index).met(output)

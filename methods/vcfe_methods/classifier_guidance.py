@@ -9,20 +9,21 @@ L loss of the goal, w guidance scale.
 - ``cg_video_mid`` does the same from the half-noisy original ``(1 - σ_0) z_i + σ_0 ε``.
 - ``cg_frame`` treats each frame as an image with noise of its own.
 
-Choices made where the paper is silent:
+The paper states equation 9 and the three variants, and nothing else. The rest is ours:
 
-- *Equation 9 for velocities.* ε = z + (1 - s) v turns ε - w sqrt(1 - ᾱ) ∇log f into v + w s/(1 - s) ∇L. s/(1 - s)
-  diverges at s = 1; it is limited to 10.
-- *Gradient.* It is that of L(f(D(ẑ_0))), because f is not trained on noisy latents. It is taken through the denoiser
-  (``through="full"``) or with v held constant (``"decoder"``).
-- *Scale.* ``scaling="matched"`` rescales the gradient to the norm of the velocity, v + w ||v|| ∇L/||∇L||, as DVCE and
-  LDCE do, so that w has the same meaning for every target; ``raw`` is equation 9 as printed. As in DiME, the scales are
-  tried in increasing order with the same noise until the video (clamped, rounded to 8 bits) meets the goal; if none
-  does, the last attempt is returned.
-- *Half-noisy* means σ_0 = 0.5, where signal and noise have equal weight.
-- *CG-Frame* starts there too, from the latent of a single frame. The target receives the original clip with this frame
-  replaced. Conditioned on this frame, an image-to-video model would return it unchanged: frames are denoised without a
-  first frame.
+- *Equation 9 for velocities.* ε = z + (1 - s) v turns ε - w sqrt(1 - ᾱ) ∇log f into v + w s/(1 - s) ∇L: this is
+  ``scaling="raw"``. s/(1 - s) diverges at s = 1, where the noise of ``cg_video`` starts; it is limited to 10 (ours).
+- *Matched scale (ours).* ``scaling="matched"`` rescales the gradient to the norm of the velocity,
+  v + w ||v|| ∇L/||∇L||, as DVCE and LDCE do, so that w has the same meaning for every target.
+- *Gradient (ours).* It is that of L(f(D(ẑ_0))) instead of f on the noisy latent, because f is not trained on noisy
+  latents. It is taken through the denoiser (``through="full"``) or with v held constant (``"decoder"``).
+- *Several scales (ours).* As in DiME, the scales are tried in increasing order with the same noise until the video
+  (clamped, rounded to 8 bits) meets the goal, as long as the budget lasts; if none does, the last attempt is returned.
+  One scale in the list is equation 9 alone.
+- *Half-noisy (ours)* means σ_0 = 0.5, where signal and noise have equal weight.
+- *CG-Frame* starts there too, from the latent of a single frame (ours). The target receives the original clip with this
+  frame replaced. Conditioned on this frame, an image-to-video model would return it unchanged: frames are denoised
+  without a first frame.
 """
 
 from __future__ import annotations
@@ -39,10 +40,13 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.diffusion import guided_step, matched, noised
-from vcfe_bench.goals import Goal, losses
-from vcfe_bench.interfaces import Context, Explanation, Generator, Method, Progress, Query, Target
-from vcfe_bench.video.lossless import dequantise, quantise
+from vcfe_bench.goals import losses
+from vcfe_bench.interfaces import Calls, Context, Explanation, Generator, Method, Progress, Query, Target
+from vcfe_methods.budget import affordable, require
+from vcfe_methods.noise import draw
+from vcfe_methods.stored import reached
 
+Through = Literal["full", "decoder"]
 BOUND = 10.0
 """Upper limit of s/(1 - s)."""
 
@@ -58,7 +62,7 @@ class CGParams:
     steps: int = Field(default=15, ge=1)
     scales: tuple[float, ...] = Field(default=(0.4, 0.8, 1.6, 3.2), min_length=1)
     scaling: Literal["matched", "raw"] = "matched"
-    through: Literal["full", "decoder"] = "full"
+    through: Through = "full"
     width: int = Field(default=4, ge=1)
 
     @field_validator("scales")
@@ -97,16 +101,29 @@ class Part:
     objective: Callable[[Tensor], Tensor]
 
 
-def draw(queries: Sequence[Query], shape: Sequence[int]) -> Tensor:
-    """Gaussian noise ``[B, *shape]``, each row from the random generator of its query."""
-    return torch.stack([torch.randn(*shape, generator=query.generator("noise")) for query in queries])
+@dataclass(frozen=True)
+class Division:
+    """How a clip is divided into parts: their number, the ``(T, H, W)`` of each, and whether a first frame is given."""
 
+    count: int
+    shape: tuple[int, int, int]
+    conditioned: bool
 
-@torch.no_grad()
-def reached(goals: Sequence[Goal], target: Target, videos: Tensor) -> list[bool]:
-    """Whether each goal is met by its video as it will be stored: clamped and rounded to 8 bits."""
-    rows = target(dequantise(quantise(videos)).to(videos.device)).unsqueeze(1).unbind()
-    return [bool(goal.met(row)) for goal, row in zip(goals, rows, strict=True)]
+    def start_cost(self, calls: Calls) -> float:
+        """Price of conditions and latents for one video."""
+        frames, height, width = self.shape
+        encoding = calls.cost("encode", row=(frames, 3, height, width))
+        return self.count * encoding + (calls.cost("condition") if self.conditioned else 0)
+
+    def attempt_cost(self, calls: Calls, generator: Generator, steps: int, through: Through) -> float:
+        """Price of an attempt for one video: guided steps and the final decoding of each part, and a last look."""
+        latent = generator.latent_shape(self.shape)
+        step = (
+            calls.cost("velocity", backwards=int(through == "full"), row=latent)
+            + calls.cost("decode", backwards=1, row=latent)
+            + calls.cost("target", backwards=1)
+        )
+        return self.count * (steps * step + calls.cost("decode", row=latent)) + calls.cost("target")
 
 
 class ClassifierGuidance(Method):
@@ -125,14 +142,22 @@ class ClassifierGuidance(Method):
         """The initial noise level σ_0."""
         return 1.0
 
+    def division(self, clip: tuple[int, int, int]) -> Division:
+        """The parts of a clip of ``(T, H, W)``: by default one, the clip."""
+        return Division(1, clip, conditioned=True)
+
     @abstractmethod
     def parts(self, queries: Sequence[Query], generator: Generator, target: Target) -> list[Part]:
         """The parts to denoise; decoded and concatenated in time, they are the clips."""
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
-        p, generator, target = self.params, context.generator, context.target
+        p, generator, target, calls = self.params, context.generator, context.target, context.calls
         assert generator is not None
         goals = [query.goal for query in queries]
+        frames, _, height, width = queries[0].sample.video.shape
+        division = self.division((frames, height, width))
+        cost = division.attempt_cost(calls, generator, p.steps, p.through)
+        require(calls, range(len(queries)), division.start_cost(calls) + cost)
         parts = self.parts(queries, generator, target)
         steps = len(parts) * p.steps
         done = itertools.count(1)
@@ -149,15 +174,10 @@ class ClassifierGuidance(Method):
                 videos = torch.cat(clips, dim=1)
                 met = reached(goals, target, videos)
             trace = torch.cat([trace, torch.stack(curves).mean(dim=0)], dim=1)
+            scales = [scale for scale in p.scales[:attempts] for _ in range(p.steps)]
             for i in unmet:
-                explanations[i] = Explanation(
-                    videos[i].cpu(),
-                    {
-                        "goal_loss": trace[i].tolist(),
-                        "scale": [scale for scale in p.scales[:attempts] for _ in range(p.steps)],
-                    },
-                )
-            unmet = [i for i in unmet if not met[i]]
+                explanations[i] = Explanation(videos[i], {"goal_loss": trace[i].tolist(), "scale": scales})
+            unmet = [i for i in unmet if not met[i] and affordable(calls, [i], cost)]
             if not unmet:
                 break
         return [explanations[i] for i in range(len(queries))]
@@ -216,6 +236,10 @@ class CGFrame(ClassifierGuidance):
     @property
     def sigma_0(self) -> float:
         return self.params.start
+
+    def division(self, clip: tuple[int, int, int]) -> Division:
+        frames, height, width = clip
+        return Division(frames, (1, height, width), conditioned=False)
 
     def parts(self, queries: Sequence[Query], generator: Generator, target: Target) -> list[Part]:
         goals = [query.goal for query in queries]

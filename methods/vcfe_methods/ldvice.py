@@ -39,8 +39,10 @@ from torch import Tensor
 
 from vcfe_bench.diffusion import euler_step, guided_step, matched, noised
 from vcfe_bench.goals import losses
-from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
-from vcfe_methods.classifier_guidance import draw, reached
+from vcfe_bench.interfaces import Calls, Context, Explanation, Method, Progress, Query
+from vcfe_methods.budget import require
+from vcfe_methods.noise import draw
+from vcfe_methods.stored import reached
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -60,6 +62,18 @@ class LDViCEParams:
     threshold: float = Field(default=0.15, gt=0, le=1)
     dilation: float = Field(default=7 / 256, ge=0, lt=0.5)
     width: int = Field(default=4, ge=1)
+
+    def cost(self, calls: Calls) -> float:
+        """Price of a result for one video."""
+        guided = (
+            calls.cost("velocity", backwards=int(self.through == "full"))
+            + calls.cost("decode", backwards=1)
+            + calls.cost("target", forwards=2, backwards=1)
+        )
+        cost = calls.cost("condition") + calls.cost("encode") + self.steps * guided + calls.cost("decode")
+        if self.refine:
+            cost += calls.cost("velocity", forwards=self.steps) + calls.cost("decode")
+        return cost
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -91,6 +105,7 @@ class LDViCE(Method):
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         p, generator, target = self.params, context.generator, context.target
         assert generator is not None
+        require(context.calls, range(len(queries)), p.cost(context.calls))
         goals = [query.goal for query in queries]
         x_f = torch.stack([query.sample.video for query in queries])
         _, frames, _, height, width = x_f.shape

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from vcfe_bench.goals import losses
 from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
+from vcfe_methods.budget import require
 
 PAPER_CLIP = 32 * 3 * 224 * 224
 """Voxels of the clip that the paper's M-swin reads (Table S2)."""
@@ -99,6 +100,7 @@ class PGD(Method):
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         p = self.params
+        require(context.calls, range(len(queries)), context.calls.cost("target", forwards=p.steps, backwards=p.steps))
         videos = torch.stack([query.sample.video for query in queries])
         goals = [query.goal for query in queries]
         radius = p.radius(videos[0].numel())

@@ -357,7 +357,20 @@ def test_each_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_built_in_methods_differ_and_a_stranger_s_package_counts() -> None:
-    names = ["bttf", "pgd", "cg_video", "cg_video_mid", "ldvice", "ldvice_ra", "tubes", "true_edit", "no_edit"]
+    names = [
+        "bttf",
+        "bttf_restarts",
+        "random_draws",
+        "nearest_draw",
+        "pgd",
+        "cg_video",
+        "cg_video_mid",
+        "ldvice",
+        "ldvice_ra",
+        "tubes",
+        "true_edit",
+        "no_edit",
+    ]
     assert len({code_identity(METHODS.load(name)) for name in names}) == len(names)
     project = Project(["vcfe_toys", *DISTRIBUTION])
     assert identity(project, Push.__module__, Push.__qualname__) == code_identity(Push)

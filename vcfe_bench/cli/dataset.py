@@ -74,6 +74,36 @@ def check(
         echo(f"and {len(unusable) - MAX_PROBLEMS} more problems")
 
 
+@dataset_app.command(epilog="Example: vcfe-bench dataset chance shape_crowd --limit 32 --draws 8")
+def chance(
+    name: Annotated[str, Argument(help="Dataset spec.")],
+    limit: Annotated[int, Option(help="Number of videos.", min=1)] = 32,
+    draws: Annotated[int, Option(help="Random draws for each video and goal.", min=1)] = 8,
+    split: Annotated[str, Option(help="Split of the dataset.")] = "test",
+    goals: Annotated[str, Option(help="one, all, SRC:DST, or a value to reach.")] = "one",
+    target: Annotated[str | None, Option(help="Target spec; by default the dataset's target.")] = None,
+    generator: Annotated[str | None, Option(help="Generator spec; by default the dataset's generator.")] = None,
+) -> None:
+    """Measure the chance level: how often a video of random noise meets the goal, and how often it keeps the rest."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vcfe_bench.runs.setup import Request
+    from vcfe_bench.workflows.chance import measure
+
+    request = Request((), name, split, limit, goals, target, generator)  # type: ignore[arg-type]
+    progress = Console(stderr=True)
+    with progress.status("drawing") as status:
+        levels = measure(request, draws, lambda done, total: status.update(f"drawing: {done} of {total} queries"))
+    table = Table("measure", "share of draws", "95 % interval", box=None)
+    for measured, level in levels.items():
+        table.add_row(measured, f"{level.value:.3f}", f"{level.low:.3f} to {level.high:.3f}")
+    console = Console()
+    console.print(table)
+    some = next(iter(levels.values()))
+    console.print(f"{some.n + some.missing} draws for {some.clusters} videos", highlight=False)
+
+
 def _counts(usable: pd.DataFrame) -> Table:
     """Number of videos by class and split."""
     from rich.table import Table

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vcfe_bench.plugins.dataset import Dataset as DatasetPlugin
     from vcfe_bench.plugins.terms import Split
 
-evaluate_app = Typer(help="Evaluate a target or a generator on held-out videos of a dataset.", no_args_is_help=True)
+evaluate_app = Typer(help="Evaluate a target, a generator, or how methods depend on the target.", no_args_is_help=True)
 
 Dataset = Annotated[str, Option(help="Dataset spec.")]
 TargetName = Annotated[str, Option(help="Target spec; by default the dataset's target.")]
@@ -86,6 +86,49 @@ def _split(dataset: DatasetPlugin, name: str) -> Split:
         if split == name:
             raise UsageError(f"dataset '{dataset.spec}' has no videos in its {split} split")
     raise UsageError(f"unknown split '{name}'; {nearest(name, SPLITS)}")
+
+
+@evaluate_app.command(
+    epilog="Example: vcfe-bench evaluate randomisation --methods bttf,pgd --dataset shape_moving --limit 8"
+)
+def randomisation(
+    methods: Annotated[str, Option(help="Method specs, separated by commas.")],
+    dataset: Dataset,
+    target: TargetName = "",
+    generator: GeneratorName = "",
+    limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 8,
+    goals: Annotated[str, Option(help="one, all, SRC:DST, or a value to reach.")] = "one",
+    stages: Annotated[int, Option(help="Number of targets, with evenly more random layers.", min=1)] = 4,
+    out: Annotated[Path | None, Option(help="CSV file to write.")] = None,
+) -> None:
+    """Randomise the target layer by layer, from its output, and measure how similar the edits of methods stay."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.plugins import specs
+    from vcfe_bench.runs.setup import Request
+    from vcfe_bench.workflows.randomise_target import check
+
+    if out and not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
+    request = Request(tuple(specs.split(methods)), dataset, "test", limit, goals, target or None, generator or None)
+    progress = Console(stderr=True)
+    rows = check(request, stages, lambda method, done, total: progress.print(f"{escape(method)}: {done} of {total}"))
+    table = Table("method", "random layers", "similarity of the edits", "95 % interval", box=None)
+    for row in rows:
+        cosine = row.cosine
+        interval = f"{cosine.low:.3f} to {cosine.high:.3f}"
+        table.add_row(escape(row.method), f"{row.randomised} of {row.layers}", f"{cosine.value:.3f}", interval)
+    Console().print(table)
+    if out:
+        records = [
+            (r.method, r.randomised, r.layers, r.cosine.value, r.cosine.low, r.cosine.high, r.cosine.n) for r in rows
+        ]
+        columns = ["method", "randomised", "layers", "cosine", "cosine_low", "cosine_high", "n"]
+        pd.DataFrame(records, columns=columns).to_csv(out, index=False)
 
 
 def _print(results: Mapping[str, Mapping[str, object]]) -> None:

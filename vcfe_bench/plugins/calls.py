@@ -66,9 +66,11 @@ class Calls:
         """What is left of the budget of the query ``row``: infinite without a budget, negative once it is exceeded."""
         return self.budget - self.spent(row)
 
-    def cost(self, network: Network, forwards: int = 1, backwards: int = 0) -> float:
-        """Price of calls of a network for one query, on a video of the dataset's shape."""
-        return self._priced(network, None) * (forwards + BACKWARD * backwards)
+    def cost(
+        self, network: Network, forwards: int = 1, backwards: int = 0, row: tuple[int, ...] | None = None
+    ) -> float:
+        """Price of calls of a network for one query, on a row of shape ``row``; by default of the dataset's videos."""
+        return self._priced(network, row) * (forwards + BACKWARD * backwards)
 
     @contextmanager
     def rows(self, indices: Sequence[int | None]) -> Iterator[None]:

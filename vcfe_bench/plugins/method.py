@@ -107,7 +107,8 @@ class Method(Plugin, ABC):
     needs_generator: ClassVar[bool] = False
     """Whether the method uses ``context.generator``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named parameter sets, selected with ``--preset``; parameters in the spec override them."""
+    """Named parameter sets, selected with ``--preset``; parameters in the spec override them. A set that is named
+    ``PRESET_TARGET`` is used in place of ``PRESET`` for the target of that name."""
     fingerprint: str = ""
     """Hash of the method's own trained weights, if any; part of the identity of every record."""
 

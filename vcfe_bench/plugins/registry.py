@@ -88,10 +88,11 @@ class Registry(Generic[P]):
         except Exception as error:
             raise UsageError(f"{self.kind} '{name}' cannot be loaded: {describe(error)}") from error
 
-    def build(self, spec: str, preset: str | None = None) -> P:
+    def build(self, spec: str, preset: str | None = None, target: str = "") -> P:
         """The plug-in that ``spec`` describes, with its canonical spec set.
 
-        Parameters that the spec does not name are taken from ``preset``, if the plug-in has a preset of that name.
+        Parameters that the spec does not name are taken from ``preset``, if the plug-in has a preset of that name. If
+        there is one for the target, ``PRESET_TARGET`` with the name in the spec ``target``, it is used instead.
 
         Raises:
             UsageError: the plug-in cannot be loaded, a parameter is unknown or invalid, or the constructor fails.
@@ -99,7 +100,8 @@ class Registry(Generic[P]):
         name, values = specs.parse(spec)
         cls = self.load(name)
         presets: Mapping[str, Mapping[str, Any]] = getattr(cls, "presets", {})
-        params = self.parameters(cls, name, {**presets.get(preset or "", {}), **values})
+        chosen = presets.get(f"{preset}_{specs.parse(target)[0]}" if target else "", presets.get(preset or "", {}))
+        params = self.parameters(cls, name, {**chosen, **values})
         try:
             plugin = cls(params)
         except UsageError:

@@ -113,10 +113,10 @@ def resolve(request: Request) -> Setup:
     if not request.methods:
         raise UsageError("no method is given: name one with --methods")
     dataset = registry.DATASETS.build(request.dataset)
-    methods = _methods(request)
     target_spec = request.target or dataset.target
     if not target_spec:
         raise UsageError(f"dataset '{dataset.spec}' has no target of its own: name one with --target")
+    methods = _methods(request, target_spec)
     target = registry.frozen_target(target_spec)
     if target.classes and dataset.classes and target.classes != dataset.classes:
         raise UsageError(
@@ -129,12 +129,12 @@ def resolve(request: Request) -> Setup:
     return Setup(request, methods, dataset, target, _generator(request, dataset), selection)
 
 
-def _methods(request: Request) -> tuple[Method, ...]:
+def _methods(request: Request, target: str) -> tuple[Method, ...]:
     if request.preset is not None:
         known = {preset for spec in request.methods for preset in registry.METHODS.load(specs.parse(spec)[0]).presets}
         if request.preset not in known:
             raise UsageError(f"no chosen method has a preset '{request.preset}'; {nearest(request.preset, known)}")
-    chosen = [registry.METHODS.build(spec, request.preset) for spec in request.methods]
+    chosen = [registry.METHODS.build(spec, request.preset, target) for spec in request.methods]
     references = [registry.METHODS.build(name) for name in REFERENCES]
     return tuple({method.spec: method for method in (*chosen, *references)}.values())
 

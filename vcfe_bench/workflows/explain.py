@@ -97,7 +97,7 @@ class Prepared:
             UsageError: anything the user has to change.
         """
         target = registry.frozen_target(request.target)
-        method = registry.METHODS.build(request.method, request.preset)
+        method = registry.METHODS.build(request.method, request.preset, request.target)
         method.width = 1
         generator = registry.GENERATORS.build(request.generator) if request.generator else None
         frames, size = clip_shape(request, target, generator if method.needs_generator else None)
