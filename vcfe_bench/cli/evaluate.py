@@ -96,9 +96,10 @@ def randomisation(
     dataset: Dataset,
     target: TargetName = "",
     generator: GeneratorName = "",
-    limit: Annotated[int, Option(help="Number of test videos.", min=1)] = 8,
+    limit: Annotated[int, Option(help="Number of videos.", min=1)] = 8,
     goals: Annotated[str, Option(help="one, all, SRC:DST, or a value to reach.")] = "one",
     stages: Annotated[int, Option(help="Number of targets, with evenly more random layers.", min=1)] = 4,
+    split: SplitName = "test",
     out: Annotated[Path | None, Option(help="CSV file to write.")] = None,
 ) -> None:
     """Randomise the target layer by layer, from its output, and measure how similar the edits of methods stay."""
@@ -114,7 +115,8 @@ def randomisation(
 
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
-    request = Request(tuple(specs.split(methods)), dataset, "test", limit, goals, target or None, generator or None)
+    chosen = tuple(specs.split(methods))
+    request = Request(chosen, dataset, split, limit, goals, target or None, generator or None)  # type: ignore[arg-type]
     progress = Console(stderr=True)
     rows = check(request, stages, lambda method, done, total: progress.print(f"{escape(method)}: {done} of {total}"))
     table = Table("method", "random layers", "similarity of the edits", "95 % interval", box=None)
