@@ -27,7 +27,7 @@ class Inventoried(Protocol):
     """A dataset that is read from files and can list its unusable videos."""
 
     def inventory(self) -> pd.DataFrame:
-        """All videos; columns ``id``, ``split``, ``label`` (class name or value) and ``problem`` (empty if usable)."""
+        """All videos; columns ``id``, ``split``, ``label`` (class or value), ``problem`` (if unusable), ``remarks``."""
 
 
 @dataset_app.command(epilog="Example: vcfe-bench dataset card shape_moving")
@@ -66,12 +66,13 @@ def check(
     console = Console()
     console.print(f"{dataset.spec}: {len(usable)} usable videos", highlight=False, markup=False, soft_wrap=True)
     console.print(_ranges(usable) if dataset.values else _counts(usable))
-    unusable = videos[videos["problem"] != ""]
-    for row in unusable.head(MAX_PROBLEMS).to_dict("records"):
-        prefix = f"{row['split']}: " if row["split"] else ""
-        echo(f"{prefix}{row['id']}: {row['problem']}")
-    if len(unusable) > MAX_PROBLEMS:
-        echo(f"and {len(unusable) - MAX_PROBLEMS} more problems")
+    for column, name in (("problem", "problems"), ("remarks", "remarks")):
+        told = videos[videos[column] != ""]
+        for row in told.head(MAX_PROBLEMS).to_dict("records"):
+            prefix = f"{row['split']}: " if row["split"] else ""
+            echo(f"{prefix}{row['id']}: {row[column]}")
+        if len(told) > MAX_PROBLEMS:
+            echo(f"and {len(told) - MAX_PROBLEMS} more {name}")
 
 
 @dataset_app.command(epilog="Example: vcfe-bench dataset chance shape_crowd --limit 32 --draws 8")

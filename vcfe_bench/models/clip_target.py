@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.text_files import read_text
 from vcfe_bench.plugins.target import Target
 
 Clip = tuple[int, int, int]
@@ -44,8 +45,8 @@ def read_classes(path: str) -> tuple[str, ...]:
         UsageError: no such file, no names, or a duplicate name.
     """
     try:
-        names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        names = [line.strip() for line in read_text(Path(path)).splitlines()]
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the class names in {path}: {error}") from None
     classes = tuple(filter(None, names))
     if not classes:

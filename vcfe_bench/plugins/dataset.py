@@ -73,6 +73,13 @@ class Dataset(Plugin, ABC):
     def sample(self, split: Split, index: int) -> Sample:
         """The video at ``index`` of the split, the same on every call and on every machine."""
 
+    def notes(self, split: Split) -> tuple[str, ...]:
+        """What a reader of results has to know about the videos of a split, such as which are left out and why.
+
+        The sentences appear below the table of a run.
+        """
+        return ()
+
     def card(self) -> str:
         """What users should know about the dataset, as Markdown."""
         return (type(self).__doc__ or "").strip()

@@ -14,7 +14,7 @@ from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs import micro_batch, plan
 from vcfe_bench.runs.changes import superseded
 from vcfe_bench.runs.configuration import THREADS
-from vcfe_bench.runs.journal import Original, Planned, Reused, Session
+from vcfe_bench.runs.journal import DatasetNotes, Original, Planned, Reused, Session
 from vcfe_bench.runs.micro_batch import Outcome
 from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.plan import MicroBatch, Plan
@@ -45,6 +45,7 @@ def complete(
     Results of reference methods are taken from the cache where it has them.
     """
     record_plan(store, planned, originals)
+    record_notes(setup, store)
     for tasks in superseded(planned, store):
         observer.superseded(tasks)
     cache = ReferenceCache(setup)
@@ -84,6 +85,14 @@ def record_plan(store: RunDirectory, planned: Plan, originals: Originals) -> Non
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:
             store.append(task.record("skipped", task.skip))
+
+
+def record_notes(setup: Setup, store: RunDirectory) -> None:
+    """Enter what the dataset says about the videos of the split into the journal, if it is new."""
+    notes = setup.dataset.notes(setup.request.split)
+    known = store.last(DatasetNotes)
+    if notes != (known.notes if known else ()):
+        store.append(DatasetNotes(notes))
 
 
 def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:

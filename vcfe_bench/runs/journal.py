@@ -111,6 +111,13 @@ class RealVideos:
 
 
 @dataclass(frozen=True)
+class DatasetNotes:
+    """What the dataset says about the videos of the split, see ``plugins.dataset.Dataset.notes``."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Scored:
     """A scoring is complete.
 
@@ -123,7 +130,9 @@ class Scored:
     requested: tuple[str, ...] | None = None
 
 
-Entry = Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | Scored
+Entry = (
+    Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | DatasetNotes | Scored
+)
 KINDS: Mapping[str, type[Entry]] = {
     "configuration": Configured,
     "original": Original,
@@ -134,6 +143,7 @@ KINDS: Mapping[str, type[Entry]] = {
     "score": Scores,
     "set": SetRow,
     "others": RealVideos,
+    "dataset": DatasetNotes,
     "scored": Scored,
 }
 """Types of entries by the ``kind`` in their line."""

@@ -12,8 +12,12 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from vcfe_bench.video import decoding
+from vcfe_bench.video.sources import source
+from vcfe_bench.video.timeline import Undecodable
 
 SUFFIX = ".mkv"
+NOMINAL = 25.0
+"""Frames per second of a video whose times are of no interest."""
 
 
 def quantise(video: Tensor) -> Tensor:
@@ -49,4 +53,22 @@ def read(path: Path) -> Tensor:
             frames = [reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
     except av.error.FFmpegError as error:
         raise OSError(f"{path} cannot be read as a video") from error
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+def read_foreign(path: Path) -> Tensor:
+    """The uint8 ``[T, 3, H, W]`` pixels of a video that another program wrote, as a player shows it.
+
+    All frames are read, whatever their times.
+
+    Raises:
+        OSError: the file does not exist, or cannot be read as a whole.
+    """
+    video = source(path, NOMINAL)
+    try:
+        frames = list(video.pictures(range(len(video.timeline().ticks))))
+    except Undecodable as error:
+        raise OSError(f"{path} cannot be read as a video: {error}") from None
+    if len({frame.shape for frame in frames}) > 1:
+        raise OSError(f"{path} cannot be read as a video: its frames differ in size")
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import filterfalse, islice
 from pathlib import Path
 
-import pandas as pd
 from torch import Tensor
 
 from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.core.text_files import read_table
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
@@ -37,6 +37,9 @@ from vcfe_bench.runs.video_order import video_order
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.scored_run import scored_run
+
+GOAL_COLUMNS = ("name", "goal")
+"""Columns of the table of goals."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Files(Method):
     def _read(self, sample: str) -> Tensor:
         if sample not in self.files:
             raise FileNotFoundError("no counterfactual was given")
-        return lossless.read(self.files[sample])
+        return lossless.read_foreign(self.files[sample])
 
 
 def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, observer: Observer | None = None) -> Path:
@@ -125,14 +128,20 @@ def _videos(folder: Path) -> dict[str, Path]:
 def _goals(file: Path, setup: Setup) -> dict[str, Goal]:
     """The goals of a csv file by the name of the video."""
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        rows = list(zip(table["name"], table["goal"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
+        table = read_table(file, GOAL_COLUMNS)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{file} is not a csv file with the columns name and goal: {error}") from None
-    repeated = table.loc[table["name"].duplicated(), "name"]
-    if len(repeated):
-        raise UsageError(f"{file} has two goals for {repeated.iloc[0]}")
-    return {name: _goal(text.strip(), setup, file) for name, text in rows}
+    if missing := [name for name in GOAL_COLUMNS if name not in table.columns]:
+        raise UsageError(f"{file} is not a csv file with the columns name and goal: it has no column {missing[0]}")
+    requested: dict[str, Goal] = {}
+    for _, row in table.rows:
+        name, text = row["name"], row["goal"]
+        if name in requested:
+            raise UsageError(f"{file} has two goals for {name}")
+        requested[name] = _goal(
+            text.replace(",", ".") if table.decimal_comma and setup.dataset.values else text, setup, file
+        )
+    return requested
 
 
 def _goal(text: str, setup: Setup, file: Path) -> Goal:
@@ -164,7 +173,7 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
     names: dict[str, str] = {}
     for name, file in originals.items():
         try:
-            names.setdefault(lossless.content_hash(lossless.read(file)), name)
+            names.setdefault(lossless.content_hash(lossless.read_foreign(file)), name)
         except OSError as error:
             raise UsageError(str(error)) from None
     if len(names) < len(originals):

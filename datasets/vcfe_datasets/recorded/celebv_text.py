@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.core.text_files import read_text
 from vcfe_bench.interfaces import Split
 from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.clip_cache import Preparation
@@ -66,5 +67,5 @@ def _texts(root: Path) -> dict[str, dict[str, list[str]]]:
     texts: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for kind in TEXTS:
         for path in root.rglob(f"{kind}/*.txt"):
-            texts[path.stem][kind] = path.read_text(encoding="utf-8").split("\n")
+            texts[path.stem][kind] = read_text(path).split("\n")
     return texts

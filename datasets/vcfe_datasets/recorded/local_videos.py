@@ -9,9 +9,12 @@ are an unbiased selection and the order is stable when videos are added.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +26,7 @@ import pandas as pd
 
 from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.text_files import read_text
 from vcfe_bench.interfaces import Dataset, Sample, Split
 from vcfe_bench.plugins.terms import SPLITS
 from vcfe_bench.video import lossless
@@ -185,7 +189,7 @@ class LocalVideos(Dataset, ABC):
         """
         name = path.relative_to(self.root).as_posix()
         try:
-            return pd.read_csv(path, dtype=str, **options)
+            return pd.read_csv(io.StringIO(read_text(path)), dtype=str, index_col=False, **options)
         except FileNotFoundError:
             raise self.unlike(f"no {name}") from None
         except (OSError, ValueError) as error:
@@ -204,6 +208,9 @@ class LocalVideos(Dataset, ABC):
             clips = sorted((clip for clip in self.listing.clips if clip.split == split), key=_order)
             self._usable[split] = [(clip, entries[clip.id]) for clip in clips if not entries[clip.id].problem]
             problems = [f"{id} ({entry.problem})" for id, entry in entries.items() if entry.problem]
+            remarks = [f"{id} ({remark})" for id, entry in entries.items() for remark in entry.remarks]
+            if remarks:
+                print(f"{self.name}: videos of the {split} split to look at: {some(remarks)}", file=sys.stderr)
             if problems:
                 print(
                     f"{self.name}: {len(problems)} of {len(entries)} videos of the {split} split cannot be used: "
@@ -225,19 +232,39 @@ class LocalVideos(Dataset, ABC):
         """Labels of the usable videos of a split, in order."""
         return [clip.label for clip, _ in self.usable(split)]
 
+    def notes(self, split: Split) -> tuple[str, ...]:
+        """How many videos of a split and entries of the copy are left out, by reason, and what the others are like."""
+        self.usable(split)
+        entries = self._prepared(split)
+        problems = Counter(_kind(entry.problem) for entry in entries.values() if entry.problem)
+        strays = Counter(map(_kind, self.listing.strays.values()))
+        remarks = Counter(_kind(remark) for entry in entries.values() for remark in entry.remarks)
+        notes = []
+        if problems:
+            left_out = f"{problems.total()} of {len(entries)} videos of the {split} split are left out"
+            notes.append(f"{self.spec}: {left_out}: {_counted(problems)}")
+        if strays:
+            notes.append(
+                f"{self.spec}: {strays.total()} files or entries of the copy are in no split: {_counted(strays)}"
+            )
+        if remarks:
+            notes.append(f"{self.spec}: videos of the {split} split to look at: {_counted(remarks)}")
+        return tuple(notes)
+
     def inventory(self) -> pd.DataFrame:
         """All videos of all splits, preprocessed first if necessary, and the strays, which have no split.
 
-        Columns: ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty if the video can be used).
+        Columns: ``id``, ``split``, ``label`` (class name or value), ``problem`` (empty if the video can be used),
+        ``remarks`` (what a user should know about a video that can be used).
         """
-        rows: list[tuple[str, str, str | float, str]] = [
-            (clip.id, split, self._named(clip.label), entries[clip.id].problem)
+        rows: list[tuple[str, str, str | float, str, str]] = [
+            (clip.id, split, self._named(clip.label), entries[clip.id].problem, "; ".join(entries[clip.id].remarks))
             for split, entries in ((split, self._prepared(split)) for split in SPLITS)
             for clip in self.listing.clips
             if clip.split == split
         ]
-        rows += [(name, "", "", reason) for name, reason in sorted(self.listing.strays.items())]
-        return pd.DataFrame(rows, columns=["id", "split", "label", "problem"])
+        rows += [(name, "", "", reason, "") for name, reason in sorted(self.listing.strays.items())]
+        return pd.DataFrame(rows, columns=["id", "split", "label", "problem", "remarks"])
 
     def card(self) -> str:
         home = f"Home page: {self.home}\n\n" if self.home else ""
@@ -265,6 +292,15 @@ class LocalVideos(Dataset, ABC):
         """Contents of the deepest existing folder above ``root``, for messages."""
         folder = next(folder for folder in root.absolute().parents if folder.is_dir())
         return f"{folder} contains: {contents(folder)}"
+
+
+def _kind(reason: str) -> str:
+    """A reason without what is particular to one video: what follows a colon, and names in quotation marks."""
+    return re.sub(r"'[^']*' ", "", reason.partition(": ")[0])
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
 
 
 def _order(clip: Clip) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.core.text_files import read_text
 from vcfe_bench.interfaces import Split
 from vcfe_bench.plugins.terms import SPLITS
 from vcfe_datasets.recorded.clip_cache import Entry
@@ -101,7 +102,7 @@ class OlympicSports(LocalVideos):
             for part in reversed(path.relative_to(root).with_suffix("").parts):
                 named = [split for split in SPLITS if split in part.lower()]
                 if len(named) == 1:
-                    lines = path.read_text(encoding="utf-8").split("\n")
+                    lines = read_text(path).split("\n")
                     splits |= {Path(line.split()[0]).stem: named[0] for line in lines if line.strip()}
                     break
         if not splits:

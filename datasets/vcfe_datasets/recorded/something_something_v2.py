@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.core.text_files import read_text
 from vcfe_bench.interfaces import Split
 from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
@@ -84,7 +85,7 @@ class SomethingSomethingV2(LocalVideos):
     def _json(self, name: str) -> Any:
         file = self._file(f"{name}.json")
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return json.loads(read_text(file))
         except ValueError as error:
             raise self.unlike(f"no readable {file.name} ({error})") from None
 

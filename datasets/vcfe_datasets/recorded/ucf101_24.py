@@ -12,12 +12,13 @@ import pickle
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from vcfe_bench.core.errors import describe
 from vcfe_bench.interfaces import Split
 from vcfe_bench.video.files import VideoFile
 from vcfe_bench.video.pictures import PictureFolder
@@ -92,33 +93,42 @@ class UCF101_24(LocalVideos):
         strays: dict[str, str] = {}
         files = {path.stem: path for path in sorted(root.rglob("v_*_g??_c??.avi"))}
         parts: dict[Split, list[str]] = {
-            "train": self._annotation["train_videos"][0],
-            "test": self._annotation["test_videos"][0],
+            "train": self._annotation.train_videos[0],
+            "test": self._annotation.test_videos[0],
         }
         for split, names in parts.items():
             for name in names:
                 category = name.split("/")[0]
-                if category in MOVEMENTS:
+                if problem := self._problem(name):
+                    strays[name] = problem
+                elif category in MOVEMENTS:
                     source = _source(root / "rgb-images" / name, files)
                     clips.append(Clip(name, source, self.classes.index(category), split, group=_group(name)))
                 else:
                     strays[name] = f"{category} is not one of the 24 classes"
         return Listing(tuple(clips), strays)
 
+    def _problem(self, name: str) -> str:
+        """Why the boxes of a video cannot be used; empty if they can."""
+        try:
+            self._annotation.tubes(name)
+        except ValueError as error:
+            return f"its boxes in {ANNOTATION} cannot be used: {error}"
+        return ""
+
     def describe(self, clip: Clip, entry: Entry) -> Mapping[str, Any]:
         movements = list(MOVEMENTS[self.classes[int(clip.label)]])
-        tubes = [tube for group in self._annotation["gttubes"].get(clip.id, {}).values() for tube in group]
         objects = [
             {
                 "attributes": movements,
                 "boxes": boxes_of({int(row[0]) - 1: tuple(row[1:5]) for row in tube}, entry, self.params.size),
             }
-            for tube in tubes
+            for tube in self._annotation.tubes(clip.id)
         ]
         return {"attributes": movements, "objects": objects}
 
     @cached_property
-    def _annotation(self) -> dict[str, Any]:
+    def _annotation(self) -> _Annotation:
         """The annotation file.
 
         ``gttubes`` has, for each video and class, a list of tubes: arrays with the columns frame (from 1), left, top,
@@ -126,14 +136,45 @@ class UCF101_24(LocalVideos):
         """
         try:
             with (self.root / ANNOTATION).open("rb") as file:
-                annotation: dict[str, Any] = _ArrayUnpickler(file, encoding="latin1").load()
+                annotation = _Annotation(**_known(_ArrayUnpickler(file, encoding="latin1").load()))
         except FileNotFoundError:
             raise self.unlike(f"no {ANNOTATION}") from None
-        except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, pickle.UnpicklingError) as error:
-            raise self.unlike(f"no readable {ANNOTATION} ({error})") from None
-        if missing := {"gttubes", "train_videos", "test_videos"} - set(annotation):
-            raise self.unlike(f"no {', '.join(sorted(missing))} in {ANNOTATION}")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self.unlike(f"no readable {ANNOTATION} ({where}: {first['msg']})") from None
+        except Exception as error:
+            raise self.unlike(f"no readable {ANNOTATION} ({describe(error)})") from None
         return annotation
+
+
+class _Annotation(BaseModel):
+    """The parts of the annotation file that are used."""
+
+    gttubes: dict[str, Any]
+    train_videos: Annotated[list[list[str]], Field(min_length=1)]
+    test_videos: Annotated[list[list[str]], Field(min_length=1)]
+
+    def tubes(self, video: str) -> list[np.ndarray]:
+        """Arrays ``[n, 5]`` of a video.
+
+        Raises:
+            ValueError: they have another form.
+        """
+        groups = self.gttubes.get(video, {})
+        if not isinstance(groups, dict) or not all(isinstance(group, list) for group in groups.values()):
+            raise ValueError("not a list of tubes for each class")
+        tubes = [tube for group in groups.values() for tube in group]
+        if not all(isinstance(t, np.ndarray) and t.dtype.kind in "fiu" and t.shape[1:] == (5,) for t in tubes):
+            raise ValueError("not arrays of five columns")
+        return tubes
+
+
+def _known(content: object) -> dict[str, Any]:
+    """The parts of an annotation that are used; ``content`` is what the file contains."""
+    if not isinstance(content, dict):
+        raise TypeError(f"a {type(content).__name__}, not a dictionary")
+    return {name: content[name] for name in _Annotation.model_fields if name in content}
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -1,45 +1,49 @@
 """The user's own videos, in one folder for each class or listed in a table with a label or value for each video.
 
 - If ``root`` is a folder, it contains ``train/<class>/<video>`` and ``test/<class>/<video>``, or ``<class>/<video>``.
-  In the first case, it can contain ``validation/<class>/<video>`` (or ``val``) too; in the second, one fifth of the
-  videos form the test split.
+  In the first case, it can contain ``validation/<class>/<video>`` too, which is the test split if there is no
+  ``test``; common other names of these folders are understood. In the second, one fifth of the videos form the test
+  split.
 - If ``root`` is a ``.csv`` file, it has the columns ``path`` (relative to the folder of the file) and ``label`` (a
-  name) or ``value`` (a number). Optional columns are ``split`` (``train``, ``validation`` or ``test``; by default, one
-  fifth of the groups form the test split), ``group`` (for instance the person, whose videos stay in one split; by
-  default, each video is a group) and ``fps`` (which overrides the frame rate of the file).
+  name) or ``value`` (a number). Optional columns are ``split`` (named as the folders; by default, one fifth of the
+  groups form the test split), ``group`` (for instance the person, whose videos stay in one split; by default, each
+  video is a group) and ``fps`` (which overrides the frame rate of the file).
 
 If there are no validation videos, one tenth of the training groups becomes the validation split.
 
-A video is a file that FFmpeg can read or a folder of pictures, one for each frame, with 25 frames per second unless the
-table specifies the rate.
+A video is a file that FFmpeg can read, an animated picture, or a folder of pictures, one for each frame, with 25 frames
+per second unless the table specifies the rate.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Split, Values
-from vcfe_bench.video.files import VideoFile
-from vcfe_bench.video.pictures import PICTURES, PictureFolder
-from vcfe_bench.video.timeline import Source
+from vcfe_bench.video.sources import is_video, source
+from vcfe_bench.video.timeline import FASTEST, Source
+from vcfe_datasets.recorded import video_table
 from vcfe_datasets.recorded.clip_cache import Preparation
 from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 
-SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".m4v", ".webm", ".wmv"})
-FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-"""Splits by the name of their folder."""
-RATE = 25.0
-"""Frame rate of folders of pictures, unless the table specifies it."""
-COLUMNS = ("path", "label", "value", "split", "group", "fps")
+PARTS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+}
+"""Parts of a dataset by the names of their folders, and in the column ``split`` of a table."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -54,7 +58,7 @@ class VideoFolderParams:
     root: str = ""
     frames: int = Field(default=33, ge=2)
     size: int = Field(default=224, ge=16)
-    fps: float = Field(default=0.0, ge=0)
+    fps: float = Field(default=0.0, ge=0, le=FASTEST)
     change: float = Field(default=0.25, gt=0, le=1)
     tolerance: float = Field(default=0.1, gt=0, le=1)
     unit: str = "units"
@@ -62,13 +66,13 @@ class VideoFolderParams:
 
 @dataclass(frozen=True)
 class _Video:
-    """A video with its class name or value."""
+    """A video with its class name or value; ``part`` is the split that is given for it."""
 
     name: str
     label: str | float
-    split: Split
+    part: Split | None
+    group: str
     source: Source
-    group: str = ""
 
 
 class VideoFolder(LocalVideos):
@@ -99,15 +103,22 @@ class VideoFolder(LocalVideos):
         return Preparation(self.params.frames, self.params.size, fps=self.params.fps or None)
 
     def find(self, root: Path) -> Listing:
-        clips = [Clip(v.name, v.source, self._label(v.label), v.split, group=v.group) for v in self._videos]
+        parts = {video.part for video in self._videos}
+        clips = [Clip(v.name, v.source, self._index(v.label), _split(v, parts), group=v.group) for v in self._videos]
         return Listing(tuple(clips), self._strays)
 
-    def _label(self, label: str | float) -> int | float:
+    def notes(self, split: Split) -> tuple[str, ...]:
+        parts = {video.part for video in self._videos}
+        if split != "test" or "validation" not in parts or "test" in parts:
+            return super().notes(split)
+        return (*super().notes(split), f"{self.spec}: the validation part is the test split: there is no test part")
+
+    def _index(self, label: str | float) -> int | float:
         return self.classes.index(label) if isinstance(label, str) else label
 
     @cached_property
     def _videos(self) -> list[_Video]:
-        return self._from_table() if self.root.is_file() else self._from_folders()
+        return [*(self._from_table() if self.root.is_file() else self._from_folders())]
 
     @property
     def _strays(self) -> dict[str, str]:
@@ -120,66 +131,32 @@ class VideoFolder(LocalVideos):
             if path.is_file() and not path.name.startswith(".") and known.isdisjoint((path, path.parent))
         }
 
-    def _from_folders(self) -> list[_Video]:
-        root = self.root
-        given = all((root / split).is_dir() for split in ("train", "test"))
-        videos: list[_Video] = []
-        for folder in [root / name for name in FOLDERS if (root / name).is_dir()] if given else [root]:
+    def _from_folders(self) -> Iterator[_Video]:
+        for folder, part in self._parts():
             for path in sorted(folder.glob("*/*")):
-                if path.name.startswith(".") or not (_pictures(path) or path.suffix.lower() in SUFFIXES):
-                    continue
-                name = path.relative_to(root).as_posix()
-                split = FOLDERS[folder.name] if given else _default_split(name)
-                videos.append(_Video(name, path.parent.name, split, _source(path, None)))
-        return videos
+                if is_video(path):
+                    name = path.relative_to(self.root).as_posix()
+                    yield _Video(name, path.parent.name, part, "", source(path))
 
-    def _from_table(self) -> list[_Video]:
-        file = self.root
-        try:
-            table = pd.read_csv(file, dtype=str, keep_default_na=False).map(str.strip)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{file} is not a readable CSV file: {error}") from None
-        columns = set(table.columns)
-        if unknown := columns - set(COLUMNS):
-            raise UsageError(f"{file} has an unknown column {sorted(unknown)[0]}; columns are: {', '.join(COLUMNS)}")
-        if "path" not in columns or len(columns & {"label", "value"}) != 1:
-            raise UsageError(f"{file} needs the column path and either label or value")
-        duplicates = table.loc[table["path"].duplicated(), "path"]
-        if len(duplicates):
-            raise UsageError(f"{file} lists {duplicates.iloc[0]} more than once")
-        return [self._row(row, f"{file}, line {number + 2}") for number, row in enumerate(table.to_dict("records"))]
+    def _parts(self) -> list[tuple[Path, Split | None]]:
+        """The folders of classes, and the part of the dataset that each is."""
+        folders = [path for path in sorted(self.root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        named: list[tuple[Path, Split | None]] = [
+            (path, PARTS[path.name.casefold()]) for path in folders if path.name.casefold() in PARTS
+        ]
+        parts = {part for _, part in named}
+        given = named and (len(named) == len(folders) or ("train" in parts and len(parts) > 1))
+        return named if given else [(self.root, None)]
 
-    def _row(self, row: Mapping[Hashable, str], where: str) -> _Video:
-        name, group = row["path"], row.get("group", "")
-        split = row.get("split") or _default_split(group or name)
-        if split not in FOLDERS:
-            raise UsageError(f"{where}: split must be train, validation or test, not '{split}'")
-        label = row["label"] if "label" in row else _number(row["value"], f"{where}: value")
-        if label == "":
-            raise UsageError(f"{where}: the label is empty")
-        rate = _number(row["fps"], f"{where}: fps") if row.get("fps") else None
-        if rate is not None and rate <= 0:
-            raise UsageError(f"{where}: fps must be greater than 0, not {rate:g}")
-        return _Video(name, label, FOLDERS[split], _source(self.root.parent / name, rate), group)
+    def _from_table(self) -> Iterator[_Video]:
+        for row in video_table.read(self.root):
+            if row.split and row.split not in PARTS:
+                raise UsageError(f"{row.where}: split must be train, validation or test, not '{row.split}'")
+            yield _Video(row.name, row.label, PARTS.get(row.split), row.group, source(row.path, row.fps))
 
 
-def _default_split(name: str) -> Split:
-    return "test" if draw(name, 5) == 4 else "train"
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(f"{what} must be a number, not '{text}'")
-    return number
-
-
-def _pictures(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix.lower() in PICTURES for file in path.iterdir())
-
-
-def _source(path: Path, rate: float | None) -> Source:
-    return PictureFolder(path, rate or RATE) if path.is_dir() else VideoFile(path, rate)
+def _split(video: _Video, parts: Collection[Split | None]) -> Split:
+    """The split of a video in a dataset that has ``parts``."""
+    if video.part == "validation" and "test" not in parts:
+        return "test"
+    return video.part or ("test" if draw(video.group or video.name, 5) == 4 else "train")

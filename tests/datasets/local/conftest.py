@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from vcfe_datasets.recorded import clip_cache
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -12,3 +14,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("VCFE_BENCH_CACHE", str(folder))
     monkeypatch.delenv("VCFE_DATA", raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos are converted in this process; starting others takes longer than the conversion of a few small videos."""
+    monkeypatch.setattr(clip_cache, "_cores", lambda: 1)
