@@ -21,7 +21,8 @@ def test_notes_of_the_dataset_are_below_the_table(tmp_path: Path, monkeypatch: p
     )
     run(tmp_path / "run", "toy_push", limit=2)
     expected = "toy_lights: 2 of 9 videos of the test split are left out: the file is empty (2)"
-    assert notes(leaderboard.load(tmp_path / "run")).count(expected) == 1
+    for board in (leaderboard.load(tmp_path / "run"), leaderboard.join([tmp_path / "run"])):
+        assert notes(board).count(expected) == 1
     run(tmp_path / "run", "toy_push", limit=2)
     assert len(RunDirectory(tmp_path / "run").entries(DatasetNotes)) == 1
     said.clear()

@@ -31,7 +31,6 @@ from vcfe_bench.results.rows import (
     shared_flips,
 )
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
-from vcfe_bench.runs.journal import DatasetNotes
 from vcfe_bench.runs.records import Record, ScoredCard
 from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
 from vcfe_bench.runs.tables import SET_COLUMNS
@@ -64,7 +63,14 @@ def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Joined:
         parts = [half for part in parts for half in _by_target_right(part)]
     parts, restriction = _restricted(parts, by, among)
     rows = sorted((part.row(cards) for part in parts), key=lambda row: row.method in REFERENCES)
-    notes = [*restriction, *_separate(rows), *notes, *_of_datasets(runs), *_unavailable(runs, cards), *_undefined(rows)]
+    notes = [
+        *restriction,
+        *_separate(rows),
+        *notes,
+        *(note for run in runs for note in run.store.dataset_notes()),
+        *_unavailable(runs, cards),
+        *_undefined(rows),
+    ]
     return Joined(tuple(rows), tuple(cards), sum(run.missing for run in runs), tuple(notes))
 
 
@@ -264,13 +270,6 @@ def _ambiguous(part: _Part) -> Iterator[str]:
             f"{part.method}: {part.differing} results differ between runs although their tasks are the same; those of "
             "the first run are used."
         )
-
-
-def _of_datasets(runs: Sequence[_Run]) -> Iterator[str]:
-    """What the datasets of the runs say about their videos."""
-    for run in runs:
-        said = run.store.last(DatasetNotes)
-        yield from said.notes if said else ()
 
 
 def _unavailable(runs: Sequence[_Run], cards: Sequence[ScoredCard]) -> Iterator[str]:

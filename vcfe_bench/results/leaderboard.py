@@ -84,7 +84,8 @@ def load(path: Path) -> Leaderboard:
     records, sets = store.table(RECORDS), store.table(SETS)
     metrics = _in_order(joined_runs.scored_cards(store))
     frame = build(records, sets, metrics, list(store.configuration.methods))
-    return Leaderboard(frame, metrics, joined_runs.missing_tasks(store, records))
+    missing = joined_runs.missing_tasks(store, records)
+    return Leaderboard(frame, metrics, missing, notes=store.dataset_notes())
 
 
 def join(

@@ -90,8 +90,7 @@ def record_plan(store: RunDirectory, planned: Plan, originals: Originals) -> Non
 def record_notes(setup: Setup, store: RunDirectory) -> None:
     """Enter what the dataset says about the videos of the split into the journal, if it is new."""
     notes = setup.dataset.notes(setup.request.split)
-    known = store.last(DatasetNotes)
-    if notes != (known.notes if known else ()):
+    if notes != store.dataset_notes():
         store.append(DatasetNotes(notes))
 
 

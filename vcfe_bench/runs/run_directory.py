@@ -35,7 +35,17 @@ from filelock import FileLock, Timeout
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs import journal
 from vcfe_bench.runs.configuration import Configuration
-from vcfe_bench.runs.journal import Configured, Entry, Original, Planned, RealVideos, Scored, Scores, SetRow
+from vcfe_bench.runs.journal import (
+    Configured,
+    DatasetNotes,
+    Entry,
+    Original,
+    Planned,
+    RealVideos,
+    Scored,
+    Scores,
+    SetRow,
+)
 from vcfe_bench.runs.records import Record, ScoredCard
 
 if TYPE_CHECKING:
@@ -167,6 +177,11 @@ class RunDirectory:
     def planned(self) -> Planned | None:
         """The latest plan."""
         return self.last(Planned)
+
+    def dataset_notes(self) -> tuple[str, ...]:
+        """What the dataset says about the videos of the split."""
+        entry = self.last(DatasetNotes)
+        return entry.notes if entry else ()
 
     def scores(self) -> list[Scores]:
         """Values of sample metrics, oldest first."""
