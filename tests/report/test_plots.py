@@ -177,3 +177,9 @@ def test_curves_are_medians_by_method_on_one_axis(tmp_path: Path) -> None:
     slope, _ = np.polyfit(medians, heights, 1)
     assert slope < 0
     assert np.corrcoef(medians, heights)[0, 1] == pytest.approx(-1, abs=1e-6)
+
+
+def test_success_is_drawn_against_calls(groups: dict[str, Group]) -> None:
+    plots_of_calls = {plot.title: plot for plot in groups["Success against calls"].plots}
+    assert list(plots_of_calls) == ["FR against calls", "semantic_FR against calls"]
+    assert "calls per video" in texts(plots_of_calls["FR against calls"].svg)

@@ -8,6 +8,7 @@ import typer
 
 from vcfe_bench.cli.check import check
 from vcfe_bench.cli.check_plugin import check_plugin
+from vcfe_bench.cli.curves import curves
 from vcfe_bench.cli.dataset import dataset_app
 from vcfe_bench.cli.doctor import doctor
 from vcfe_bench.cli.evaluate import evaluate_app
@@ -48,6 +49,7 @@ app.command(
     "--out runs/clip"
 )(explain)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
+app.command(epilog="Example: vcfe-bench curves runs/quarter runs/half runs/full --out curves.svg")(curves)
 app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)
 app.command(epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png")(figure)
 app.command(epilog="Example: vcfe-bench report runs/first --open")(report)

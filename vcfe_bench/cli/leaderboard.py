@@ -38,7 +38,7 @@ def leaderboard(
     by: Annotated[
         str,
         Option(
-            help="Make one table per value of these: dataset, split, target, generator, goals, videos, seed, "
+            help="Make one table per value of these: dataset, split, target, generator, goals, videos, budget, seed, "
             "target_right (whether the target predicts the true label of the original). Methods are compared within a "
             "table."
         ),

@@ -23,8 +23,10 @@ from matplotlib.ticker import MaxNLocator
 
 from vcfe_bench import goals
 from vcfe_bench.figures.labels import goal_label
+from vcfe_bench.report import curves as against_calls
 from vcfe_bench.report.gallery import World
 from vcfe_bench.results.cells import ARROWS
+from vcfe_bench.results.curves import MEASURES, Curve, curves, records_of
 from vcfe_bench.results.grid import by_criterion
 from vcfe_bench.results.rows import declined
 from vcfe_bench.runs.records import ScoredCard
@@ -81,6 +83,15 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
             "A good explanation reaches its goal with little change. Lines are 95 % intervals over videos. Rates that "
             "are defined for flips only are left out, since each method has them on different videos.",
             tuple(_against(rows, y, x, places) for y in rates for x in distances),
+        ),
+        Group(
+            "Success against calls",
+            against_calls.READING,
+            tuple(
+                _success(measure, found, places)
+                for measure in MEASURES
+                if (found := curves(records_of(world.stores), measure))
+            ),
         ),
         Group(
             "Distributions",
@@ -148,6 +159,18 @@ def _against(rows: pd.DataFrame, y: ScoredCard, x: ScoredCard, places: Mapping[s
             )
         axes.set(xlabel=_with_arrow(x), ylabel=_with_arrow(y), ylim=(-0.05, 1.05))
         return Plot(title, _svg(figure, title))
+
+
+def _success(measure: str, found: Mapping[str, Curve], places: Mapping[str, int]) -> Plot:
+    def style(method: str) -> Mapping[str, Any]:
+        return {"color": _colour(places[method]), "marker": _marker(places[method])}
+
+    title = f"{measure} against calls"
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _axes(title)
+        against_calls.draw(axes, found, style)
+        axes.set_ylabel(f"{measure}{ARROWS['higher']}")
+        return Plot(title, _svg(figure, f"{title} per video, by method"))
 
 
 def _distribution(done: pd.DataFrame, metric: ScoredCard, places: Mapping[str, int]) -> Plot:

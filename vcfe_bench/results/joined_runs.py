@@ -1,7 +1,7 @@
 """Several runs as one: which of their records make up a row, and which may not be mixed.
 
 Records that differ in seed alone make up one row: same method with the same code and weights, same dataset, split,
-target, generator, goals and number of videos. A task that two runs have done counts once.
+target, generator, goals, number of videos and budget. A task that two runs have done counts once.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class _Run:
             generator=made.generator.spec if made.generator else NONE,
             goals=made.goals,
             videos=made.limit,
+            budget=NONE if made.budget is None or method in REFERENCES else f"{made.budget:g}",
             code=short_hash(code),
             seed=str(made.seed),
         )

@@ -14,7 +14,7 @@ from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results import comparison, joined_runs
 from vcfe_bench.results.comparison import Section
 from vcfe_bench.results.means import mean_columns
-from vcfe_bench.results.rows import ALL, DIVISIONS, Row, asked
+from vcfe_bench.results.rows import ALL, BUDGET, DIVISIONS, Row, asked
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RECORDS, SETS, RunDirectory
 
@@ -162,7 +162,7 @@ def _with_reconstruction(frame: pd.DataFrame, metrics: Sequence[ScoredCard]) -> 
     """The table with, for each set metric, its value for the reconstructions of as many of the same videos."""
     for card in metrics:
         if card.level == "set":
-            same = [name for name in (*DIVISIONS, "among", f"{card.name}_n") if name in frame]
+            same = [name for name in (*DIVISIONS, "among", f"{card.name}_n") if name in frame and name != BUDGET]
             floors = frame[frame["method"] == RECONSTRUCTION].drop_duplicates(same).set_index(same)
             places = pd.MultiIndex.from_frame(frame[same]) if len(same) > 1 else pd.Index(frame[same[0]])
             frame[f"{card.name}_{RECONSTRUCTION}"] = floors[card.name].reindex(places).to_numpy(float)

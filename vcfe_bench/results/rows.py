@@ -10,7 +10,8 @@ import pandas as pd
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
-CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos")
+BUDGET = "budget"
+CONTEXT = ("dataset", "split", "target", "generator", "goals", "videos", BUDGET)
 """Fields of a row's context that make it a row of its own."""
 SEED, TARGET_RIGHT = "seed", "target_right"
 DIVISIONS = (*CONTEXT, SEED, TARGET_RIGHT)
@@ -66,6 +67,7 @@ class Context:
 
     Attributes:
         videos: the number of videos requested.
+        budget: what could be spent on network calls for a task; ``none`` without a limit, as for reference methods.
         code: a hash of the method's code and of all weights.
         seed: all seeds, separated by commas.
         among: one of ``CHOICES``.
@@ -80,6 +82,7 @@ class Context:
     generator: str
     goals: str
     videos: int
+    budget: str
     code: str
     seed: str
     among: str = ALL

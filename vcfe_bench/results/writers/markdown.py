@@ -12,11 +12,12 @@ from vcfe_bench.results.notes import notes
 
 def write(board: Leaderboard) -> str:
     """Tables with bold titles, then the notes as a list."""
-    tables = [_table(grid) for grid in grids(board)]
+    tables = [table(grid) for grid in grids(board)]
     return "\n\n".join([*tables, "\n".join(f"- {note}" for note in notes(board))]) + "\n"
 
 
-def _table(grid: Grid) -> str:
+def table(grid: Grid) -> str:
+    """One table with a bold title."""
     header = _line(column.title for column in grid.columns)
     rule = _line("---" if column.kind == "identity" else "---:" for column in grid.columns)
     return "\n".join([f"**{grid.title}**", "", header, rule, *(_line(map(_text, row)) for row in grid.rows)])
