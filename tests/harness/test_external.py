@@ -119,6 +119,26 @@ def test_goals_are_class_names_or_goals_as_text(given: Given, tmp_path: Path, te
     assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"class=2"}
 
 
+def test_goals_as_a_spreadsheet_writes_them(given: Given, tmp_path: Path) -> None:
+    """A byte order mark, semicolons, empty cells at the end of lines, capitals in the header."""
+    lines = given.goals.read_text().replace(",", ";").splitlines()
+    text = "\r\n".join(["Name;Goal;", *(f"{line};" for line in lines[1:])])
+    given.goals.write_text(text, encoding="utf-8-sig")
+    external.score(given, tmp_path / "out", METRICS)
+    records = pd.read_parquet(tmp_path / "out" / "records.parquet")
+    assert (records.loc[records["method"] == "theirs", "status"] == "ok").sum() == len(lines) - 1
+
+
+def test_a_counterfactual_that_was_cut_off_is_a_failure(given: Given, tmp_path: Path) -> None:
+    file = next(given.counterfactuals.iterdir())
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    external.score(given, tmp_path / "out", METRICS)
+    records = pd.read_parquet(tmp_path / "out" / "records.parquet").set_index("method").loc["theirs"]
+    failed = records[records["status"] == "failed"]
+    assert len(failed) == 1
+    assert "cannot be read as a video" in failed["reason"].iloc[0]
+
+
 def test_goals_are_values_if_labels_are_values(tmp_path: Path) -> None:
     run(tmp_path / "run", "toy_push", dataset="toy_dimmer", limit=2)
     store = RunDirectory(tmp_path / "run")
