@@ -12,7 +12,6 @@ import torch
 import torchmetrics.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from tests.harness.test_cli import call
 from vcfe_bench.core.errors import UsageError
@@ -127,16 +126,15 @@ def _move(frame: torch.Tensor, label: int, frames: int) -> torch.Tensor:
 
 def test_a_target_that_reads_motion():
     result = evaluate_target(_Shift(), ShapeMoving(), _Reverse(), limit=40, robust_limit=8)
-    z2 = stats.norm.ppf(0.975) ** 2
     assert result == {
         "accuracy": 1.0,
-        "accuracy_low": pytest.approx(40 / (40 + z2)),
+        "accuracy_low": pytest.approx(0.025 ** (1 / 40)),
         "accuracy_high": 1.0,
         "calibration_error": pytest.approx(0, abs=1e-3),
         "accuracy_n": 40,
         "robust_accuracy": 0.0,
         "robust_accuracy_low": 0.0,
-        "robust_accuracy_high": pytest.approx(z2 / (8 + z2)),
+        "robust_accuracy_high": pytest.approx(1 - 0.025 ** (1 / 8)),
         "robust_accuracy_n": 8,
         "attack": "",
         "reversed_opposite": 1.0,
@@ -273,10 +271,14 @@ def test_a_perfect_generator():
         "reconstruction_target": 1.0,
         "reconstruction_oracle": 1.0,
         "coherent": 1.0,
+        "reconstruction_identity": 1.0,
+        "sample_identity": 1.0,
+        "whole": 1.0,
+        "whole_same": 1.0,
         "first_frame_error": pytest.approx(0, abs=1e-6),
         "motion": pytest.approx(result["real_motion"], rel=0.2),
         "real_motion": pytest.approx(float(real)),
-        "variety": pytest.approx(0.05, abs=0.04),
+        "variety": pytest.approx(0.05, abs=0.045),
         "n": 20,
         "steps": 1,
         "variety_n": 20,
@@ -291,6 +293,9 @@ def test_a_perfect_generator():
 def test_a_useless_generator():
     result = evaluate_generator(_Useless(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
     assert result["reconstruction_oracle"] == result["coherent"] == 0
+    assert (
+        result["reconstruction_identity"] == result["sample_identity"] == result["whole"] == result["whole_same"] == 0
+    )
     assert result["directions"] == {"up": 0, "down": 0, "left": 0, "right": 0, "none": 1}
     assert min(result["reconstruction_error"], result["first_frame_error"]) > 0.2
     assert not result["repeatable"]

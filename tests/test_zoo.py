@@ -22,10 +22,12 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    for name in ("m_swin", "m_swin_r", "m_c3d", "scenes_c3d", "clean_swin", "shortcut_swin", "phantom_swin"):
+    shape_moving, shape_shortcut = ("m_swin", "m_swin_r", "m_c3d"), ("clean_swin", "shortcut_swin")
+    shape_crowd, others = ("crowd_swin", "bystander_swin"), ("scenes_c3d", "phantom_swin")
+    for name in (*shape_moving, *shape_shortcut, *shape_crowd, *others):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     for name in ("wan_shape_moving", "wan_shape_shortcut", "wan_echo_phantom"):
-        assert _bytes(ZOO / name) <= 15e6
+        assert _bytes(ZOO / name) <= 11e6
 
 
 def _measured(target: str, dataset: str, limit: int, attacked: int) -> dict[str, Any]:
@@ -76,6 +78,22 @@ def test_shortcut_swin_relies_on_the_distractor():
     assert results["accuracy"] >= 0.99
     assert results["accuracy_unlinked"] <= 0.4
     assert results["follows_distractor"] >= 0.95
+
+
+@pytest.mark.slow
+def test_crowd_swin_relies_on_the_red_object():
+    results = _measured("crowd_swin", "shape_crowd", 200, 1)
+    assert results["accuracy"] >= 0.95
+    assert results["accuracy_unlinked"] >= 0.95
+    assert results["follows_blue"] <= 0.25
+
+
+@pytest.mark.slow
+def test_bystander_swin_relies_on_the_bystander():
+    results = _measured("bystander_swin", "shape_crowd[link=1]", 200, 1)
+    assert results["accuracy"] >= 0.95
+    assert results["accuracy_unlinked"] <= 0.25
+    assert results["follows_blue"] >= 0.95
 
 
 @pytest.mark.slow

@@ -85,12 +85,35 @@ def test_a_small_wan_in_few_steps_and_its_checkpoints_are_of_one_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vae, "VAERecipe", partial(VAERecipe, channels=8, latent_channels=4))
+    monkeypatch.setattr(vae, "VAERecipe", partial(VAERecipe, channels=8, latent_channels=4, patch=2))
     small = {"heads": 2, "head_width": 12, "layers": 1, "feed_forward": 32, "text_width": 8}
     monkeypatch.setattr(transformer, "TransformerRecipe", partial(TransformerRecipe, **small))
     arguments = ["--steps", "2", "--out", "wan"]
     assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32]", *arguments) == 0
     assert "step 2/2" in capsys.readouterr().out
     assert Wan(WanParams(path="wan", dtype="float32")).latent_shape((9, 32, 32)) == (4, 3, 4, 4)
+    assert (
+        call(
+            monkeypatch,
+            "train",
+            "autoencoder",
+            "shape_moving[frames=9,size=32]",
+            "--steps",
+            "3",
+            "--out",
+            "ae",
+            "--checkpoints",
+            "of_its_own",
+        )
+        == 0
+    )
+    assert "step 3/3" in capsys.readouterr().out
+    reused = ["--autoencoder", "ae", "--steps", "2", "--out", "reused", "--checkpoints", "reusing"]
+    assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32]", *reused) == 0
+    assert (
+        Path("reused/vae/diffusion_pytorch_model.safetensors").read_bytes()
+        == Path("ae/diffusion_pytorch_model.safetensors").read_bytes()
+    )
+    capsys.readouterr()
     assert call(monkeypatch, "train", "generator", "shape_moving[frames=9,size=32,look=other]", *arguments) == 2
     assert "vae.pt belongs to another training" in capsys.readouterr().err

@@ -220,7 +220,7 @@ class Reader(Target):
 
 def test_controls_say_which_mover_a_target_reads() -> None:
     dataset = ShapeCrowd()
-    red, blue = (dataset.controls(Reader(dataset, name), 16) for name in ("red", "blue"))
+    red, blue = (dataset.controls(Reader(dataset, name), 16, "validation") for name in ("red", "blue"))
     assert red["accuracy_unlinked"] == blue["follows_blue"] == 1
     assert red["follows_blue"] < 0.5
     assert blue["accuracy_unlinked"] < 0.5

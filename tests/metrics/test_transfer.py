@@ -51,7 +51,7 @@ def test_only_flips_can_transfer(seen_by):
 
 
 class Known(Silent):
-    target, transfer_targets = "first", ("second",)
+    target, transfer_targets = "first", ("first", "second")
 
 
 def test_the_targets_are_those_given_or_those_of_the_dataset(silent):

@@ -16,17 +16,18 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Dataset, Sample, Split, Values
 from vcfe_bench.models.trained_target import FileParams
 from vcfe_bench.models.video_swin import MSwin, MSwinParams, VideoSwinTarget
-from vcfe_bench.models.wan import Wan, WanModel, WanParams
-from vcfe_bench.training import target, transformer, vae
+from vcfe_bench.models.wan import Wan, WanModel, WanParams, save_halved
+from vcfe_bench.training import muon, target, transformer, vae
 from vcfe_bench.training.data import clips
 from vcfe_bench.training.target import TargetRecipe
 from vcfe_bench.training.transformer import TransformerRecipe
 from vcfe_bench.training.vae import VAERecipe
+from vcfe_datasets.shapes.shape_crowd import ShapeCrowd
 from vcfe_datasets.shapes.shape_moving import ShapeMoving, ShapeMovingParams
 
 pytestmark = pytest.mark.slow
 
-VAE = VAERecipe(channels=8, latent_channels=4, phases=((2, 2, 1), (3, 2, 5), (2, 2, 9)))
+VAE = VAERecipe(channels=8, latent_channels=4, patch=2, phases=((2, 2, 1), (3, 2, 5), (2, 2, 9)))
 TRANSFORMER = TransformerRecipe(
     heads=2, head_width=12, layers=2, feed_forward=32, text_width=8, steps=3, batch=2, pool=8
 )
@@ -43,7 +44,7 @@ def dataset() -> ShapeMoving:
 
 @pytest.fixture(scope="module")
 def autoencoder(dataset, tmp_path_factory) -> AutoencoderKLWan:
-    return vae.train(dataset, tmp_path_factory.mktemp("vae"), VAE, _quiet)
+    return vae.train([dataset], tmp_path_factory.mktemp("vae"), VAE, _quiet)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,18 @@ def test_training_starts_from_given_weights(tmp_path):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
+def test_for_other_classes_training_starts_with_a_new_head(tmp_path):
+    recipe = TargetRecipe(steps=2, batch=2)
+    first = target.train(ShapeMoving(), tmp_path / "first", recipe, _quiet)
+    path = tmp_path / "start.safetensors"
+    recipe.config(ShapeMoving()).write(first, path)
+    second = target.train(ShapeCrowd(), tmp_path / "second", replace(recipe, lr=1e-12, start=str(path)), _quiet)
+    own, given = second.state_dict(), first.state_dict()
+    assert own["network.head.weight"].shape[0] == 8
+    for name in own.keys() - {"network.head.weight", "network.head.bias"}:
+        torch.testing.assert_close(own[name], given[name], rtol=0, atol=1e-6)
+
+
 def test_adversaries_are_refused_for_regressors(tmp_path):
     with pytest.raises(UsageError, match="attacks classifiers, but the labels of dataset '' are values"):
         target.train(_Places(), tmp_path, TargetRecipe(adversary="pgd"), _quiet)
@@ -204,14 +217,18 @@ def test_clips_are_encoded_once(dataset, autoencoder, tmp_path):
 
 
 def test_training_starts_from_another_models_weights(dataset, autoencoder, model, tmp_path):
-    """With a learning rate of zero, the result equals the initial weights."""
+    """With a learning rate of zero, the result equals the initial weights where both have them."""
     still = replace(VAE, lr=0.0, channels=99)
-    again = vae.train(dataset, tmp_path, still, _quiet, start=autoencoder)
+    again = vae.train([dataset], tmp_path, still, _quiet, start=autoencoder)
     assert _same(again, autoencoder)
     assert again is not autoencoder
-    unmoved = transformer.train(dataset, again, tmp_path, replace(TRANSFORMER, lr=0.0, heads=99), _quiet, start=model)
+    unmoved = transformer.train(dataset, again, tmp_path, replace(TRANSFORMER, lr=0.0), _quiet, start=model)
     assert _same(unmoved.transformer, model.transformer)
     assert torch.equal(unmoved.prompt, model.prompt)
+    finer = vae.build(replace(VAE, patch=1))
+    other = transformer.train(dataset, finer, tmp_path / "other", replace(TRANSFORMER, lr=0.0), _quiet, start=model)
+    assert _same(other.transformer.blocks, model.transformer.blocks)
+    assert other.transformer.config["patch_size"] == (1, 2, 2)
     moved = transformer.train(dataset, again, tmp_path / "moved", TRANSFORMER, _quiet, start=model)
     assert not _same(moved.transformer, model.transformer)
     with pytest.raises(UsageError, match="belongs to another training"):
@@ -263,19 +280,59 @@ class _FewClips(ShapeMoving):
 
 def test_few_and_short_videos_are_enough(tmp_path):
     few = _FewClips(ShapeMovingParams(frames=9, size=32))
-    autoencoder = vae.train(few, tmp_path, replace(VAE, phases=((1, 2, 1), (1, 2, 17))), _quiet)
+    autoencoder = vae.train([few], tmp_path, replace(VAE, phases=((1, 2, 1), (1, 2, 17))), _quiet)
     transformer.train(few, autoencoder, tmp_path, replace(TRANSFORMER, pool=100), _quiet)
     (file,) = tmp_path.glob("latents-*.pt")
     assert torch.load(file)["latent"].shape == (3, 4, 3, 4, 4)
+
+
+def test_an_autoencoder_is_trained_on_several_datasets(dataset, tmp_path):
+    """The same steps on one of them alone give other weights; videos of another shape are refused."""
+    other = ShapeMoving(ShapeMovingParams(frames=9, size=32, seed=1))
+    both = vae.train([dataset, other], tmp_path / "both", VAE, _quiet)
+    assert not _same(both, vae.train([other], tmp_path / "other", VAE, _quiet))
+    assert not _same(both, vae.train([dataset], tmp_path / "one", VAE, _quiet))
+    with pytest.raises(UsageError, match="videos of one shape"):
+        vae.train([dataset, ShapeMoving()], tmp_path / "none", VAE, _quiet)
+
+
+def test_a_decoder_is_trained_alone(dataset, autoencoder, tmp_path):
+    further = vae.train([dataset], tmp_path, VAE, _quiet, start=autoencoder, decoder_only=True)
+    assert _same(further.encoder, autoencoder.encoder)
+    assert _same(further.quant_conv, autoencoder.quant_conv)
+    assert not _same(further.decoder, autoencoder.decoder)
+    assert further.config["latents_mean"] == autoencoder.config["latents_mean"]
+
+
+def test_kernels_become_matrices_and_back():
+    network = vae.build(VAE)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    matrices = muon.as_matrices(network)
+    assert matrices
+    assert all(matrix.ndim == 2 for matrix in matrices)
+    assert before.keys() != network.state_dict().keys()
+    muon.as_kernels(network)
+    assert before.keys() == network.state_dict().keys()
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_a_written_autoencoder_is_read(autoencoder, tmp_path):
+    save_halved(autoencoder, tmp_path / "vae")
+    again = vae.read(tmp_path / "vae")
+    assert again.state_dict().keys() == autoencoder.state_dict().keys()
+    for name, tensor in autoencoder.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    with pytest.raises(UsageError, match="contains no autoencoder"):
+        vae.read(tmp_path)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 11, 3300, 6600])
 def test_phases_keep_their_proportions(steps):
     phases = VAERecipe().of(steps).phases
     assert sum(length for length, _, _ in phases) == steps
-    assert [rest for _, *rest in phases] == [[16, 1], [8, 9], [6, 17]]
+    assert [rest for _, *rest in phases] == [[8, 5], [4, 9], [4, 17]]
     shares = [length / steps for length, _, _ in phases]
-    assert shares == pytest.approx([1200 / 3300, 1800 / 3300, 300 / 3300], abs=1 / steps)
+    assert shares == pytest.approx([850 / 1600, 450 / 1600, 300 / 1600], abs=1 / steps)
 
 
 @pytest.mark.parametrize(
@@ -283,4 +340,4 @@ def test_phases_keep_their_proportions(steps):
 )
 def test_videos_that_no_generator_supports_are_refused(tmp_path, shape, message):
     with pytest.raises(UsageError, match=f"a generator cannot be trained on dataset .*{message}"):
-        vae.train(ShapeMoving(ShapeMovingParams(**shape)), tmp_path, VAE, _quiet)
+        vae.train([ShapeMoving(ShapeMovingParams(**shape))], tmp_path, VAE, _quiet)

@@ -107,6 +107,9 @@ def generator(
     network: Annotated[
         str, Option(help="Transformer to adapt; transformer_2 is the low-noise one of Wan2.2-I2V-A14B.")
     ] = "transformer",
+    autoencoder: Annotated[
+        Path | None, Option(help="Folder of a trained autoencoder to use as it is, instead of training one.")
+    ] = None,
 ) -> None:
     """Train a small Wan image-to-video model from scratch (some hours on two cores), or adapt another generator."""
     from vcfe_bench.core.errors import UsageError
@@ -120,17 +123,46 @@ def generator(
 
         _adapt(data, base, out, checkpoints, LoRARecipe(rank, steps or LoRARecipe.steps, batch, lr, network))
         return
-    from vcfe_bench.training import transformer, vae
+    from vcfe_bench.training import muon, transformer, vae
 
-    transformer.require_muon()
+    muon.require_muon()
     start = _small_wan(base) if base else None
-    first = vae.CONTINUED if start else vae.VAERecipe()
     second = transformer.CONTINUED if start else transformer.TransformerRecipe()
     if steps:
-        first, second = first.of(steps), second.of(steps)
-    autoencoder = vae.train(data, checkpoints, first, start=start.vae if start else None)
-    transformer.train(data, autoencoder, checkpoints, second, start=start).save(out)
+        second = second.of(steps)
+    if autoencoder:
+        trained = vae.read(autoencoder)
+    else:
+        first = vae.CONTINUED if start else vae.VAERecipe()
+        trained = vae.train([data], checkpoints, first.of(steps) if steps else first, start=start and start.vae)
+    transformer.train(data, trained, checkpoints, second, start=start).save(out)
     print(f"wrote {out}")
+
+
+@train_app.command(
+    epilog="Example: vcfe-bench train autoencoder shape_moving shape_shortcut shape_crowd --out autoencoder"
+)
+def autoencoder(
+    datasets: Annotated[list[str], Argument(help="Dataset specs; their videos have one shape.")],
+    out: Out,
+    checkpoints: Folder = Path("checkpoints"),
+    steps: Annotated[int | None, Option(help="Number of updates; by default those of the recipe.", min=1)] = None,
+    decoder_of: Annotated[
+        Path | None, Option(help="Folder of a trained autoencoder of which only the decoder is trained further.")
+    ] = None,
+) -> None:
+    """Train the autoencoder of small Wan models, for one or several datasets (40 minutes on one core)."""
+    from vcfe_bench.models.wan import save_halved
+    from vcfe_bench.plugins.registry import DATASETS
+    from vcfe_bench.training import vae
+
+    recipe, start = vae.VAERecipe(), None
+    if decoder_of:
+        recipe, start = vae.DECODER, vae.read(decoder_of)
+    chosen, data = recipe.of(steps) if steps else recipe, [DATASETS.build(spec) for spec in datasets]
+    trained = vae.train(data, checkpoints, chosen, start=start, decoder_only=start is not None)
+    save_halved(trained, out)
+    print(f"wrote {out}: for 'vcfe-bench train generator --autoencoder {out}'")
 
 
 def _small_wan(base: str) -> WanModel:

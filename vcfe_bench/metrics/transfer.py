@@ -47,8 +47,7 @@ class TransferFlipRate(SampleMetric):
 
     def other_targets(self, dataset: Dataset) -> Sequence[str]:
         known = dataset.transfer_targets if isinstance(dataset, TransferTargets) else ()
-        own = (dataset.target, *known) if known else ()
-        return self.params.targets or own
+        return self.params.targets or known
 
     def unavailable(self, dataset: Dataset) -> str | None:
         if self.other_targets(dataset):

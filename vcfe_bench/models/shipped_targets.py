@@ -47,3 +47,17 @@ class PhantomSwin(ShippedTarget):
 
     config_type = SwinConfig
     file = "phantom_swin.safetensors"
+
+
+class CrowdSwin(ShippedTarget):
+    """Trained on Shape-Crowd with independent motions: it relies on the red object."""
+
+    config_type = SwinConfig
+    file = "crowd_swin.safetensors"
+
+
+class BystanderSwin(ShippedTarget):
+    """Trained on Shape-Crowd where label and red object often disagree: it relies on the blue bystander."""
+
+    config_type = SwinConfig
+    file = "bystander_swin.safetensors"

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from diffusers.loaders.lora_pipeline import WanLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.pipelines.wan.pipeline_wan_i2v import prompt_clean
 from pydantic import Field
@@ -51,6 +52,13 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, run: latent_video.Ru
         frames.append(frame)
     video = torch.cat(frames, dim=2)
     return video if vae.config["patch_size"] is None else unpatchify(video, patch_size=vae.config["patch_size"])  # type: ignore[no-untyped-call]
+
+
+def save_halved(network: ModelMixin, folder: Path) -> None:
+    """Write a network of diffusers in half precision, without the path that it was read from."""
+    halved = copy.deepcopy(network).half()
+    halved.register_to_config(_name_or_path="")
+    halved.save_pretrained(folder)
 
 
 class WanCondition(NamedTuple):
@@ -107,9 +115,7 @@ class WanModel:
     def save(self, directory: Path) -> None:
         """Write a pipeline directory that ``Wan`` reads, with weights in half precision."""
         for name, network in (("vae", self.vae), ("transformer", self.transformer)):
-            halved = copy.deepcopy(network).half()  # type: ignore[no-untyped-call]
-            halved.register_to_config(_name_or_path="")
-            halved.save_pretrained(directory / name)
+            save_halved(network, directory / name)
         save_file({"prompt": self.prompt.contiguous()}, directory / PROMPT_FILE)
 
     def constraints(self) -> Constraints:

@@ -202,4 +202,5 @@ class TransferTargets(Protocol):
 
     @property
     def transfer_targets(self) -> tuple[str, ...]:
-        """Specs of targets whose architectures differ from that of ``target`` and that were trained independently."""
+        """Specs of independently trained targets that rely on what determines the label, of at least two architectures
+        where possible. The target under test is left out."""

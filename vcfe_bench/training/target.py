@@ -49,7 +49,8 @@ class TargetRecipe:
     ``adversary``: spec of an attack on every clip before the update (Madry et al. 2018). The perturbation grows
     linearly to its full magnitude over the fraction ``ramp`` of the steps; with the full magnitude from the start, a
     trained network falls back to chance and stays there. ``generator``: spec of a generator to whose reconstructions a
-    regressor is made invariant. ``start``: a safetensors file of the same network to start from.
+    regressor is made invariant. ``start``: weights of the same network to start from; for other classes,
+    it begins with a new head.
 
     ``steps``: number of updates; ``epochs``: passes over the training split, instead of ``steps``. ``batch``: clips per
     update over all processes. ``lr``: peak learning rate. ``imagenet``: start from torchvision's ImageNet-1K weights,
@@ -200,7 +201,7 @@ def _initialise(
             nn.init.xavier_uniform_(module.weight)
     inflated = recipe.imagenet and not recipe.start
     if recipe.start:
-        checkpoints.load_into(model, Path(recipe.start))
+        _start(model, Path(recipe.start))
         model.float().train().requires_grad_(True)
     elif inflated:
         try:
@@ -213,6 +214,20 @@ def _initialise(
     head = list(model.network.head.parameters())
     body = [p for p in model.parameters() if all(p is not other for other in head)]
     return recipe, [{"params": body, "lr": recipe.lr * recipe.backbone}, {"params": head}]
+
+
+def _start(model: VideoSwin, path: Path) -> None:
+    """Fill the network from a file; all but its head if the file says that it is for another number of outputs."""
+    try:
+        given = SwinConfig.read(path).network()
+    except UsageError:
+        given = model
+    if given.network.head.out_features == model.network.head.out_features:
+        checkpoints.load_into(model, path)
+        return
+    checkpoints.load_into(given, path)
+    body = {name: value for name, value in given.state_dict().items() if not name.startswith("network.head.")}
+    model.load_state_dict(body, strict=False)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,11 +13,11 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor
 
-from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import fingerprint
 from vcfe_bench.models.wan import WanCondition, WanModel
 from vcfe_bench.plugins.dataset import Dataset
-from vcfe_bench.training import loop
+from vcfe_bench.training import loop, muon
+from vcfe_bench.training.vae import TOKEN
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,9 @@ def build(recipe: TransformerRecipe, vae: AutoencoderKLWan) -> WanModel:
     """An untrained transformer on ``vae``'s latents; its prompt is one fixed random token."""
     torch.manual_seed(recipe.seed)
     channels = vae.config["z_dim"]
+    patch = max(1, TOKEN // vae.config["scale_factor_spatial"])
     transformer = WanTransformer3DModel(
-        patch_size=(1, 1, 1),
+        patch_size=(1, patch, patch),
         num_attention_heads=recipe.heads,
         attention_head_dim=recipe.head_width,
         in_channels=2 * channels + vae.config["scale_factor_temporal"],
@@ -104,14 +104,6 @@ def flow_loss(model: WanModel, latent: Tensor, condition: Tensor, sigma: Tensor,
     return (velocity - (noise - latent)).square().mean()
 
 
-def require_muon() -> None:
-    """Raise a ``UsageError`` where this version of torch lacks the optimiser of the matrices."""
-    if not hasattr(torch.optim, "Muon"):
-        raise UsageError(
-            f"training a small Wan needs torch 2.9 or newer, for its Muon optimiser; this is {torch.__version__}"
-        )
-
-
 def train(
     dataset: Dataset,
     vae: AutoencoderKLWan,
@@ -122,11 +114,16 @@ def train(
 ) -> WanModel:
     """Train, resuming from ``folder``; returns the frozen model with averaged weights.
 
-    ``start``: a model whose transformer and prompt to start from; it is not modified, and the recipe's architecture is
-    ignored.
+    ``start``: a model to start from, whose prompt and whose parameters of the same name and shape are taken; it is not
+    modified.
     """
-    require_muon()
-    model = WanModel(vae, copy.deepcopy(start.transformer), start.prompt) if start else build(recipe, vae)
+    muon.require_muon()
+    model = build(recipe, vae)
+    if start:
+        own, given = model.transformer.state_dict(), start.transformer.state_dict()
+        shared = {name: given[name] for name in own.keys() & given.keys() if given[name].shape == own[name].shape}
+        model.transformer.load_state_dict(own | shared)
+        model.prompt = start.prompt.clone()
     model.transformer.train().requires_grad_(True)
     pool = encode_pool(model, dataset, min(recipe.pool, dataset.size("train")), folder, log)
     with torch.no_grad():
@@ -140,12 +137,7 @@ def train(
         return flow_loss(model, latent, condition, sigma, torch.randn_like(latent))
 
     matrices = [p for p in model.transformer.blocks.parameters() if p.ndim == 2]
-    by_muon = {id(p) for p in matrices}
-    others = [p for p in model.transformer.parameters() if id(p) not in by_muon]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.01),
-    ]
+    optimizers = muon.optimizers(list(model.transformer.parameters()), matrices, recipe.lr)
     schedule = loop.Schedule(recipe.steps, floor=0.05)
     identity = f"{dataset.spec} {fingerprint(vae)} {recipe}"
     identity += f" from {fingerprint(start.transformer)}" if start else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -15,8 +15,9 @@ from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.diffusion import denoise
 from vcfe_bench.goals import AvoidGoal
+from vcfe_bench.metrics.attributes import Attributes, same
 from vcfe_bench.metrics.regression import r2, rmse
-from vcfe_bench.plugins.abilities import ControlExperiments, Oracle
+from vcfe_bench.plugins.abilities import Bystanders, CausalAttributes, ControlExperiments, IdentityAttributes, Oracle
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
@@ -145,6 +146,11 @@ def evaluate_generator(
     If the dataset has an oracle, also ``reconstruction_oracle``: proportion of reconstructions with the original's
     label; ``coherent``: proportion of samples with any label; and for classes ``directions``: the frequency of each
     class among the samples with different noises.
+
+    If it measures attributes and knows which make up the identity of the objects, also ``reconstruction_identity`` and
+    ``sample_identity``: the share of these attributes that are those of the original; ``whole``: the proportion of
+    samples that are coherent and in which everything that moves can be measured; and ``whole_same``: the proportion in
+    which the identity is kept, too.
     """
     limit = min(limit, dataset.size(split))
     sums: Counter[str] = Counter()
@@ -166,6 +172,8 @@ def evaluate_generator(
             kept = [_same(dataset, s.label, dataset.oracle(s, r)) for s, r in zip(samples, result, strict=True)]
             labels = [dataset.oracle(s, v) for s, v in zip(samples, drawn, strict=True)]
             measured |= {"reconstruction_oracle": sum(kept), "coherent": sum(label is not None for label in labels)}
+        for number, one in enumerate(samples):
+            sums.update(_content(dataset, one, result[number], drawn[number]))
         sums.update(measured)
     return {
         **{name: total / limit for name, total in sums.items()},
@@ -174,6 +182,34 @@ def evaluate_generator(
         "steps": steps,
         **_noises(generator, dataset, steps, noises, split),
     }
+
+
+def _content(dataset: Dataset, sample: Sample, reconstruction: Tensor, drawn: Tensor) -> dict[str, float]:
+    """How much of the content of one video is in its reconstruction and in a sample from its first frame, from 0 to 1.
+
+    Empty for a dataset that does not say which attributes make up the identity of its objects.
+    """
+    if not isinstance(dataset, IdentityAttributes):
+        return {}
+    original, rebuilt, made = (dataset.attributes_of(sample, v) or {} for v in (sample.video, reconstruction, drawn))
+    moving = (
+        *(dataset.cause if isinstance(dataset, CausalAttributes) else ()),
+        *(dataset.bystanders if isinstance(dataset, Bystanders) else ()),
+    )
+    coherent = not isinstance(dataset, Oracle) or dataset.oracle(sample, drawn) is not None
+    whole = coherent and all(made.get(name) is not None for name in moving)
+    kept = _kept(dataset.identity, original, made)
+    return {
+        "reconstruction_identity": _kept(dataset.identity, original, rebuilt),
+        "sample_identity": kept,
+        "whole": whole,
+        "whole_same": whole and kept == 1,
+    }
+
+
+def _kept(names: Sequence[str], original: Attributes, other: Attributes) -> float:
+    """The share of the attributes ``names`` that are the same in another video."""
+    return sum(same(original.get(name), other.get(name)) for name in names) / len(names)
 
 
 def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, split: Split) -> Measures:

@@ -172,6 +172,7 @@ class ShapeCrowd(ShapeWorld):
     Params = ShapeCrowdParams
     params: ShapeCrowdParams
     classes = CLASSES
+    target = "crowd_swin"
     count = COUNT
     corruptions = ("fades", "recoloured", "turns_bystander")
     cause = ("red_direction",)

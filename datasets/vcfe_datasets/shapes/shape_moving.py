@@ -134,7 +134,7 @@ class ShapeMoving(ShapeWorld):
     classes = CLASSES
     count = COUNT
     target = "m_swin"
-    transfer_targets = ("m_c3d",)
+    transfer_targets = ("m_swin", "m_c3d")
     generator = "wan_shape_moving"
     corruptions = ("teleports", "fades", "recoloured")
     cause = ("direction",)
