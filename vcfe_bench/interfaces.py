@@ -36,6 +36,7 @@ from vcfe_bench.plugins.metric import (
     SampleMetric,
     SetMetric,
 )
+from vcfe_bench.plugins.search_space import IntegerRange, Options, RealRange, SearchSpace
 from vcfe_bench.plugins.target import Features, FeatureTarget, Target
 from vcfe_bench.plugins.terms import Criterion, Split
 
@@ -61,20 +62,24 @@ __all__ = [
     "Footage",
     "Generator",
     "IdentityAttributes",
+    "IntegerRange",
     "KnownLabels",
     "Memo",
     "Method",
     "Metric",
     "NoParams",
+    "Options",
     "Oracle",
     "PairMetric",
     "PlantedShortcut",
     "Plugin",
     "Progress",
     "Query",
+    "RealRange",
     "Renderer",
     "Sample",
     "SampleMetric",
+    "SearchSpace",
     "SetMetric",
     "Split",
     "Target",

@@ -22,6 +22,7 @@ from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import rescore, score
 from vcfe_bench.cli.train import train_app
+from vcfe_bench.cli.tune import tune
 from vcfe_bench.cli.validate import validate_app
 from vcfe_bench.core.errors import UsageError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command(
     epilog="Example: vcfe-bench run --methods 'bttf[steps=15],pgd' --dataset shape_moving --limit 16 --out runs/first"
 )(run)
+app.command(epilog="Example: vcfe-bench tune pgd --dataset shape_moving --budget 100")(tune)
 app.command(
     epilog="Example: vcfe-bench plan --methods bttf --preset paper --dataset shape_moving "
     "--generator 'wan[path=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers]' --shape 33x448x448"

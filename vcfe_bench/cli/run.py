@@ -32,7 +32,10 @@ def run(
         str | None, Option(help="Generator spec, or none; by default the dataset's generator.")
     ] = None,
     preset: Annotated[
-        str | None, Option(help="Named set of parameters, applied to all methods that define it.")
+        str | None,
+        Option(
+            help="Named set of parameters, applied to all methods that define it; 'tuned' for those that 'tune' found."
+        ),
     ] = None,
     seed: Annotated[int, Option(help="Base random seed.")] = 0,
     budget: Annotated[

@@ -18,6 +18,7 @@ from vcfe_bench.plugins.base import Plugin
 from vcfe_bench.plugins.calls import Calls
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
+from vcfe_bench.plugins.search_space import SearchSpace
 from vcfe_bench.plugins.target import Target
 
 
@@ -109,6 +110,8 @@ class Method(Plugin, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter sets, selected with ``--preset``; parameters in the spec override them. A set that is named
     ``PRESET_TARGET`` is used in place of ``PRESET`` for the target of that name."""
+    search_space: ClassVar[SearchSpace] = {}
+    """The range of each parameter that ``vcfe-bench tune`` may set, at most ``MOST``; empty if nothing is to tune."""
     fingerprint: str = ""
     """Hash of the method's own trained weights, if any; part of the identity of every record."""
 

@@ -14,7 +14,7 @@ from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import SPLITS, Split
-from vcfe_bench.runs import goal_selection
+from vcfe_bench.runs import goal_selection, tuned
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection
 from vcfe_bench.runs.prices import Prices
@@ -29,7 +29,7 @@ class Request:
         limit: number of videos, taken in the order of ``video_order``.
         goals: ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach.
         target: spec of the target; None for the dataset's own, as with ``generator``.
-        preset: name of a set of parameters, for all methods that define it.
+        preset: name of a set of parameters, for all methods that define it; ``tuned`` for those in preset files.
         seed: base seed of all randomness.
         budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
     """
@@ -116,8 +116,8 @@ def resolve(request: Request) -> Setup:
     target_spec = request.target or dataset.target
     if not target_spec:
         raise UsageError(f"dataset '{dataset.spec}' has no target of its own: name one with --target")
-    methods = _methods(request, target_spec)
     target = registry.frozen_target(target_spec)
+    methods = _methods(request, dataset.spec, target.spec)
     if target.classes and dataset.classes and target.classes != dataset.classes:
         raise UsageError(
             f"target '{target.spec}' has the classes {', '.join(target.classes)}; "
@@ -129,14 +129,25 @@ def resolve(request: Request) -> Setup:
     return Setup(request, methods, dataset, target, _generator(request, dataset), selection)
 
 
-def _methods(request: Request, target: str) -> tuple[Method, ...]:
-    if request.preset is not None:
+def _methods(request: Request, dataset: str, target: str) -> tuple[Method, ...]:
+    if request.preset is not None and request.preset != tuned.PRESET:
         known = {preset for spec in request.methods for preset in registry.METHODS.load(specs.parse(spec)[0]).presets}
         if request.preset not in known:
             raise UsageError(f"no chosen method has a preset '{request.preset}'; {nearest(request.preset, known)}")
-    chosen = [registry.METHODS.build(spec, request.preset, target) for spec in request.methods]
+    chosen = [_method(spec, request, dataset, target) for spec in request.methods]
     references = [registry.METHODS.build(name) for name in REFERENCES]
     return tuple({method.spec: method for method in (*chosen, *references)}.values())
+
+
+def _method(spec: str, request: Request, dataset: str, target: str) -> Method:
+    method = registry.METHODS.build(spec, request.preset, target)
+    if request.preset != tuned.PRESET or not method.search_space:
+        return method
+    if request.budget is None:
+        raise UsageError(f"--preset {tuned.PRESET} needs --budget: settings are tuned for a budget")
+    name, given = specs.parse(spec)
+    found = tuned.parameters(dataset, target, specs.format(name, given), request.budget)
+    return registry.METHODS.build(specs.format(name, {**found, **given}))
 
 
 def _generator(request: Request, dataset: Dataset) -> Generator | None:
