@@ -219,16 +219,16 @@ def _space(spec: str, space: SearchSpace, fixed: Mapping[str, object]) -> Search
 def _witnesses(setup: Setup) -> list[Target]:
     """The targets that judge whether flips transfer: never the target under test, and of another architecture."""
     dataset = setup.dataset
-    known = dataset.transfer_targets if isinstance(dataset, TransferTargets) else ()
-    candidates = [registry.frozen_target(spec) for spec in (*known, *([dataset.target] if known else []))]
-    others = [target for target in candidates if target.fingerprint != setup.target.fingerprint]
-    if not others:
-        raise UsageError(
-            f"dataset '{dataset.spec}' names no target of another architecture than '{setup.target.spec}' in "
-            "transfer_targets; settings cannot be tuned without one, because transfer_FR is part of the objective"
-        )
-    own = [target for target in others if target.spec != dataset.target]
-    return own or others
+    known = tuple(dataset.transfer_targets) if isinstance(dataset, TransferTargets) else ()
+    for candidates in (known, (dataset.target,) if known else ()):
+        targets = map(registry.frozen_target, candidates)
+        others = [target for target in targets if target.fingerprint != setup.target.fingerprint]
+        if others:
+            return others
+    raise UsageError(
+        f"dataset '{dataset.spec}' names no target of another architecture than '{setup.target.spec}' in "
+        "transfer_targets; settings cannot be tuned without one, because transfer_FR is part of the objective"
+    )
 
 
 def _metric(spec: str, setup: Setup) -> SampleMetric:
