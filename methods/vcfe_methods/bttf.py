@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
+from vcfe_bench.interfaces import Context, Explanation, IntegerRange, Method, Progress, Query, RealRange, SearchSpace
 from vcfe_methods.budget import affordable
 from vcfe_methods.noise import draw
 from vcfe_methods.noise_search import NoiseSearch, Stage, Trace
@@ -79,6 +79,12 @@ class BTTF(Method):
     Params = BTTFParams
     params: BTTFParams
     needs_generator = True
+    search_space: ClassVar[SearchSpace] = {
+        "steps": IntegerRange(2, 15),
+        "iterations": IntegerRange(2, 30, log=True),
+        "inversion_iterations": IntegerRange(0, 40),
+        "rate": RealRange(0.005, 0.3, log=True),
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},
         "paper": {"steps": 15, "iterations": 100, "inversion_iterations": 40, "rate": 0.01, "width": 1},

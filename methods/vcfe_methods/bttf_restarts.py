@@ -22,13 +22,14 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
+from vcfe_bench.interfaces import Context, Explanation, IntegerRange, Method, Progress, Query, RealRange, SearchSpace
 from vcfe_methods.budget import affordable
 from vcfe_methods.noise_search import NoiseSearch, Stage, Trace
 
@@ -184,6 +185,13 @@ class BTTFRestarts(Method):
     Params = BTTFRestartsParams
     params: BTTFRestartsParams
     needs_generator = True
+    search_space: ClassVar[SearchSpace] = {
+        "steps": IntegerRange(2, 15),
+        "inversion_iterations": IntegerRange(0, 40),
+        "rate": RealRange(0.01, 0.5, log=True),
+        "enough": RealRange(0.01, 0.5, log=True),
+        "patience": IntegerRange(5, 60, log=True),
+    }
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         optimisation = Optimisation(self.params, queries, context)

@@ -41,7 +41,20 @@ from torch import Tensor
 
 from vcfe_bench.diffusion import guided_step, matched, noised
 from vcfe_bench.goals import losses
-from vcfe_bench.interfaces import Calls, Context, Explanation, Generator, Method, Progress, Query, Target
+from vcfe_bench.interfaces import (
+    Calls,
+    Context,
+    Explanation,
+    Generator,
+    IntegerRange,
+    Method,
+    Options,
+    Progress,
+    Query,
+    RealRange,
+    SearchSpace,
+    Target,
+)
 from vcfe_methods.budget import affordable, require
 from vcfe_methods.noise import draw
 from vcfe_methods.stored import reached
@@ -49,6 +62,19 @@ from vcfe_methods.stored import reached
 Through = Literal["full", "decoder"]
 BOUND = 10.0
 """Upper limit of s/(1 - s)."""
+SCALES = (
+    (0.4, 0.8, 1.6, 3.2),
+    (0.1, 0.4, 1.6, 6.4),
+    (1.6, 3.2, 6.4, 12.8),
+    (1.0, 5.0, 20.0, 100.0),
+    (0.4,),
+    (0.8,),
+    (1.6,),
+    (3.2,),
+    (6.4,),
+    (20.0,),
+)
+"""Lists of scales that can be tuned: ladders, and single attempts for small budgets."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -132,6 +158,11 @@ class ClassifierGuidance(Method):
     Params = CGParams
     params: CGParams
     needs_generator = True
+    search_space: ClassVar[SearchSpace] = {
+        "steps": IntegerRange(4, 30, log=True),
+        "scales": Options(SCALES),
+        "through": Options(("full", "decoder")),
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},
         "paper": {"steps": 30, "scaling": "raw", "scales": (1.0, 5.0, 20.0, 100.0)},
@@ -218,6 +249,7 @@ class CGVideoMid(CGVideo):
 
     Params = CGMidParams
     params: CGMidParams
+    search_space: ClassVar[SearchSpace] = {**ClassifierGuidance.search_space, "start": RealRange(0.2, 0.95)}
 
     @property
     def sigma_0(self) -> float:
@@ -232,6 +264,7 @@ class CGFrame(ClassifierGuidance):
 
     Params = CGMidParams
     params: CGMidParams
+    search_space: ClassVar[SearchSpace] = {**ClassifierGuidance.search_space, "start": RealRange(0.2, 0.95)}
 
     @property
     def sigma_0(self) -> float:

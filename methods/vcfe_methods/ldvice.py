@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,18 @@ from torch import Tensor
 
 from vcfe_bench.diffusion import euler_step, guided_step, matched, noised
 from vcfe_bench.goals import losses
-from vcfe_bench.interfaces import Calls, Context, Explanation, Method, Progress, Query
+from vcfe_bench.interfaces import (
+    Calls,
+    Context,
+    Explanation,
+    IntegerRange,
+    Method,
+    Options,
+    Progress,
+    Query,
+    RealRange,
+    SearchSpace,
+)
 from vcfe_methods.budget import require
 from vcfe_methods.noise import draw
 from vcfe_methods.stored import reached
@@ -101,6 +112,12 @@ class LDViCE(Method):
     Params = LDViCEParams
     params: LDViCEParams
     needs_generator = True
+    search_space: ClassVar[SearchSpace] = {
+        "steps": IntegerRange(4, 30, log=True),
+        "start": RealRange(0.3, 1.0),
+        "scale": RealRange(0.2, 20.0, log=True),
+        "through": Options(("decoder", "full")),
+    }
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
         p, generator, target = self.params, context.generator, context.target
@@ -153,3 +170,4 @@ class LDViCERA(LDViCE):
 
     Params = LDViCERAParams
     params: LDViCERAParams
+    search_space: ClassVar[SearchSpace] = {**LDViCE.search_space, "threshold": RealRange(0.02, 0.5, log=True)}

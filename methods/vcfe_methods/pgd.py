@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -25,7 +25,17 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.goals import losses
-from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
+from vcfe_bench.interfaces import (
+    Context,
+    Explanation,
+    IntegerRange,
+    Method,
+    Options,
+    Progress,
+    Query,
+    RealRange,
+    SearchSpace,
+)
 from vcfe_methods.budget import require
 
 PAPER_CLIP = 32 * 3 * 224 * 224
@@ -96,6 +106,12 @@ class PGD(Method):
 
     Params = PGDParams
     params: PGDParams
+    search_space: ClassVar[SearchSpace] = {
+        "epsilon": RealRange(2.0, 200.0, log=True),
+        "steps": IntegerRange(3, 100, log=True),
+        "rel_stepsize": RealRange(0.5, 5.0, log=True),
+        "random_start": Options((False, True)),
+    }
     width = 8
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:

@@ -24,14 +24,14 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.diffusion import denoise
-from vcfe_bench.interfaces import Context, Explanation, Method, Progress, Query
+from vcfe_bench.interfaces import Context, Explanation, IntegerRange, Method, Progress, Query, SearchSpace
 from vcfe_methods.budget import require
 from vcfe_methods.stored import as_stored
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class DrawParams:
-    """There is nothing to tune.
+    """There is nothing to tune but ``steps`` of ``nearest_draw``, of which fewer leave more draws to choose from.
 
     ``steps``: N, that of ``bttf``. ``draws``: largest number of draws if there is no budget; with a budget, draws are
     made as long as it lasts.
@@ -122,6 +122,7 @@ class NearestDraw(Draws):
     """Chance with a choice: of many random videos that meet the goal, the nearest to the original by L1."""
 
     stops_at_success = False
+    search_space: ClassVar[SearchSpace] = {"steps": IntegerRange(2, 15)}
 
     @staticmethod
     def rank(draw: Draw) -> tuple[float, ...]:
