@@ -40,9 +40,10 @@ def given(source: Path, tmp_path: Path) -> Given:
         (tmp_path / folder).mkdir()
     lines = ["name,goal"]
     for row in push.itertuples():
-        lossless.write(tmp_path / "originals" / f"clip {row.index}.mkv", store.video(str(row.original)), 10)
-        lossless.write(tmp_path / "theirs" / f"clip {row.index}.avi", store.video(str(row.video)), 10)
-        lines.append(f"clip {row.index},{CLASSES[int(str(row.goal)[-1])]}")
+        name = str(row.sample).replace("light-", "clip ")
+        lossless.write(tmp_path / "originals" / f"{name}.mkv", store.video(str(row.original)), 10)
+        lossless.write(tmp_path / "theirs" / f"{name}.avi", store.video(str(row.video)), 10)
+        lines.append(f"{name},{CLASSES[int(str(row.goal)[-1])]}")
     (tmp_path / "goals.csv").write_text("\n".join(lines))
     return Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_lights", "theirs")
 
