@@ -148,7 +148,8 @@ def test_goals_are_values_if_labels_are_values(tmp_path: Path) -> None:
         records = pd.read_parquet(tmp_path / "run" / "records.parquet").query("method == 'toy_push'")
         for row in records.to_dict("records"):
             lossless.write(tmp_path / folder / f"{row['sample']}.mkv", store.video(row[column]), 10)
-    (tmp_path / "goals.csv").write_text("name,goal\ngrey-0,50\ngrey-1,value=60±2")
+    first, second = records["sample"]
+    (tmp_path / "goals.csv").write_text(f"name,goal\n{first},50\n{second},value=60±2")
     goals_given = Given(tmp_path / "originals", tmp_path / "theirs", tmp_path / "goals.csv", "toy_dimmer", "theirs")
     out = external.score(goals_given, tmp_path / "out", ("toy_flip",))
     assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"value=50±5", "value=60±2"}
