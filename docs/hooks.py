@@ -35,6 +35,7 @@ from vcfe_bench.core.weights import ZOO
 from vcfe_bench.interfaces import Card, Metric, PairMetric, SampleMetric
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.registry import DATASETS, METHODS, METRICS, Listing, Registry
+from vcfe_bench.results.gate.files import read as read_table
 
 OURS = "vcfe-bench"
 """The distribution whose plug-ins are documented."""
@@ -151,7 +152,7 @@ def validation(dataset: str) -> str:
 
 def board(name: str) -> str:
     """The rows of a committed leaderboard that have results, with the columns of ``INTERVALS`` and ``DISTANCES``."""
-    table = pd.read_csv(BOARDS / f"{name}.csv").query("n > 0").dropna(axis="columns", how="all")
+    table = read_table(BOARDS / f"{name}.csv").frame.query("n > 0").dropna(axis="columns", how="all")
     rates, distances = ([metric for metric in chosen if metric in table] for chosen in (INTERVALS, DISTANCES))
 
     def rate(row: Any, metric: str) -> str:
@@ -171,7 +172,7 @@ def board(name: str) -> str:
 def kanehira() -> str:
     """Tables 2 to 4 of Kanehira et al. alongside ours, and the curves of their Figure 5 from our boards."""
     boards = {layers: BOARDS / f"shape_scenes{suffix}.csv" for layers, suffix in ((1, ""), (2, "_fc2"), (3, "_fc3"))}
-    ours = {layers: pd.read_csv(path).set_index("method") for layers, path in boards.items() if path.exists()}
+    ours = {layers: read_table(path).frame.set_index("method") for layers, path in boards.items() if path.exists()}
     measures = [
         ("2", "p(A) falls", "kanehira_table2", "", "positive_drop", 1),
         *[("3", f"concept, top {k}", "kanehira_table3", f"_top{k}", f"concept@{k}", 1) for k in (1, 3, 5)],

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vcfe_bench.results.gate import files
+
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 SOURCE = re.compile(r"^<!-- (numbers|board|validation): ([\w/ ]+) -->$")
 METHODS = {
@@ -114,7 +116,8 @@ def blocks(page: Path) -> Iterator[Block]:
 
 @lru_cache
 def _table(name: str) -> pd.DataFrame:
-    return pd.read_csv(BOARDS / f"{name}.csv")
+    path = BOARDS / f"{name}.csv"
+    return files.read(path).frame if path.with_suffix(".json").exists() else pd.read_csv(path)
 
 
 def _cells(name: str, text: str) -> list[Cells]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -23,6 +22,7 @@ from tests.harness.test_cli import call
 from vcfe_bench.cli import app
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.plugins.registry import DATASETS, GENERATORS, METHODS, METRICS, TARGETS
+from vcfe_bench.results.gate import files
 
 yaml = pytest.importorskip("yaml", reason="the extra 'docs' is not installed")
 pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
@@ -205,7 +205,7 @@ def test_markers_become_tables_and_unknown_ones_are_errors(hooks: ModuleType) ->
 
 def test_the_tables_of_kanehira_stand_alongside_ours(hooks: ModuleType) -> None:
     text = hooks.kanehira()
-    ours = pd.read_csv(ROOT / "leaderboards" / "shape_scenes.csv").set_index("method")
+    ours = files.read(ROOT / "leaderboards" / "shape_scenes.csv").frame.set_index("method")
     cells = {row.split(" | ")[1]: row.strip("| ").split(" | ") for row in text.splitlines() if row.count(" | ") > 6}
     assert cells["p(A) falls"][2:4] == ["0.76 / 0.89", "0.68 / 0.88"]
     assert cells["concept, top 5"][2] == "0.12 / 0.59"
@@ -218,7 +218,7 @@ def test_the_tables_of_kanehira_stand_alongside_ours(hooks: ModuleType) -> None:
 
 
 def test_the_table_of_the_readme_is_an_excerpt_of_the_committed_one() -> None:
-    committed = pd.read_csv(ROOT / "leaderboards" / "shape_moving.csv").set_index("method")
+    committed = files.read(ROOT / "leaderboards" / "shape_moving.csv").frame.set_index("method")
     metrics = ["FR", "semantic_FR", "SSIM", "LPIPS(st-alex)", "FVD(i3d)"]
     rows = re.findall(
         r"^\| `(\w+)` \|((?: \d[^|]*\|){5})$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE

@@ -11,7 +11,13 @@ HEAVY = ("torch", "av", "vcfe_bench.plugins.registry", "vcfe_bench.scoring", "vc
 
 
 @pytest.mark.parametrize(
-    "module", ["vcfe_bench.results.gate.gate", "vcfe_bench.results.leaderboard", "vcfe_bench.results.writers"]
+    "module",
+    [
+        "vcfe_bench.results.gate.gate",
+        "vcfe_bench.results.gate.files",
+        "vcfe_bench.results.leaderboard",
+        "vcfe_bench.results.writers",
+    ],
 )
 def test_tables_need_neither_networks_nor_the_registry_of_plug_ins(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({HEAVY})))"

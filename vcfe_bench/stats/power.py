@@ -21,7 +21,7 @@ def power_of_rates(before: float, after: float, videos: int, level: float) -> fl
     discordant = worse + better
     if discordant == 0:
         return 0.0
-    fewest, most = stats.binom.ppf([1e-9, 1 - 1e-9], videos, discordant)
+    fewest, most = stats.binom.ppf(np.array([1e-9, 1 - 1e-9]), videos, discordant)
     counts = np.arange(max(int(fewest), 1), int(most) + 1)
     critical = stats.binom.isf(level, counts, 0.5)
     rejected = stats.binom.sf(critical, counts, worse / discordant)

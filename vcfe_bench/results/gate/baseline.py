@@ -1,37 +1,34 @@
-"""The two sides of a gate: results of a run, or a committed table with the description of where it comes from.
-
-``x.csv`` is the leaderboard of a run, ``x.json`` next to it the description: the configuration of the run and its hash,
-the methods in the order of the table, the cards of the metrics with a value, and the version and revision of the code.
-"""
+"""The two sides of a gate: the results of a run, or of a committed table."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.results.gate import deciding
 from vcfe_bench.runs.configuration import Configuration, short_hash
 from vcfe_bench.runs.records import ScoredCard
 
-SCHEME = 1
-"""Version of the description's format."""
+SCHEME = 2
+"""Version of the description's format; tables of version 1 have no values of single videos."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """Where a table comes from.
+    """Where a table comes from and what it decides: the ``.json`` file of a committed table.
 
     Attributes:
         vcfe_bench: version of the package, ``revision`` that of its repository.
         configuration: of the run.
         methods: in the order of the table.
         metrics: their cards.
+        deciding: names of the metrics that decide, the most important first. May be edited.
+        seal: hash of the table, of the values of single videos, and of this description without ``deciding``.
     """
 
     scheme: int
@@ -41,23 +38,54 @@ class Description:
     configuration: Configuration
     methods: tuple[str, ...]
     metrics: tuple[ScoredCard, ...]
+    deciding: tuple[str, ...] = ()
+    seal: str = ""
 
 
-_DESCRIPTION: TypeAdapter[Description] = TypeAdapter(Description)
+FeaturesByHash = Mapping[str, np.ndarray]
+"""Features ``[n, D]`` of videos in float16, by the content hash of the video."""
+
+
+def _no_features(network: str) -> FeaturesByHash:
+    return {}
 
 
 @dataclass(frozen=True)
 class Result:
-    """A leaderboard and where it comes from; ``records`` are those of a run, None for a committed table."""
+    """A leaderboard with what it was computed from.
+
+    Attributes:
+        frame: ``Leaderboard.frame``.
+        about: where it comes from.
+        records: the columns of ``RECORD_COLUMNS`` and one per sample metric, a row for each method, video and goal;
+            None for a committed table of version 1.
+        features: returns the features of all videos of ``records`` in a network.
+        errors: the exceptions of metrics that failed, by the place of the record in ``records`` and metric name; None
+            for a committed table.
+    """
 
     frame: pd.DataFrame
     about: Description
     records: pd.DataFrame | None = None
+    features: Callable[[str], FeaturesByHash] = _no_features
+    errors: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Mapping[str, ScoredCard]:
         """Cards by name."""
         return {card.name: card for card in self.about.metrics}
+
+    def value(self, method: str, column: str) -> float:
+        """A number of the leaderboard."""
+        values: dict[str, float] = dict(zip(self.frame["method"], self.frame[column].astype(float), strict=True))
+        return values[method]
+
+
+RECORD_COLUMNS = {
+    **dict.fromkeys(("method", "sample", "goal", "status", "reason", "video_sha256", "original_sha256"), "string"),
+    "seconds": "float64",
+}
+"""Columns of ``Result.records`` before those of the sample metrics, and their types."""
 
 
 def of_run(path: Path) -> Result:
@@ -83,62 +111,21 @@ def of_run(path: Path) -> Result:
         configuration=store.configuration,
         methods=tuple(board.frame["method"]),
         metrics=board.metrics,
+        deciding=deciding.default(board.metrics),
     )
-    return Result(board.frame, about, store.table(RECORDS))
+    stored, originals = store.table(RECORDS), store.originals()
+    stored["original_sha256"] = [originals[index].sha256 for index in stored["index"]]
+    names = [card.name for card in board.metrics if card.level == "sample" and card.name in stored]
+    records = stored[[*RECORD_COLUMNS, *names]].astype(RECORD_COLUMNS)
+    places = {id: place for place, id in enumerate(stored["id"])}
+    latest = {(entry.id, name): entry.errors.get(name) for entry in store.scores() for name in entry.values}
+    errors = {(places[id], name): text for (id, name), text in latest.items() if text and id in places}
 
+    def features(network: str) -> FeaturesByHash:
+        from vcfe_bench.scoring.features import FeatureStore  # reaches torch
 
-def read(path: Path) -> Result:
-    """A baseline: the directory of a run, or a committed table.
+        hashes = pd.concat([records["video_sha256"], records["original_sha256"]]).dropna().unique()
+        stored = FeatureStore(store, network).stored(hashes)
+        return {sha256: video.astype(np.float16) for sha256, video in stored.items()}
 
-    Raises:
-        UsageError: neither; a file is missing or cannot be read; or the description has another format.
-    """
-    if path.is_dir():
-        return of_run(path)
-    description = _description_of(path)
-    for file in (path, description):
-        if not file.exists():
-            raise UsageError(
-                f"{file} is missing: write {path} and {description.name} with "
-                f"vcfe-bench check RUN --against {path} --update"
-            )
-    try:
-        result = Result(pd.read_csv(path, engine="pyarrow"), _read(json.loads(description.read_text())))
-        if tuple(result.frame["method"]) != result.about.methods:
-            raise ValueError("the methods are not those of the table")
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path} with {description.name} cannot be read ({where}: {first['msg']})") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} with {description.name} cannot be read ({type(error).__name__}: {error})"
-        raise UsageError(message) from None
-    return result
-
-
-def write(result: Result, path: Path) -> None:
-    """Write a committed table with its description.
-
-    Raises:
-        UsageError: not the name of a csv file, or it cannot be written.
-    """
-    if path.suffix != ".csv" or path.is_dir():
-        raise UsageError(f"--update writes a .csv file, not {path}")
-    present = tuple(card for card in result.about.metrics if not card.unavailable)
-    about = asdict(replace(result.about, metrics=present))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        result.frame.to_csv(path, index=False)
-        _description_of(path).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _read(content: Any) -> Description:
-    if content["scheme"] != SCHEME:
-        raise ValueError(f"scheme {content['scheme']}, expected {SCHEME}")
-    return _DESCRIPTION.validate_python(content)
-
-
-def _description_of(path: Path) -> Path:
-    return path.with_suffix(".json")
+    return Result(board.frame, about, records, features, errors)

@@ -1,75 +1,94 @@
-"""Comparison of a run with a baseline, metric by metric and method by method.
+"""Comparison of a run with a baseline: is it worse, method by method, by the metrics that decide?
 
-Only metrics whose card has a direction are judged. Where both sides have records, a mean has moved if the 95 % interval
-of the paired differences does not include zero and, where there is a tolerance, the difference is greater. Any other
-value has moved if it is outside the tolerance or, without one, outside the baseline's own interval.
+A table is compared exactly like a run. Where the bits are the same, nothing is tested. All other pairs of a method and
+a deciding metric are one family of one-sided exact tests, paired by video (``stats.exchange``), with one error rate of
+5 % for the whole comparison (``stats.family``): two results of one truth are told apart in at most one of twenty
+comparisons, however many methods and metrics there are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
 from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.results.gate import pairs
 from vcfe_bench.results.gate.baseline import Result
+from vcfe_bench.results.gate.pairs import Pair
 from vcfe_bench.runs.configuration import Configuration, NetworkIdentity
 from vcfe_bench.runs.records import ScoredCard
-from vcfe_bench.stats import significance
+from vcfe_bench.stats import family
 
-Verdict = Literal["worse", "lost", "incomparable", "better", "noise", "same", "new", "note"]
-FAILING = ("worse", "lost", "incomparable")
-QUESTION = ("dataset", "split", "limit", "goals", "seed", "target", "generator")
+Verdict = Literal["worse", "lost", "cannot tell", "noise", "same", "informs", "note"]
+QUESTION = ("dataset", "split", "limit", "goals", "seed", "target", "generator", "budget", "choice")
 """Entries of the configuration in which the run has to agree with the baseline; of networks, the spec."""
-COUNTS = ("failed", "skipped")
-DRIVERS = 3
-"""How many of the videos that changed most are named."""
+MISSING = "missing"
+"""As a metric: videos with a counterfactual in the baseline and none in the run."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict on one thing; ``method`` or ``metric`` is empty where it concerns all of them."""
+    """The verdict on one thing; ``method`` or ``metric`` is empty where it concerns all of them.
+
+    Attributes:
+        pair: the values behind the verdict, for deciding metrics.
+        p: p value of the test, adjusted for the whole comparison; NaN where nothing was tested.
+        failing: whether the comparison fails by this.
+    """
 
     verdict: Verdict
     method: str
     metric: str
     text: str
-
-    @property
-    def failing(self) -> bool:
-        return self.verdict in FAILING
+    failing: bool = False
+    pair: Pair | None = None
+    p: float = math.nan
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.method, self.metric))) + ": " * bool(self.method or self.metric) + self.text
 
 
-def check(run: Result, against: Result, tolerance: Mapping[str, float]) -> list[Finding]:
+def check(run: Result, against: Result, tolerance: Mapping[str, float], strict: bool = False) -> list[Finding]:
     """A verdict on every method and metric, changed or not.
 
     Args:
         run: the result of the run.
         against: the baseline.
-        tolerance: how far a metric may move, in its unit, by its name.
+        tolerance: by name of a deciding metric, how large a loss may be, in its unit; by ``missing``, for how many
+            videos of a method counterfactuals or values of a metric may be missing. 0 where it is not named.
+        strict: let losses beyond the tolerance fail that the test cannot tell from noise.
 
     Raises:
-        UsageError: run and baseline are about different questions, or a tolerance is for a metric that is not judged.
+        UsageError: run and baseline are about different questions, the run lacks a method or a deciding metric of the
+            baseline or has another version of it, features are missing, or a tolerance is for something else.
     """
     _same_question(run, against)
-    judged = [name for name, card in against.metrics.items() if card.level and card.direction]
+    deciding = against.about.deciding
     for name in tolerance:
-        if name not in judged:
-            raise UsageError(f"the baseline has no metric '{name}' that is judged; {nearest(name, judged)}")
-    return list(_findings(run, against, judged, tolerance))
+        if name not in (*deciding, MISSING):
+            raise UsageError(
+                f"a tolerance for '{name}' has no effect, it does not decide; {nearest(name, (*deciding, MISSING))}"
+            )
+    return [
+        *_notes(run, against),
+        *_missing(run, against, tolerance.get(MISSING, 0.0)),
+        *_verdicts(list(_pairs(run, against)), deciding, tolerance, strict),
+        *_informing(run, against),
+    ]
 
 
 def _same_question(run: Result, against: Result) -> None:
     for key in QUESTION:
         old, new = (_entry(result.about.configuration, key) for result in (against, run))
-        if old != new:
+        known = against.records is not None or key != "choice"  # tables of scheme 1 are older than the choice
+        if old != new and known:
             raise UsageError(f"the baseline has {key} {old}, the run {new}: they cannot be compared")
+    for method in against.about.methods:
+        if method not in run.about.methods:
+            raise UsageError(f"the baseline has the method {method}, the run has not: they cannot be compared")
 
 
 def _entry(configuration: Configuration, key: str) -> object:
@@ -77,35 +96,7 @@ def _entry(configuration: Configuration, key: str) -> object:
     return entry.spec if isinstance(entry, NetworkIdentity) else entry
 
 
-def _findings(run: Result, against: Result, judged: list[str], tolerance: Mapping[str, float]) -> Iterator[Finding]:
-    yield from _weights(run, against)
-    comparable = []
-    for name in judged:
-        card = against.metrics[name]
-        reason = _incomparable(card, run.metrics.get(name))
-        if reason:
-            yield Finding("incomparable", "", name, reason)
-        elif not card.unavailable:
-            comparable.append(card)
-    for name, card in run.metrics.items():
-        if name not in against.metrics and not card.unavailable:
-            yield Finding("new", "", name, "is not in the baseline")
-    before, after = (result.frame.set_index("method") for result in (against, run))
-    for method in before.index:
-        if method not in after.index:
-            yield Finding("lost", method, "", "is not in the run")
-            continue
-        for name in COUNTS:
-            yield _count(method, name, int(before.loc[method, name]), int(after.loc[method, name]))
-        for card in comparable:
-            rows = before.loc[method], after.loc[method]
-            yield from _gaps(method, card, *rows)
-            yield _cell(method, card, *rows, _change(against, run, method, card), tolerance.get(card.name))
-    for method in after.index.difference(before.index, sort=False):
-        yield Finding("new", str(method), "", "is not in the baseline")
-
-
-def _weights(run: Result, against: Result) -> Iterator[Finding]:
+def _notes(run: Result, against: Result) -> Iterator[Finding]:
     before, after = (result.about.configuration for result in (against, run))
     for key, old, new in (
         ("target", before.target, after.target),
@@ -113,12 +104,39 @@ def _weights(run: Result, against: Result) -> Iterator[Finding]:
     ):
         if new is not None and old != new:
             yield Finding("note", "", "", f"the weights of {key} {new.spec} are not those of the baseline")
+    for method in run.about.methods:
+        if method not in against.about.methods:
+            yield Finding("note", method, "", "is not in the baseline")
+    for name, card in run.metrics.items():
+        if name not in against.metrics and not card.unavailable:
+            yield Finding("note", "", name, "is not in the baseline")
+
+
+def _missing(run: Result, against: Result, tolerance: float) -> Iterator[Finding]:
+    for method in against.about.methods:
+        reasons = pairs.missing(against, run, method)
+        if reasons:
+            causes = "; ".join(f"{reason} ({count}×)" for reason, count in Counter(reasons).most_common())
+            text = f"{len(reasons)} videos have a counterfactual in the baseline and none in the run: {causes}"
+            failing = len(reasons) > tolerance
+            yield Finding("lost" if failing else "noise", method, MISSING, text, failing)
+
+
+def _pairs(run: Result, against: Result) -> Iterator[Pair | Finding]:
+    for name in against.about.deciding:
+        card = against.metrics[name]
+        reason = _incomparable(card, run.metrics.get(name))
+        if reason and against.records is not None:
+            raise UsageError(f"{name} {reason}: compute it as in the baseline, or write the baseline again (--update)")
+        if reason:
+            yield Finding("cannot tell", "", name, f"{reason}; write the baseline again (--update)")
+            continue
+        for method in against.about.methods:
+            yield pairs.pair(against, run, method, card)
 
 
 def _incomparable(old: ScoredCard, new: ScoredCard | None) -> str:
-    """Why the values of a metric in the baseline cannot be compared; empty if they can, or if there are none."""
-    if old.unavailable:
-        return ""
+    """Why the values of a metric cannot be compared with those in the baseline; empty if they can."""
     if new is None:
         return "is in the baseline, but was not computed"
     if new.unavailable:
@@ -132,78 +150,64 @@ def _incomparable(old: ScoredCard, new: ScoredCard | None) -> str:
     return ""
 
 
-def _count(method: str, name: str, old: int, new: int) -> Finding:
-    verdict: Verdict = "same" if old == new else "worse" if new > old else "better"
-    return Finding(verdict, method, name, f"{old} → {new} videos")
+def _verdicts(
+    compared: Sequence[Pair | Finding], deciding: Sequence[str], tolerance: Mapping[str, float], strict: bool
+) -> Iterator[Finding]:
+    adjusted = adjusted_p([each for each in compared if isinstance(each, Pair)], deciding)
+    for each in compared:
+        if isinstance(each, Finding):
+            yield Finding(each.verdict, each.method, each.metric, each.text, strict)
+            continue
+        name = each.card.name
+        if each.lost:
+            failing = each.missing > tolerance.get(MISSING, 0.0)
+            yield Finding("lost" if failing else "noise", each.method, name, each.lost, failing)
+        yield _verdict(each, adjusted.get((each.method, name), math.nan), tolerance.get(name, 0.0), strict)
 
 
-def _gaps(method: str, card: ScoredCard, before: pd.Series, after: pd.Series) -> Iterator[Finding]:
-    """Whether a metric has no value for more of the videos than before."""
-    if card.level != "set":
-        old, new = (int(row["n"] - row[f"{card.name}_n"]) for row in (before, after))
-        if new > old:
-            yield Finding("lost", method, card.name, f"has no value for {new} videos, in the baseline for {old}")
+def adjusted_p(compared: Sequence[Pair], deciding: Sequence[str]) -> dict[tuple[str, str], float]:
+    """The p values of all pairs that differ, adjusted for one family, by method and metric."""
+    tested = [(each, each.test) for each in compared if each.test is not None and not each.same]
+    ranks = [list(deciding).index(each.card.name) for each, _ in tested]
+    weights = family.weights([test.smallest for _, test in tested], ranks)
+    adjusted = family.weighted_holm([test.p for _, test in tested], weights)
+    return {(each.method, each.card.name): float(p) for (each, _), p in zip(tested, adjusted, strict=True)}
 
 
-def _change(against: Result, run: Result, method: str, card: ScoredCard) -> tuple[pd.Series, pd.Series] | None:
-    """The values of a metric by question in both, if they share any questions."""
-    if card.level != "sample" or against.records is None or run.records is None:
-        return None
-    sides = [
-        significance.answers(records[records["method"] == method], card.name)
-        for records in (against.records, run.records)
-    ]
-    return (sides[0], sides[1]) if len(sides[0].index.intersection(sides[1].index)) else None
+def _verdict(each: Pair, p: float, tolerance: float, strict: bool) -> Finding:
+    moved = f"{_text(each.before)} → {_text(each.after)}"
+    judged = (each.method, each.card.name)
+    if math.isnan(each.loss):
+        return Finding("note", *judged, "no video has a value in both")
+    if each.same:
+        return Finding("same", *judged, moved, pair=each)
+    if each.loss <= tolerance * (1 + 1e-9):
+        better = "no worse" if each.loss <= 0 else f"worse by {_text(each.loss)}, within the tolerance of {tolerance:g}"
+        return Finding("noise", *judged, f"{moved}, {better}", pair=each, p=p)
+    lost = f"{moved}, worse by {_text(each.loss)}"
+    if each.test is None:
+        text = f"{lost}; the baseline has no values of single videos to test it with: write it again (--update)"
+        return Finding("cannot tell", *judged, text, strict, each)
+    over = f"over {each.videos} videos, p {p:.2g}" + f"; largest in {each.drivers}" * bool(each.drivers)
+    if p <= family.ERROR:
+        return Finding("worse", *judged, f"{lost} {over}", True, each, p)
+    return Finding("cannot tell", *judged, f"{lost}, which may be noise, {over}", strict, each, p)
 
 
-def _cell(
-    method: str,
-    card: ScoredCard,
-    before: pd.Series,
-    after: pd.Series,
-    answers: tuple[pd.Series, pd.Series] | None,
-    tolerance: float | None,
-) -> Finding:
-    name, sign = card.name, 1 if card.direction == "higher" else -1
-    old, new = float(before[name]), float(after[name])
-    if math.isnan(old):
-        return Finding("same" if math.isnan(new) else "new", method, name, f"{_text(old)} → {_text(new)}")
-    if math.isnan(new):
-        return Finding("lost", method, name, f"{_text(old)} → none")
-    moved = f"{_text(old)} → {_text(new)} ({new - old:+.4g})"
-    if answers is not None:
-        return _paired(method, name, sign, *answers, moved, tolerance or 0.0)
-    if old == new:
-        return Finding("same", method, name, moved)
-    low, high = float(before[f"{name}_low"]), float(before[f"{name}_high"])
-    margin = high - old if new > old else old - low
-    allowed = tolerance if tolerance is not None else 0.0 if math.isnan(margin) else margin
-    bound = "the tolerance" if tolerance is not None else "the baseline's interval to that side"
-    if abs(new - old) <= allowed * (1 + 1e-9):
-        return Finding("noise", method, name, f"{moved}, within {bound} of {_text(allowed)}")
-    verdict: Verdict = "worse" if sign * (new - old) < 0 else "better"
-    return Finding(verdict, method, name, f"{moved}, beyond {bound} of {_text(allowed)}")
-
-
-def _paired(
-    method: str, name: str, sign: int, before: pd.Series, after: pd.Series, moved: str, tolerance: float
-) -> Finding:
-    difference = significance.paired(after, before)
-    change = (after - before).dropna()
-    if not change.any():
-        return Finding("same", method, name, moved)
-    interval = f"[{difference.low:+.4g}, {difference.high:+.4g}] over {difference.clusters} shared videos"
-    value = difference.value
-    low, high = (value, value) if math.isnan(difference.low) else (difference.low, difference.high)
-    significant = low > 0 or high < 0
-    if not significant or abs(value) <= tolerance * (1 + 1e-9):
-        verdict: Verdict = "noise"
-        where = "within noise" if not significant else f"within the tolerance of {_text(tolerance)}"
-    else:
-        verdict, where = ("worse" if sign * value < 0 else "better"), "beyond noise"
-    videos = change[change != 0].groupby("sample", sort=False).sum().sort_values(ascending=value < 0)
-    drivers = ", ".join(f"{video} ({moved_by:+.4g})" for video, moved_by in videos.head(DRIVERS).items())
-    return Finding(verdict, method, name, f"{moved}, {where}: paired difference in {interval}; largest in {drivers}")
+def _informing(run: Result, against: Result) -> Iterator[Finding]:
+    """Values of other metrics that are worse than the baseline's interval."""
+    for name, card in against.metrics.items():
+        if name in against.about.deciding or not card.level or not card.direction or card.unavailable:
+            continue
+        reason = _incomparable(card, run.metrics.get(name))
+        if reason:
+            yield Finding("note", "", name, reason)
+            continue
+        for method in against.about.methods:
+            old, new = (result.value(method, name) for result in (against, run))
+            low, high = (against.value(method, f"{name}_{bound}") for bound in ("low", "high"))
+            if new < low if card.direction == "higher" else new > high:
+                yield Finding("informs", method, name, f"{_text(old)} → {_text(new)}, beyond the baseline's interval")
 
 
 def _text(value: float) -> str:

@@ -1,21 +1,35 @@
-"""The findings of the gate as text, as JUnit XML and as GitHub annotations."""
+"""The findings of the gate as text, as Markdown, as JUnit XML and as GitHub annotations."""
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from vcfe_bench.results.gate.gate import Finding
+from rich.console import RenderableType
+from rich.table import Table
 
-ANNOTATED = {"worse": "error", "lost": "error", "incomparable": "error", "new": "notice", "note": "notice"}
-"""Annotation levels by verdict; other verdicts have none."""
+from vcfe_bench.results.gate.gate import Finding
+from vcfe_bench.results.gate.sensitivity import LOSS, Sensitivity
+
+ANNOTATED = {
+    "worse": "error",
+    "lost": "error",
+    "cannot tell": "warning",
+    "informs": "notice",
+    "note": "notice",
+}
+"""Annotation levels by verdict; other verdicts have none. Whatever fails is an error."""
+VALUES = ("method", "metric", "baseline", "run", "loss", "p", "verdict")
+SEEN = ("metric", "videos", "smallest loss seen", f"videos to see {LOSS:g}")
+MISSING = "-"
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """A line for each finding except those that stayed the same, failing ones first, then the counts."""
+    """A line for each finding that fails or that ``tables`` does not show, failing ones first, then the counts."""
     for finding in sorted(findings, key=lambda finding: not finding.failing):
-        if finding.verdict != "same":
+        if finding.failing or finding.pair is None:
             yield f"{finding.verdict:<12} {finding}"
     counts = Counter(finding.verdict for finding in findings if finding.verdict != "note")
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
@@ -23,12 +37,70 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
     yield f"{'FAILED' if failed else 'passed'}: {summary}"
 
 
+def tables(findings: Sequence[Finding], seen: Sequence[Sensitivity]) -> Iterator[RenderableType]:
+    """The values that were compared, and what the comparison could see."""
+    for title, columns, rows in _tables(findings, seen):
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(column, justify="left" if column in ("method", "metric", "verdict") else "right")
+        for row in rows:
+            table.add_row(*row)
+        yield table
+
+
+def markdown(findings: Sequence[Finding], seen: Sequence[Sensitivity]) -> str:
+    """The result of the comparison for the summary of a job on GitHub."""
+    *others, result = lines(findings)
+    parts = [f"### vcfe-bench check: {result}"]
+    for title, columns, rows in _tables(findings, seen):
+        cells = [columns, ["---"] * len(columns), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+        parts.append("\n".join([f"**{title}**", "", *(f"| {' | '.join(row)} |" for row in cells)]))
+    parts.append("\n".join(f"- {line}" for line in others))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _tables(
+    findings: Sequence[Finding], seen: Sequence[Sensitivity]
+) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
+    rows = [
+        [
+            finding.method,
+            finding.metric,
+            *map(_number, (finding.pair.before, finding.pair.after, finding.pair.loss, finding.p)),
+            finding.verdict,
+        ]
+        for finding in findings
+        if finding.pair is not None
+    ]
+    if rows:
+        yield "Deciding metrics (loss: by how much the run is worse)", VALUES, rows
+    if seen:
+        yield (
+            "Losses that this comparison sees in four of five cases",
+            SEEN,
+            [
+                [
+                    each.metric,
+                    str(each.videos),
+                    "none" if math.isnan(each.smallest) else _number(each.smallest),
+                    MISSING if math.isnan(each.needed) else f"{each.needed:.0f}{' (5 %)' * each.relative}",
+                ]
+                for each in seen
+            ],
+        )
+
+
+def _number(value: float) -> str:
+    return MISSING if math.isnan(value) else f"{value:.3g}" if abs(value) < 1e4 else f"{value:.4g}"
+
+
 def github(findings: Sequence[Finding]) -> Iterator[str]:
     """Workflow commands for GitHub Actions, one line each."""
     for finding in findings:
         if finding.verdict in ANNOTATED:
+            level = "error" if finding.failing else ANNOTATED[finding.verdict]
             text = str(finding).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            yield f"::{ANNOTATED[finding.verdict]} title=vcfe-bench check ({finding.verdict})::{text}"
+            yield f"::{level} title=vcfe-bench check ({finding.verdict})::{text}"
 
 
 def junit(findings: Sequence[Finding]) -> str:
