@@ -57,6 +57,12 @@ class Other:
         self.settings = {"lr": 0.1}
 
 
+def averaged(state: State) -> State:
+    network = Tiny()
+    network.load_state_dict(state)
+    return AveragedModel(network).state_dict()
+
+
 LAYOUTS: dict[str, Callable[[State], Any]] = {
     "plain": lambda w: w,
     "state_dict": lambda w: {"state_dict": w},
@@ -76,7 +82,7 @@ LAYOUTS: dict[str, Callable[[State], Any]] = {
     "backbone of a detector": lambda w: under("backbone.", w) | {"neck.weight": torch.ones(3)},
     "EMA only": lambda w: {"state_dict_ema": w},
     "EMA in a callback": lambda w: {"callbacks": {"EMA": {"ema_state_dict": under("model.", w)}}},
-    "AveragedModel": lambda w: {"model": {"n_averaged": torch.tensor(4), **under("module.", w)}},
+    "AveragedModel": lambda w: {"model": averaged(w)},
     "old batch normalisation": lambda w: {k: v for k, v in w.items() if "num_batches" not in k},
 }
 

@@ -51,6 +51,21 @@ def test_a_goal_depends_on_its_video_and_way_alone(values, seed):
         assert len(goals) == (value >= 35) + (value <= 60)
 
 
+@given(outputs, st.integers(0, 5))
+def test_uniform_values_are_in_range_and_not_met_already(values, seed):
+    goals = goal_selection.read("uniform", (), PERCENT).goals(_videos(values), seed)
+    for value, (goal,) in zip(values, goals, strict=True):
+        assert 20 <= goal.value <= 75
+        assert abs(goal.value - value) > PERCENT.tolerance
+
+
+def test_uniform_values_are_uniform_whatever_is_predicted():
+    """Kolmogorov-Smirnov distance of 2,000 draws for predictions outside the range, where nothing is drawn again."""
+    goals = goal_selection.read("uniform", (), PERCENT).goals(_videos([0.0] * 1000 + [99.0] * 1000), 0)
+    drawn = sorted(goal.value for (goal,) in goals)
+    assert max(abs((v - 20) / 55 - (i + 0.5) / 2000) for i, v in enumerate(drawn)) < 1.63 / 2000**0.5
+
+
 def test_one_value_for_all_that_do_not_have_it():
     selection = goal_selection.read("55", (), PERCENT)
     assert [selection.applies((value,)) for value in (40.0, 52.6, 57.4, 58.0)] == [True, False, False, True]
@@ -75,7 +90,7 @@ def test_classes():
         ("up:lift", CLASSES, None, "unknown class 'lift' in --goals; did you mean 'left'"),
         ("up:up", CLASSES, None, "requests no change"),
         ("80", (), PERCENT, "--goals 80 is outside 20 to 75 percent"),
-        ("up:left", (), PERCENT, "one, all or a value in percent, not 'up:left'"),
+        ("up:left", (), PERCENT, "one, all, uniform or a value in percent, not 'up:left'"),
         ("one", (), None, "neither classes nor a range of values"),
     ],
 )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
+from vcfe_bench import cli
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.registry import METHODS, REGISTRIES
@@ -81,3 +85,39 @@ def test_a_name_registered_for_two_things_is_refused_and_listed(monkeypatch: pyt
     with pytest.raises(UsageError, match=r"registered more than once: vcfe_toys.methods:Push, vcfe_toys.methods:Half"):
         METHODS.load("x")
     assert [listing.name for listing in METHODS.listings()] == ["x", "x"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["sys.exit('badplug: no CUDA')", "raise SystemExit(3)", "import a_missing_package", "1 / 0"]
+)
+def test_a_plugin_that_exits_is_listed_with_its_error(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "badplug.py").write_text(f"import sys\n{fault}\n")
+    (tmp_path / "badplug-0.1.dist-info").mkdir()
+    (tmp_path / "badplug-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: badplug\nVersion: 0.1\n")
+    points = "[vcfe_bench.methods]\nbadplug = badplug:Method\n"
+    (tmp_path / "badplug-0.1.dist-info" / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entries.cache_clear()
+    try:
+        listings = {listing.name: listing.error for listing in METHODS.listings()}
+        assert listings["badplug"]
+        assert listings["toy_push"] is None
+        with pytest.raises(UsageError, match="method 'badplug' cannot be loaded"):
+            METHODS.build("badplug")
+    finally:
+        registry._entries.cache_clear()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_signs_that_an_output_cannot_encode_are_replaced(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", written)
+    monkeypatch.setattr("vcfe_bench.cli.app", lambda: print("accuracy \u2191 \u03b5 0.5"))
+    cli.main()
+    written.flush()
+    shown = written.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert shown.startswith("accuracy ")
+    assert ("\u2191" in shown) == (encoding == "utf-8")
+    assert shown.rstrip().endswith("0.5")

@@ -65,6 +65,41 @@ def test_outputs_are_those_of_the_model_with_its_image_processor(folder: Path) -
     assert target.clip == (4, 32, 32)
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "resized": {"size": {"shortest_edge": 40}},
+    "no crop": {"size": {"height": 32, "width": 32}, "do_center_crop": False},
+    "no resizing": {"do_resize": False},
+    "no rescaling": {"do_rescale": False},
+    "other statistics": {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]},
+    "no normalisation": {"do_normalize": False},
+    "other rescaling": {"rescale_factor": 1 / 127.5},
+    "frames sampled": {"do_sample_frames": True, "fps": 12.0},
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_processor_are_honoured_on_a_wide_video(tmp_path: Path, setting: str) -> None:
+    """The stored processor, on 8-bit frames in its usual form, as independent preprocessing."""
+    if Version(transformers.__version__) < Version("5.11"):
+        pytest.skip("transformers before 5.11 does not know the video processor of each family")
+    torch.manual_seed(0)
+    config = transformers.VideoMAEConfig(**SMALL, patch_size=16, tubelet_size=2)
+    transformers.VideoMAEForVideoClassification(config).save_pretrained(tmp_path)
+    processor = transformers.VideoMAEVideoProcessor(**{**SQUARE, **SETTINGS[setting]})
+    processor.save_pretrained(tmp_path)
+    pixels = torch.randint(0, 256, (4, 3, 12, 18), generator=torch.Generator().manual_seed(2)).float()
+    pixels = torch.nn.functional.interpolate(pixels, (48, 72), mode="bilinear").byte()
+    frames = pixels.permute(0, 2, 3, 1).numpy()
+    expected = processor([frames], do_sample_frames=False, return_tensors="pt")["pixel_values"]
+    target = HuggingFaceTarget(HuggingFaceParams(str(tmp_path)))
+    result = target.preprocess((pixels.float() / 255)[None])
+    assert result.shape == expected.shape
+    step = processor.rescale_factor if processor.do_rescale else 1.0
+    step /= min(processor.image_std) if processor.do_normalize else 1.0
+    assert float((result - expected).abs().max()) <= 1.01 * step, "resizing rounds to 8 bits"
+    assert target.fps == (12.0 if setting == "frames sampled" else None)
+
+
 def test_the_gradient_reaches_every_frame(folder: Path) -> None:
     video = videos().requires_grad_()
     output = HuggingFaceTarget(HuggingFaceParams(str(folder)))(video)

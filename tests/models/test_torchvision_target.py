@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from torchvision import models
 
 from vcfe_bench.core.errors import UsageError
@@ -26,17 +27,33 @@ def own(folder: Path, **rest: object) -> TorchvisionTarget:
     return TorchvisionTarget(TorchvisionParams(**{"name": "mc3_18", "frames": 4, **files, **rest}))
 
 
-def test_outputs_are_those_of_the_model_for_the_preset_clip(folder: Path) -> None:
-    """The preset of torchvision, on a video that its resizing does not change."""
+@pytest.mark.parametrize("shape", [(240, 320), (128, 171), (112, 112), (90, 160)])
+def test_outputs_are_those_of_the_model_with_its_own_preset(folder: Path, shape: tuple[int, int]) -> None:
+    """8-bit frames of a moving picture of any size."""
     target = own(folder)
     network = models.get_model("mc3_18", num_classes=3).eval()
     network.load_state_dict(target.network.state_dict())
-    preset = models.get_model_weights("mc3_18").DEFAULT.transforms(resize_size=(112, 112))
-    video = torch.rand(1, 4, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    video = moving(4, *shape)
     with torch.no_grad():
-        torch.testing.assert_close(target(video), network(preset(video)))
+        expected = network(models.get_model_weights("mc3_18").DEFAULT.transforms()(video[None]))
+        torch.testing.assert_close(target((video.float() / 255)[None]), expected, rtol=0.05, atol=0.02)
     assert target.classes == ("one", "two", "three")
-    assert target.clip == (4, 112, 112)
+    assert target.clip == (4, 128, 128)
+    assert target.fps == 15
+
+
+def test_preprocessing_is_exactly_that_of_the_preset(folder: Path) -> None:
+    video = (moving(4, 240, 320).float() / 255)[None].transpose(3, 4)
+    preset = models.get_model_weights("mc3_18").DEFAULT.transforms()
+    assert torch.equal(own(folder).preprocess(video), preset(video.contiguous()))
+
+
+def moving(frames: int, height: int, width: int) -> Tensor:
+    """A pattern that moves to the right, ``[T, 3, H, W]``, 8 bits."""
+    x = torch.arange(width).view(1, 1, 1, -1) - 3 * torch.arange(frames).view(-1, 1, 1, 1)
+    y = torch.arange(height).view(1, 1, -1, 1)
+    phase = torch.arange(3).view(1, 3, 1, 1)
+    return (127.5 + 127.4 * torch.sin(x / 9 + phase) * torch.cos(y / 7)).byte()
 
 
 def test_downloads_are_verified_by_their_checksum() -> None:

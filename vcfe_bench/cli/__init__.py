@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -66,7 +67,13 @@ app.add_typer(validate_app, name="validate")
 
 
 def main() -> None:
-    """Entry point. An error that the user can fix is printed on one line, with exit code 2."""
+    """Entry point. An error that the user can fix is printed on one line, with exit code 2.
+
+    Signs that the terminal or a redirected output cannot encode are replaced.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except UsageError as error:

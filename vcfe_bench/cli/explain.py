@@ -35,6 +35,7 @@ def explain(
         int | None, Option(help="Side length of the clip in pixels; by default that of the target's input.")
     ] = None,
     seed: Annotated[int, Option(help="Base random seed.")] = 0,
+    force: flags.Force = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
     clip: flags.Clip = None,
@@ -48,14 +49,14 @@ def explain(
     """
     from rich.console import Console
 
-    from vcfe_bench.cli.progress import progress_display
+    from vcfe_bench.cli.progress import LineProgress, progress_display
     from vcfe_bench.workflows import explain
 
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     assert spec is not None
     console = Console()
     request = explain.ExplainRequest(video, spec, method, to, value, tolerance, generator, preset, frames, size, seed)
-    prepared = explain.Prepared(request)
+    prepared = explain.Prepared(request, force, LineProgress(console))
     console.print("[bold]prediction for the original")
     console.print(_classes(prepared.prediction))
     try:

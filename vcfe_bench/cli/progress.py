@@ -22,7 +22,10 @@ def progress_display(console: Console) -> LineProgress:
 
 
 class LineProgress(Observer):
-    """Prints a line for reused results, failures, the first result and the end of each method, and every 30 seconds."""
+    """Prints a line for warnings, reused results, failures, the first result and the end of each method.
+
+    During a method, it prints one every 30 seconds.
+    """
 
     INTERVAL = 30.0
 
@@ -42,6 +45,9 @@ class LineProgress(Observer):
     def print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
         self.printed_at = time.monotonic()
+
+    def warned(self, text: str) -> None:
+        self.print(f"warning: {text}")
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
         for batch in batches:

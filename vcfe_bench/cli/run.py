@@ -21,7 +21,8 @@ def run(
         str,
         Option(
             help="one: a randomly drawn target class per video; all: every other class; SRC:DST: class DST for videos "
-            "predicted as SRC. For regressors, one: a drawn value; all: one value below and one above; or a number."
+            "predicted as SRC. For regressors, one: a drawn value; all: one value below and one above; uniform: drawn "
+            "from the whole range; or a number."
         ),
     ] = "one",
     target: Annotated[
@@ -53,6 +54,7 @@ def run(
     overwrite: Annotated[
         bool, Option("--overwrite", help="Delete the run that the run directory holds, and start again.")
     ] = False,
+    force: flags.Force = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
     clip: flags.Clip = None,
@@ -75,7 +77,7 @@ def run(
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with progress_display(console) as observer:
-            directory = workflow.run(request, out, chosen, observer, overwrite)
+            directory = workflow.run(request, out, chosen, observer, overwrite, force)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None

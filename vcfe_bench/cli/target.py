@@ -14,6 +14,10 @@ Clip = Annotated[str | None, Option(help="Frames and side length of the target's
 Mean = Annotated[str | None, Option(help="Mean that the target subtracts: one number, or one per channel.")]
 Std = Annotated[str | None, Option(help="Standard deviation that the target divides by, in the same form.")]
 
+Force = Annotated[
+    bool, Option("--force", help="Run a target that fails the checks of its statistics, outputs and gradients.")
+]
+
 
 def target_spec(
     target: str | None, weights: str | None, classes: str | None, clip: str | None, mean: str | None, std: str | None

@@ -154,9 +154,9 @@ def read(path: Path) -> Any:
             "code is installed, save model.state_dict()"
         ) from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise CorruptWeights(
-            f"{path} cannot be read as weights ({reason[0].rstrip('.')[:160]}): "
+            f"{path} cannot be read as weights ({lines[0].rstrip('.')[:160]}): "
             "save them with torch.save(model.state_dict(), FILE) or as safetensors"
         ) from error
 
@@ -251,9 +251,13 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
     """Without those whose tensors are the same as of one before."""
     kept: list[Candidate] = []
     for each in candidates:
-        if not any(all(torch.equal(each.state[key], other.state[key]) for key in each.state) for other in kept):
+        if not any(_same(each.state, other.state) for other in kept):
             kept.append(each)
     return kept
+
+
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def _chosen(fitting: list[Candidate], path: Path) -> Candidate | None:

@@ -10,14 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torchvision.transforms.v2 import functional as transforms
 
 from vcfe_bench.core import weights
-from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.core.text_files import read_text
+from vcfe_bench.models.accepted_shapes import accepted
 from vcfe_bench.plugins.target import Target
 
 Clip = tuple[int, int, int]
+FAILURES = (RuntimeError, TypeError, ValueError, AssertionError, IndexError, KeyError, AttributeError)
+"""What networks raise for an input that they do not accept."""
 
 
 def spread(video: Tensor, frames: int) -> Tensor:
@@ -82,7 +86,16 @@ class ClipTarget(Target):
         return self.network(clip)
 
     def forward(self, video: Tensor) -> Tensor:
-        output = self.predict(self.preprocess(spread(video, self.clip[0])))
+        clip = self.preprocess(spread(video, self.clip[0]))
+        try:
+            output = self.predict(clip)
+        except FAILURES as error:
+            if isinstance(error, torch.OutOfMemoryError) or is_fake(clip):
+                raise
+            raise UsageError(
+                f"target '{self.spec}' fails on {list(clip.shape)} ([B, C, T, H, W]): {describe(error)[:200]}; "
+                f"{accepted(self.network, clip)}"
+            ) from error
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(video):
             shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UsageError(f"target '{self.spec}' returned {shape} for {len(video)} videos: it has to return [B, K]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
@@ -20,7 +22,8 @@ class HuggingFaceParams:
 class HuggingFaceTarget(ClipTarget):
     """A video classifier of ``transformers``, from a directory or a hub id.
 
-    Frame size, normalisation and class names are those stored with the weights. No code of the repository is executed.
+    Resizing, crop, rescaling and normalisation are those of the stored processor, class names those of the stored
+    configuration. No code of the repository is executed.
     """
 
     Params = HuggingFaceParams
@@ -42,13 +45,23 @@ class HuggingFaceTarget(ClipTarget):
             raise UsageError(f"{params.path} cannot be loaded as a video classifier: {reason}") from error
         config = network.config
         classes = tuple(config.id2label[index] for index in range(config.num_labels)) if config.num_labels > 1 else ()
-        side = processor.size.get("shortest_edge") or processor.size["height"]
         frames = getattr(config, "num_frames", None) or config.frames_per_clip
+        side = _side(processor, config)
         super().__init__(params, network, (frames, side, side), classes, processor.to_json_string())
         self.processor, self.input = processor, str(network.main_input_name)
+        self.fps = getattr(processor, "fps", None)
 
     def preprocess(self, video: Tensor) -> Tensor:
-        return self.processor(list(255 * video), return_tensors="pt")[self.input]
+        return self.processor(list(255 * video), do_sample_frames=False, return_tensors="pt")[self.input]
 
     def predict(self, clip: Tensor) -> Tensor:
         return self.network(**{self.input: clip}).logits
+
+
+def _side(processor: Any, config: Any) -> int:
+    """Side length of the frames that pass the processor unscaled."""
+    if processor.do_resize:
+        return int(processor.size.get("shortest_edge") or processor.size["height"])
+    if processor.do_center_crop:
+        return int(processor.crop_size["height"])
+    return int(getattr(config, "image_size", None) or config.crop_size)

@@ -74,7 +74,7 @@ def _imported(path: str) -> Any:
         sys.path.append(str(Path.cwd()))
     try:
         imported = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"cannot import {module} from here: {describe(error)}") from error
     try:
         return attrgetter(name)(imported)
@@ -91,7 +91,7 @@ def _code_of(path: str) -> str:
 def _built(builder: Any, path: str) -> nn.Module:
     try:
         network = builder if isinstance(builder, nn.Module) else builder()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}() failed: {describe(error)}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{path} returned a {type(network).__name__}, not a torch.nn.Module")

@@ -13,10 +13,12 @@ from torchvision.models import WeightsEnum
 from vcfe_bench.core import checkpoints, weights
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.core.weights import Weights
-from vcfe_bench.models.clip_target import ClipTarget, centred, normalised, read_classes
+from vcfe_bench.models.clip_target import ClipTarget, read_classes
 
 FRAMES = {"s3d": 128, "swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32}
 """Length of the clips for which torchvision reports accuracies; 16 for all other models."""
+RATES = {"mvit_v1_b": 7.5, "mvit_v2_s": 7.5}
+"""Frame rate of these clips; 15 for all other models."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -25,8 +27,8 @@ class TorchvisionParams:
 
     ``weights``: the name of pretrained weights of the model (``DEFAULT`` is torchvision's choice), or a file with a
     state dictionary. ``classes``: a text file with one name per line, where they are not those of Kinetics-400.
-    ``frames``: length of the clip; 0 for the model's own. Frame size and normalisation are those of the pretrained
-    weights.
+    ``frames``: length of the clip; 0 for the model's own. Frames are resized, cropped and normalised by the preset of
+    the pretrained weights; pixels outside its crop have no influence and get no gradient.
     """
 
     name: str = ""
@@ -61,12 +63,12 @@ class TorchvisionTarget(ClipTarget):
         network = models.get_model(params.name, weights=None, num_classes=len(classes))
         checkpoints.load_into(network, path)
         preset = described.transforms()
-        self.side, self.mean, self.std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
-        clip = (params.frames or FRAMES.get(params.name, 16), self.side, self.side)
-        super().__init__(params, network, clip, classes, (params.name, self.mean, self.std))
+        clip = (params.frames or FRAMES.get(params.name, 16), preset.resize_size[0], preset.resize_size[0])
+        super().__init__(params, network, clip, classes, (params.name, repr(preset)))
+        self.preset, self.fps = preset, RATES.get(params.name, 15.0)
 
     def preprocess(self, video: Tensor) -> Tensor:
-        return normalised(centred(video, self.side), self.mean, self.std)
+        return self.preset(video.contiguous())
 
 
 def _download(entry: WeightsEnum) -> Weights:

@@ -2,7 +2,7 @@
 
 A plug-in is a class that a distribution registers in the entry-point group ``vcfe_bench.methods``, ``.datasets``,
 ``.targets``, ``.generators`` or ``.metrics``. A plug-in is imported only when it is requested; one whose import fails
-is listed with its error.
+is listed with its error, also if it exits the interpreter.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Registry(Generic[P]):
             raise UsageError(f"{self.kind} '{name}' is registered more than once: {known}")
         try:
             return self._load(entries[name][0])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{self.kind} '{name}' cannot be loaded: {describe(error)}") from error
 
     def build(self, spec: str, preset: str | None = None, target: str = "") -> P:
@@ -106,7 +106,7 @@ class Registry(Generic[P]):
             plugin = cls(params)
         except UsageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{self.kind} '{spec}' cannot be built: {describe(error)}") from error
         plugin.spec = specs.format(name, _changed(params))
         return plugin
@@ -144,7 +144,7 @@ class Registry(Generic[P]):
         try:
             cls = self._load(entry)
             parameters = _dump(cls.Params())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return dataclasses.replace(base, error=describe(error))
         return dataclasses.replace(
             base,

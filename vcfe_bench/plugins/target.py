@@ -25,6 +25,8 @@ class Target(Plugin, nn.Module, ABC):
     """Class names in the order of the outputs; empty for a regressor, or if they are not known."""
     clip: tuple[int, int, int] | None = None
     """``(T, H, W)`` of the videos the target is made for; None if it takes any."""
+    fps: float | None = None
+    """Frames per second of the clips that it was trained on; None if that is not known."""
 
     def __init__(self, params: Any = None) -> None:
         nn.Module.__init__(self)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, nearest
@@ -38,7 +39,7 @@ class GoalSelection(ABC):
 
 
 def read(text: str, classes: tuple[str, ...], values: Values | None) -> GoalSelection:
-    """The selection that ``one``, ``all``, ``SRC:DST`` (class names) or a number (a value to reach) stands for.
+    """The selection that ``one``, ``all``, ``uniform``, ``SRC:DST`` (class names) or a number (a value) stands for.
 
     ``classes`` are those of the target; a target without classes is a regressor, with values in the range ``values``.
 
@@ -49,7 +50,8 @@ def read(text: str, classes: tuple[str, ...], values: Values | None) -> GoalSele
         return {"one": OneClass(len(classes)), "all": AllClasses(len(classes))}.get(text) or _pair(text, classes)
     if values is None:
         raise UsageError("the dataset has neither classes nor a range of values, so no goal can be requested")
-    return {"one": OneValue(values), "all": BothWays(values)}.get(text) or _value(text, values)
+    known = {"one": OneValue(values), "all": BothWays(values), "uniform": UniformValue(values)}
+    return known.get(text) or _value(text, values)
 
 
 def _pair(text: str, classes: tuple[str, ...]) -> GoalSelection:
@@ -69,7 +71,7 @@ def _value(text: str, values: Values) -> GoalSelection:
     try:
         value = float(text)
     except ValueError:
-        raise UsageError(f"--goals must be one, all or a value in {values.unit}, not '{text}'") from None
+        raise UsageError(f"--goals must be one, all, uniform or a value in {values.unit}, not '{text}'") from None
     if not values.low <= value <= values.high:
         raise UsageError(f"--goals {text} is outside {values.low:g} to {values.high:g} {values.unit}")
     return Value(value, values.tolerance)
@@ -168,6 +170,28 @@ class BothWays(_Ranges, GoalSelection):
 
     def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         return [[self.goal(limits, seed, video.sample) for limits in self.ranges(video.output)] for video in videos]
+
+
+@dataclass(frozen=True)
+class UniformValue(GoalSelection):
+    """One value per video, uniform in the whole range whatever the target predicts; drawn again if it is met already.
+
+    The protocol of EchoDiffusion (Reynaud et al., MICCAI 2023) for ejection fractions.
+    """
+
+    values: Values
+
+    def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
+        return [[self._goal(video, seed)] for video in videos]
+
+    def _goal(self, video: PredictedVideo, seed: int) -> Goal:
+        low, high = self.values.low, self.values.high
+        for turn in count():
+            share = seeds.derive(seed, video.sample, "goal", turn) / 2**63
+            value = math.floor(10 * (low + share * (high - low)) + 0.5) / 10
+            if abs(video.output[0] - value) > self.values.tolerance:
+                break
+        return ValueGoal(value, self.values.tolerance)
 
 
 @dataclass(frozen=True)

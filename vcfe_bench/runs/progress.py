@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from vcfe_bench.plugins.method import Progress
@@ -11,7 +12,11 @@ from vcfe_bench.runs.records import Record
 
 
 class Observer:
-    """Ignores all events; displays override the methods for those that they show."""
+    """Ignores all events but warnings; displays override the methods for those that they show."""
+
+    def warned(self, text: str) -> None:
+        """Something makes the results doubtful; a Python warning where no display shows it."""
+        warnings.warn(text, stacklevel=2)
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
         """Generation starts: the micro-batches left to run, and how many tasks have a result already."""

@@ -24,6 +24,7 @@ from vcfe_bench.plugins.dataset import Dataset, Values
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import SampleMetric
+from vcfe_bench.runs import sanity
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.goal_selection import GoalSelection, PredictedVideo
@@ -90,8 +91,10 @@ class Prepared:
         goal: the requested class or value.
     """
 
-    def __init__(self, request: ExplainRequest) -> None:
-        """Decode the video and run the target on it.
+    def __init__(self, request: ExplainRequest, force: bool = False, observer: Observer | None = None) -> None:
+        """Decode the video, check the target on it and run it.
+
+        With ``force``, a target that fails the checks of ``runs.sanity`` is used with warnings to the observer.
 
         Raises:
             UsageError: anything the user has to change.
@@ -103,8 +106,10 @@ class Prepared:
         frames, size = clip_shape(request, target, generator if method.needs_generator else None)
         dataset = OneVideo(OneVideoParams(str(request.video), frames, size))
         dataset.spec = specs.format("one_video", {"path": request.video, "frames": frames, "size": size})
-        with serial.threads(THREADS), torch.no_grad():
-            output = target(dataset.sample("test", 0).video[None])[0]
+        with serial.threads(THREADS):
+            sanity.check(target, dataset, "test", force, (observer or Observer()).warned)
+            with torch.no_grad():
+                output = target(dataset.sample("test", 0).video[None])[0]
         if len(output) > 1:
             dataset.classes = target.classes or tuple(map(str, range(len(output))))
         else:
@@ -211,6 +216,7 @@ def explain(
     frames: int | None = None,
     size: int | None = None,
     seed: int = 0,
+    force: bool = False,
 ) -> Explained:
     """Explain one video: ``explain("clip.mp4", "i3d_kinetics400", to="yoga", method="pgd", out="runs/clip")``.
 
@@ -227,12 +233,13 @@ def explain(
         frames: number of frames of the clip, evenly spaced over the video; by default what the target needs.
         size: height and width of the clip in pixels; by default what the target needs.
         seed: base seed of all randomness.
+        force: use a target that fails the checks of its statistics, outputs and gradients, with warnings.
 
     Raises:
         UsageError: anything the user has to change.
     """
     request = ExplainRequest(Path(path), target, method, to, value, tolerance, generator, preset, frames, size, seed)
-    return Prepared(request).run(Path(out))
+    return Prepared(request, force).run(Path(out))
 
 
 def _with_reconstruction(method: Method, generator: Generator | None) -> tuple[Method, ...]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vcfe_bench.executors import serial
 from vcfe_bench.plugins import registry
+from vcfe_bench.runs import sanity
+from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
@@ -18,6 +21,7 @@ def run(
     metrics: tuple[str, ...] | None = None,
     observer: Observer | None = None,
     overwrite: bool = False,
+    force: bool = False,
 ) -> Path:
     """Make the counterfactuals of a request, score them and write all tables.
 
@@ -30,6 +34,7 @@ def run(
         metrics: specs of the metrics to compute, by default all that are registered.
         observer: gets the events of the run.
         overwrite: delete a run that ``out`` already holds, and start again.
+        force: run a target that fails the checks of ``runs.sanity``, with warnings.
 
     Returns:
         The run's directory.
@@ -43,8 +48,13 @@ def run(
     for spec in metrics or ():
         registry.METRICS.build(spec)
     out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{configuration.name}"
+    if overwrite or not out.is_dir() or not any(out.iterdir()):
+        with serial.threads(THREADS):
+            sanity.check(setup.target, setup.dataset, request.split, force, observer.warned)
     with scored_run(out, configuration, overwrite) as store:
         generate(setup, store, observer)
+        for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
+            observer.warned(f"target '{setup.target.spec}': {doubt}")
         score_run(store, setup.dataset, metrics, observer)
     return out
 
