@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.models import latent_video
+from vcfe_bench.models import adapters, latent_video
 from vcfe_bench.models.latent_video import LatentVideoGenerator, LatentVideoParams
+from vcfe_bench.models.pipeline_folder import variant
 from vcfe_bench.plugins.generator import Constraints
 
 OFFSET = 2.0
@@ -209,13 +210,18 @@ class CogVideoXModel:
     def read(cls, params: LatentVideoParams) -> CogVideoXModel:
         """The networks of a pipeline directory or hub id, frozen and in evaluation mode."""
         path, device = params.path, params.chosen_device()
-        vae = AutoencoderKLCogVideoX.from_pretrained(path, subfolder="vae", torch_dtype=torch.float32)
+        vae = AutoencoderKLCogVideoX.from_pretrained(
+            path, subfolder="vae", torch_dtype=torch.float32, variant=variant(path, "vae")
+        )
         vae.requires_grad_(False).eval().to(device)
         transformer = CogVideoXTransformer3DModel.from_pretrained(
-            path, subfolder="transformer", torch_dtype=params.compute_dtype
+            path,
+            subfolder="transformer",
+            torch_dtype=params.compute_dtype,
+            variant=variant(path, "transformer"),
         )
         if params.lora:
-            latent_video.fuse_lora(cls.lora_loader, transformer, params.lora)
+            adapters.fuse(transformer, params.lora)
         latent_video.prepare(transformer, params, device)
         scheduler = CogVideoXDDIMScheduler.from_pretrained(path, subfolder="scheduler")
         prompt = latent_video.stored_prompt(path)
@@ -241,7 +247,12 @@ def _encode_prompt(params: LatentVideoParams, device: torch.device, tokens: int)
     from transformers import AutoTokenizer, T5EncoderModel
 
     tokenizer = AutoTokenizer.from_pretrained(params.path, subfolder="tokenizer")
-    encoder = T5EncoderModel.from_pretrained(params.path, subfolder="text_encoder", torch_dtype=params.compute_dtype)
+    encoder = T5EncoderModel.from_pretrained(
+        params.path,
+        subfolder="text_encoder",
+        torch_dtype=params.compute_dtype,
+        variant=variant(params.path, "text_encoder"),
+    )
     encoder = encoder.to(device)  # type: ignore[arg-type]
     ids = tokenizer(
         params.prompt, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from vcfe_bench.core import devices
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.weights import fingerprint
+from vcfe_bench.models import pipeline_folder
 from vcfe_bench.plugins.generator import Constraints, Generator
 
 PROMPT = "This is a synthetic video"
@@ -108,14 +109,6 @@ def prepare(transformer: Any, params: LatentVideoParams, device: torch.device) -
         for block in transformer.modules():
             if type(block).__name__ in transformer._no_split_modules:
                 block.compile()
-
-
-def fuse_lora(loader: Any, transformer: Any, path: str) -> None:
-    """Add the adapter at ``path`` to the weights; ``loader`` is the family's diffusers LoRA mixin."""
-    state, metadata = loader.lora_state_dict(path, return_lora_metadata=True)
-    loader.load_lora_into_transformer(state, transformer=transformer, metadata=metadata)
-    transformer.fuse_lora()
-    transformer.unload_lora()
 
 
 def pipeline_config(path: str) -> dict[str, Any]:
@@ -210,6 +203,7 @@ class LatentVideoGenerator(Generator):
         super().__init__(params)
         if not self.params.path:
             raise UsageError(f"give a pipeline: path=DIRECTORY or path=HUB_ID ({type(self).__name__})")
+        pipeline_folder.check(self.params.path, PROMPT_FILE)
         self.check()
         self.model = self.family.read(self.params)
         self.model.run = RUNS[self.params.activations]

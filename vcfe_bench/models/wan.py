@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.models import latent_video
+from vcfe_bench.models import adapters, latent_video, pipeline_folder
 from vcfe_bench.models.latent_video import PROMPT_FILE, LatentVideoGenerator, LatentVideoParams
 from vcfe_bench.plugins.generator import Constraints
 
@@ -208,7 +208,10 @@ class WanModel:
         if transformer.config["image_dim"] is not None:
             from transformers import CLIPImageProcessor, CLIPVisionModel
 
-            encoder = CLIPVisionModel.from_pretrained(params.path, subfolder="image_encoder", torch_dtype=torch.float32)
+            chosen = pipeline_folder.variant(params.path, "image_encoder")
+            encoder = CLIPVisionModel.from_pretrained(
+                params.path, subfolder="image_encoder", torch_dtype=torch.float32, variant=chosen
+            )
             encoder = encoder.requires_grad_(False).eval().to(device)  # type: ignore[no-untyped-call]
             processor = CLIPImageProcessor.from_pretrained(params.path, subfolder="image_processor")
         return cls(read_vae(params, device), transformer, read_prompt(params, device), encoder, processor)
@@ -235,19 +238,23 @@ def sketch_networks(
 
 
 def read_vae(params: LatentVideoParams, device: torch.device) -> AutoencoderKLWan:
-    vae = AutoencoderKLWan.from_pretrained(params.path, subfolder="vae", torch_dtype=torch.float32)
+    variant = pipeline_folder.variant(params.path, "vae")
+    vae = AutoencoderKLWan.from_pretrained(params.path, subfolder="vae", torch_dtype=torch.float32, variant=variant)
     return vae.requires_grad_(False).eval().to(device)
 
 
 def read_transformer(
-    params: LatentVideoParams, subfolder: str, lora: str, device: torch.device
+    params: LatentVideoParams, subfolder: str, lora: str, device: torch.device, others: tuple[str, ...] = ()
 ) -> WanTransformer3DModel:
-    """A frozen transformer with the adapter ``lora`` (if any) fused."""
+    """A frozen transformer with the adapter ``lora`` (if any) fused; ``others`` are further ones of the pipeline."""
     transformer = WanTransformer3DModel.from_pretrained(
-        params.path, subfolder=subfolder, torch_dtype=params.compute_dtype
+        params.path,
+        subfolder=subfolder,
+        torch_dtype=params.compute_dtype,
+        variant=pipeline_folder.variant(params.path, subfolder),
     )
     if lora:
-        latent_video.fuse_lora(WanModel.lora_loader, transformer, lora)
+        adapters.fuse(transformer, lora, subfolder, others)
     latent_video.prepare(transformer, params, device)
     return transformer
 
@@ -263,7 +270,12 @@ def _encode_prompt(params: LatentVideoParams, device: torch.device) -> Tensor:
     from transformers import AutoTokenizer, UMT5EncoderModel
 
     tokenizer = AutoTokenizer.from_pretrained(params.path, subfolder="tokenizer")
-    encoder = UMT5EncoderModel.from_pretrained(params.path, subfolder="text_encoder", torch_dtype=params.compute_dtype)
+    encoder = UMT5EncoderModel.from_pretrained(
+        params.path,
+        subfolder="text_encoder",
+        torch_dtype=params.compute_dtype,
+        variant=pipeline_folder.variant(params.path, "text_encoder"),
+    )
     encoder = encoder.to(device)  # type: ignore[arg-type]
     tokens = tokenizer(
         prompt_clean(params.prompt),  # type: ignore[no-untyped-call]
@@ -299,6 +311,11 @@ class Wan(LatentVideoGenerator):
     def check(self) -> None:
         if (name := registered_name(self.params.path)) != self.name:
             raise UsageError(f"{self.params.path} belongs to another family: use {name}[path={self.params.path}]")
+        if self.name != "wan_ti2v":
+            transformer = WanTransformer3DModel.load_config(self.params.path, subfolder="transformer")
+            vae = AutoencoderKLWan.load_config(self.params.path, subfolder="vae")
+            latent, mask = vae.get("z_dim", 16), vae.get("scale_factor_temporal", 4)
+            pipeline_folder.image_to_video(self.params.path, transformer["in_channels"], latent, mask)
 
     def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
         """``s = a u / (1 + (a - 1) u)`` for shift ``a`` and ``steps`` values of ``u``, evenly spaced down to 0.

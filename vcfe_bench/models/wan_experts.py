@@ -56,8 +56,8 @@ class WanExpertsModel(WanModel):
         device = params.chosen_device()
         return cls(
             read_vae(params, device),
-            read_transformer(params, "transformer", params.lora, device),
-            read_transformer(params, "transformer_2", params.lora_2, device),
+            read_transformer(params, "transformer", params.lora, device, ("transformer_2",)),
+            read_transformer(params, "transformer_2", params.lora_2, device, ("transformer",)),
             read_prompt(params, device),
             latent_video.pipeline_config(params.path)["boundary_ratio"],
         )
