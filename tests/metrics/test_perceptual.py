@@ -7,36 +7,45 @@ import torch
 from tests.metrics.conftest import noise
 from vcfe_bench.core.weights import Weights
 from vcfe_bench.metrics import perceptual
-from vcfe_bench.metrics.perceptual import LPIPSAlex, LPIPSStAlex
+from vcfe_bench.metrics.perceptual import LPIPSVGG, LPIPSAlex, LPIPSStAlex
 from vcfe_bench.models import feature_networks
 
 
 @pytest.fixture
 def fresh():
     """No network cached before and after a test."""
-    feature_networks.lpips_alex.cache_clear()
+    for cached in (feature_networks.lpips_alex, feature_networks.lpips_vgg):
+        cached.cache_clear()
     yield
-    feature_networks.lpips_alex.cache_clear()
+    for cached in (feature_networks.lpips_alex, feature_networks.lpips_vgg):
+        cached.cache_clear()
+
+
+@pytest.fixture(params=["alex", pytest.param("vgg", marks=pytest.mark.slow)])
+def backbone(request):
+    return request.param
 
 
 @pytest.fixture
-def reference(fresh, tmp_path, monkeypatch):
-    """The lpips package's own distance on a random AlexNet, whose weights replace the canonical ones."""
+def reference(fresh, backbone, tmp_path, monkeypatch):
+    """The lpips package's own distance on a random backbone, whose weights replace the canonical ones."""
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="deprecated"):
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
     features = {f"features.{name.split('.', 1)[1]}": tensor for name, tensor in network.net.state_dict().items()}
-    torch.save({**features, "classifier.6.bias": torch.zeros(1000)}, tmp_path / "alexnet.pth")
+    torch.save({**features, "classifier.6.bias": torch.zeros(1000)}, tmp_path / "backbone.pth")
     monkeypatch.setenv("VCFE_BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(feature_networks, "ALEXNET", Weights("alexnet.pth", ""))
+    name = {"alex": "ALEXNET", "vgg": "VGG16"}[backbone]
+    monkeypatch.setattr(feature_networks, name, Weights("backbone.pth", ""))
     return network
 
 
-def test_canonical_lpips_is_that_of_the_package(case, reference, monkeypatch):
+def test_canonical_lpips_is_that_of_the_package(case, reference, backbone, monkeypatch):
     monkeypatch.setattr(perceptual, "BATCH", 2)
     a, b = noise(0, 5, 3, 64, 64), noise(1, 5, 3, 64, 64)
     expected = reference(2 * a - 1, 2 * b - 1).mean().item()
-    assert LPIPSAlex().score(case(a, b)) == pytest.approx(expected, rel=1e-5)
+    metric = {"alex": LPIPSAlex, "vgg": LPIPSVGG}[backbone]()
+    assert metric.score(case(a, b)) == pytest.approx(expected, rel=1e-5)
     assert reference(a, b).mean().item() != pytest.approx(
         expected, rel=1e-2
     )  # the package itself accepts the wrong range

@@ -34,6 +34,24 @@ def test_the_seed_determines_the_weights(tmp_path):
     assert not torch.equal(first, other)
 
 
+def test_training_starts_from_a_network_for_other_classes(tmp_path):
+    class Fewer(Squares):
+        classes = Squares.classes[:2]
+
+        def sample(self, split, index):
+            sample = super().sample(split, index)
+            return type(sample)(sample.id, sample.video, sample.label % 2, sample.fps)
+
+    path = tmp_path / "start.safetensors"
+    first = train(Squares(), tmp_path / "a", C3DRecipe(steps=1, batch=2), str)
+    C3DRecipe().config(Squares()).write(first, path)
+    second = train(Fewer(), tmp_path / "b", C3DRecipe(steps=1, batch=2, lr=0.0, start=str(path)), str)
+    assert torch.equal(first.stem[0].weight, second.stem[0].weight)
+    assert second.head[0].weight.shape[0] == 2
+    with pytest.raises(UsageError, match="size small with fc=1, not small with fc=2"):
+        train(Squares(), tmp_path / "c", C3DRecipe(fc=2, start=str(path)), str)
+
+
 def test_datasets_without_classes_and_unknown_sizes_are_refused(tmp_path):
     class Valued(Squares):
         classes = ()

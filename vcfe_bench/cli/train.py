@@ -97,6 +97,12 @@ def generator(
     checkpoints: Folder = Path("checkpoints"),
     base: Annotated[str, Option(help="Spec of a generator to continue from, instead of training from scratch.")] = "",
     lora: Annotated[bool, Option("--lora", help="Train low-rank adapters of the base generator.")] = False,
+    paper: Annotated[
+        bool,
+        Option(
+            "--paper", help="Adapt as the BTTF paper does for this dataset: its training videos and a fixed prompt."
+        ),
+    ] = False,
     steps: Annotated[
         int | None,
         Option(help="Number of updates (for each network of a small Wan); by default those of the recipe.", min=1),
@@ -117,6 +123,13 @@ def generator(
 
     if lora and not base:
         raise UsageError("--lora adapts a generator: choose it with --base")
+    if paper and not lora:
+        raise UsageError("--paper chooses videos and prompt of an adapter: add --lora")
+    if paper:
+        from vcfe_bench.training import adaptations
+
+        dataset, base = adaptations.as_in_the_paper(dataset, base)
+        print(f"adapts '{base}' to '{dataset}'")
     data = DATASETS.build(dataset)
     if lora:
         from vcfe_bench.training.lora import LoRARecipe
@@ -198,7 +211,10 @@ def _adapt(data: Dataset, base: str, out: Path, checkpoints: Path, recipe: LoRAR
 
 
 @train_app.command(
-    "c3d_resnet", epilog="Example: vcfe-bench train c3d_resnet shape_scenes --out c3d_resnet-small-fc1.safetensors"
+    "c3d_resnet",
+    epilog="Example: vcfe-bench train c3d_resnet shape_scenes --out c3d_resnet-small-fc1.safetensors\n\n"
+    "Or: vcfe-bench train c3d_resnet olympic_sports --size c3d_resnet --batch 64 --start ucf101_24.safetensors "
+    "--out olympic_sports.safetensors",
 )
 def c3d_resnet(
     dataset: DatasetName,
@@ -207,12 +223,16 @@ def c3d_resnet(
     size: Annotated[str, Option(help="Network: small or c3d_resnet.")] = "small",
     fc: Annotated[int, Option(help="Number of fully connected layers.", min=1, max=3)] = 1,
     steps: Annotated[int, Option(help="Number of updates.", min=1)] = 4000,
+    batch: Annotated[int, Option(help="Clips per update; the paper takes 64.", min=1)] = 16,
+    start: Annotated[
+        str, Option(help="File of a network trained on other classes to start from, e.g. on ucf101_24.")
+    ] = "",
 ) -> None:
     """Train a C3D-ResNet classifier, the target of counterfactual tubes (an hour or two on one core)."""
     from vcfe_bench.plugins.registry import DATASETS
     from vcfe_bench.training import c3d_resnet as training
 
-    data, recipe = DATASETS.build(dataset), training.C3DRecipe(size=size, fc=fc, steps=steps)
+    data, recipe = DATASETS.build(dataset), training.C3DRecipe(size, fc, steps, batch, start=start)
     recipe.config(data).write(training.train(data, checkpoints, recipe), out)
     print(f"wrote {out}: the target 'c3d_resnet[weights={out}]'")
 

@@ -8,7 +8,7 @@ import torch
 
 from vcfe_bench.metrics.inputs import video_pair
 from vcfe_bench.metrics.network import BATCH, FrozenNetwork
-from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex
+from vcfe_bench.models.feature_networks import Perceptual, lpips_alex, lpips_st_alex, lpips_vgg
 from vcfe_bench.plugins.metric import Card, Case, SampleMetric
 
 
@@ -52,6 +52,24 @@ class LPIPSAlex(_FramePerceptual):
 
     def build(self) -> Perceptual:
         return lpips_alex()
+
+
+class LPIPSVGG(_FramePerceptual):
+    """Canonical LPIPS with VGG16: version 0.1, mean over frames; the variant that echocardiogram papers report."""
+
+    card = Card(
+        name="LPIPS(vgg)",
+        question="How different would a person find the frames, according to the canonical VGG16 distance?",
+        criterion="proximity",
+        direction="lower",
+        unit="LPIPS",
+        range=(0.0, float("inf")),
+        source="arXiv 1801.03924, version 0.1 of the heads, VGG16 of torchvision",
+        failure_modes="Not comparable with LPIPS(alex): another network, other heads. " + _FAILURES,
+    )
+
+    def build(self) -> Perceptual:
+        return lpips_vgg()
 
 
 class LPIPSStAlex(_FramePerceptual):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache, reduce
-from typing import TypeVar
+from typing import Literal, TypeVar
 from unittest.mock import patch
 
 import lpips
@@ -29,6 +29,13 @@ LPIPS_HEADS = Weights(
     "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     distribution="lpips",
     path="lpips/weights/v0.1/alex.pth",
+)
+VGG16 = Weights("vgg16-397923af.pth", "397923af", url="https://download.pytorch.org/models/vgg16-397923af.pth")
+LPIPS_VGG_HEADS = Weights(
+    "vgg.pth",
+    "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+    distribution="lpips",
+    path="lpips/weights/v0.1/vgg.pth",
 )
 ST_ALEX = Weights(
     "alex_shift_tolerant.pth",
@@ -133,11 +140,11 @@ class Perceptual(nn.Module):
     Built without weights; ``metric.net`` is the backbone, ``metric.lins`` are the linear heads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: Literal["alex", "vgg"] = "alex") -> None:
         super().__init__()
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package uses a deprecated argument of torchvision's AlexNet
-            self.metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+            warnings.simplefilter("ignore")  # the package uses a deprecated argument of torchvision's networks
+            self.metric = lpips.LPIPS(net=backbone, pretrained=False, pnet_rand=True, verbose=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return self.metric(first, second, normalize=True)[:, 0, 0, 0]
@@ -157,12 +164,25 @@ def lpips_alex() -> Perceptual:
     Raises:
         WeightsUnavailable, CorruptWeights: as ``weights.load``.
     """
-    tensors = _numbered(load(ALEXNET), "features.")
-    network = Perceptual()
+    return _canonical(Perceptual("alex"), ALEXNET, LPIPS_HEADS)
+
+
+@lru_cache(maxsize=1)
+def lpips_vgg() -> Perceptual:
+    """Canonical LPIPS with torchvision's VGG16 and the linear heads of the ``lpips`` package.
+
+    Raises:
+        WeightsUnavailable, CorruptWeights: as ``weights.load``.
+    """
+    return _canonical(Perceptual("vgg"), VGG16, LPIPS_VGG_HEADS)
+
+
+def _canonical(network: Perceptual, backbone_weights: Weights, heads: Weights) -> Perceptual:
+    tensors = _numbered(load(backbone_weights), "features.")
     backbone = network.metric.net
     names = {name: name.split(".", 1)[1] for name in backbone.state_dict()}  # slice2.3.bias: layer 3 of torchvision's
-    fill(backbone, {name: tensors[layer] for name, layer in names.items() if layer in tensors}, ALEXNET.name)
-    network.fill_heads(load(LPIPS_HEADS), LPIPS_HEADS.name)
+    fill(backbone, {name: tensors[layer] for name, layer in names.items() if layer in tensors}, backbone_weights.name)
+    network.fill_heads(load(heads), heads.name)
     return _inference(network)
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
+from vcfe_bench.core import weights
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.models.c3d_resnet import SIZES, C3DConfig, C3DResNet
 from vcfe_bench.plugins.abilities import training_clip
@@ -24,7 +25,10 @@ STATISTICS = 50
 
 @dataclass(frozen=True)
 class C3DRecipe:
-    """SGD with the paper's learning rate, momentum and weight decay; its batch of 64 is too slow on a CPU.
+    """SGD with the paper's learning rate, momentum and weight decay; its ``batch`` of 64 is slow on a CPU.
+
+    ``start``: a file that this training wrote for other classes, whose weights all but the last layer starts from; the
+    paper starts from UCF101-24 for Olympic Sports.
 
     ``size`` names an entry of ``c3d_resnet.SIZES``, ``fc`` is the number of fully connected layers. The loop adds a
     warm-up, a cosine schedule, gradient clipping and a moving average of the weights, for which the batch statistics
@@ -39,6 +43,7 @@ class C3DRecipe:
     momentum: float = 0.9
     decay: float = 1e-3
     seed: int = 0
+    start: str = ""
 
     def config(self, dataset: Dataset) -> C3DConfig:
         """The network for a dataset.
@@ -59,11 +64,13 @@ def train(
     """Train with cross-entropy, resuming from ``folder``; returns the network with averaged weights, frozen.
 
     Raises:
-        UsageError: the dataset has no classes, or the size is unknown.
+        UsageError: the dataset has no classes, the size is unknown, or ``start`` is of another network.
     """
     config = recipe.config(dataset)
     torch.manual_seed(recipe.seed)
     model = config.network()
+    if recipe.start:
+        _start(model, Path(recipe.start), config)
     model.to(memory_format=torch.channels_last_3d)
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -94,3 +101,16 @@ def train(
     update_bn((batch(rng)[0] for _ in range(STATISTICS)), best)
     best.to(memory_format=torch.contiguous_format)
     return best.eval().requires_grad_(False)
+
+
+def _start(model: C3DResNet, path: Path, config: C3DConfig) -> None:
+    """Fill all but the last layer from the file of a network of the same size."""
+    given = C3DConfig.read(path)
+    if (given.size, given.fc) != (config.size, config.fc):
+        raise UsageError(
+            f"{path} is a network of size {given.size} with fc={given.fc}, not {config.size} with fc={config.fc}: "
+            "choose --size and --fc as it was trained with"
+        )
+    last = f"head.{len(model.head) - 1}."
+    state = weights.read(path)
+    model.load_state_dict({name: value for name, value in state.items() if not name.startswith(last)}, strict=False)

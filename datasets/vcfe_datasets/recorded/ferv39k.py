@@ -46,6 +46,7 @@ class FERV39k(LocalVideos):
     params: FERV39kParams
     classes = EXPRESSIONS
     name = "ferv39k"
+    transfer_targets = ("fer_faces[labels=ferv39k]",)
     home = "https://wangyanckxx.github.io/Proj_CVPR2022_FERV39k.html"
     tree = f"{VIDEOS}/Action/Happy/0267/ (pictures, or a video file), {LISTS['train']}, {LISTS['test']}"
 

@@ -53,6 +53,7 @@ class MEAD(LocalVideos):
     params: MEADParams
     classes = EMOTIONS
     name = "mead"
+    transfer_targets = ("fer_faces[labels=mead,crop=0.6]",)
     home = "https://wywu.github.io/projects/MEAD/MEAD.html"
     tree = "M003/video/front/angry/level_1/001.mp4"
 

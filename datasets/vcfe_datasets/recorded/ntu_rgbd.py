@@ -1,8 +1,9 @@
 """NTU RGB+D 60: sixty actions of one or two people (Shahroudy et al., CVPR 2016), prepared as in the BTTF paper.
 
 According to table S2 of the paper (arXiv 2511.20295), the input of its classifier has 448×448 pixels; appendix C
-mentions 512. Every video is converted to 33 frames at 8 fps. The paper does not state its split; the default is the
-official cross-subject split.
+mentions 512. Every video is converted to 33 frames at 8 fps. The paper does not state its split of this dataset; the
+default is the official cross-subject split. ``split=random`` divides the videos 4:1 by a hash of their names, as the
+paper does for MEAD; every person then occurs in both parts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic.dataclasses import dataclass as validated
 from vcfe_bench.interfaces import Split
 from vcfe_bench.video.files import VideoFile
 from vcfe_datasets.recorded.clip_cache import Preparation
-from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos
+from vcfe_datasets.recorded.local_videos import Clip, Listing, LocalVideos, draw
 
 ACTIONS = (
     "drink water",
@@ -93,19 +94,19 @@ _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})_rgb\.avi")
 class NTURGBDParams:
     """``root``: path of the local copy. ``frames`` (at 8 fps) and ``size`` set the clip format.
 
-    ``split``: which of the two official splits is used.
+    ``split``: one of the two official splits, or at random (4:1).
     """
 
     root: str = ""
     frames: int = Field(default=33, ge=2)
     size: int = Field(default=448, ge=16)
-    split: Literal["cross_subject", "cross_view"] = "cross_subject"
+    split: Literal["cross_subject", "cross_view", "random"] = "cross_subject"
 
 
 class NTURGBD(LocalVideos):
-    """Sixty everyday actions, colour videos only; official split by person (default) or by camera.
+    """Sixty everyday actions, colour videos only; split by person (default), by camera (both official) or at random.
 
-    The validation split has all training videos of one in ten people.
+    The validation split has all training videos of one in ten people; of a random split, one in ten training videos.
     """
 
     Params = NTURGBDParams
@@ -130,10 +131,14 @@ class NTURGBD(LocalVideos):
             if not 1 <= action <= len(ACTIONS):
                 strays[path.relative_to(root).as_posix()] = f"action {action} is not one of the sixty"
                 continue
-            by_person = self.params.split == "cross_subject"
-            training = person in TRAINING_PEOPLE if by_person else camera != TEST_CAMERA
-            attributes = {"setup": setup, "camera": camera, "person": person, "replication": replication}
             id = path.name.removesuffix("_rgb.avi")
+            training = {
+                "cross_subject": person in TRAINING_PEOPLE,
+                "cross_view": camera != TEST_CAMERA,
+                "random": draw(id, 5) != 4,
+            }[self.params.split]
+            attributes = {"setup": setup, "camera": camera, "person": person, "replication": replication}
             split: Split = "train" if training else "test"
-            clips.append(Clip(id, VideoFile(path), action - 1, split, attributes, f"person {person}"))
+            group = "" if self.params.split == "random" else f"person {person}"
+            clips.append(Clip(id, VideoFile(path), action - 1, split, attributes, group))
         return Listing(tuple(clips), strays)

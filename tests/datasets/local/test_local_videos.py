@@ -126,6 +126,30 @@ def test_a_copy_is_found_by_the_environment(tmp_path: Path, monkeypatch: pytest.
     assert EchoNetDynamic().size("train") == 2
 
 
+def test_the_protocol_of_echodiffusion(tmp_path: Path) -> None:
+    root = str(replicas.echonet_dynamic(tmp_path / "copy"))
+    built = EchoNetDynamic(EchoNetDynamicParams(root=root, protocol="echodiffusion"))
+    assert [built.sample("test", k).id for k in range(built.size("test"))] == ["0X3"]
+    sample = built.sample("test", 0)
+    assert (tuple(sample.video.shape), sample.fps) == ((16, 3, 112, 112), 8.0)
+    assert built.values is not None
+    assert (built.values.low, built.values.high) == (15, 85)
+    assert EchoNetDynamic(EchoNetDynamicParams(root=root)).values.low == 10  # type: ignore[union-attr]
+
+
+def test_a_random_split_of_ntu_is_four_to_one(tmp_path: Path) -> None:
+    for person in range(1, 11):
+        for action in range(1, 61):
+            (tmp_path / f"S001C001P{person:03d}R001A{action:03d}_rgb.avi").touch()
+    clips = NTURGBD(NTURGBDParams(root=str(tmp_path), split="random")).listing.clips
+    share = sum(clip.split == "test" for clip in clips) / len(clips)
+    assert share == pytest.approx(0.2, abs=0.06)
+    people = {
+        split: {clip.attributes["person"] for clip in clips if clip.split == split} for split in ("train", "test")
+    }
+    assert people["train"] == people["test"]
+
+
 def test_unusable_videos_are_left_out_and_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = replicas.echonet_dynamic(tmp_path / "copy")
     (root / "Videos" / "0X1.avi").write_bytes(b"")
