@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from vcfe_bench.core.checkpoints import load_into
 from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
