@@ -107,7 +107,7 @@ def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_pa
     files[2].write_text("no video")
     out = external.score(given, tmp_path / "out", ("toy_flip",))
     records = pd.read_parquet(out / "records.parquet").query("method == 'theirs'")
-    failed = records[records["status"] == "failed"]["reason"].tolist()
+    failed = records[records["status"] == "failed"].sort_values("sample")["reason"].tolist()
     assert failed[0] == "FileNotFoundError: no counterfactual was given"
     assert failed[1].startswith("returned a video of shape (4, 3, 12, 12), expected (5, 3, 12, 12)")
     assert "clip 2.avi cannot be read as a video" in failed[2]
