@@ -155,7 +155,7 @@ def test_the_study_writes_a_row_for_every_metric_and_fake(
     assert spread.loc["no_edit", "fake_mean"] == 0 < spread.loc["no_edit", "true_mean"]
     text = capsys.readouterr().out
     assert "noise[like=" in text
-    assert "prefers the" in text
+    assert "prefers" in text
 
 
 STUDY = Path(__file__).parents[1] / "leaderboards" / "validation" / "shape_moving.csv"
