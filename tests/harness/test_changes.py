@@ -224,11 +224,11 @@ def test_overwriting_touches_only_runs_that_nobody_uses(tmp_path: Path) -> None:
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     command = ["run", "--methods", "toy_half", "--dataset", "toy_lights", "--metrics", "toy_flip"]
     command += ["--out", str(tmp_path / "run")]
-    assert call(monkeypatch, *command, "--limit", "1") == 0
-    assert call(monkeypatch, *command, "--limit", "2") == 2
+    assert call(monkeypatch, *command, "--limit", "2") == 0
+    assert call(monkeypatch, *command, "--limit", "1") == 2
     assert "start again with --overwrite" in capsys.readouterr().err
-    assert call(monkeypatch, *command, "--limit", "2", "--overwrite") == 0
-    assert RunDirectory(tmp_path / "run").configuration.limit == 2
+    assert call(monkeypatch, *command, "--limit", "1", "--overwrite") == 0
+    assert RunDirectory(tmp_path / "run").configuration.limit == 1
 
 
 def test_the_default_directory_depends_on_what_is_requested_alone(

@@ -142,7 +142,7 @@ class _Search:
             except _Refused as refusal:
                 return Trial(dict(settings), 0.0, refused=str(refusal))
             score_run(store, setup.dataset, self.metrics, observer)
-        row = leaderboard.load(folder).frame.set_index("method").loc[method.spec]
+        row: Mapping[Any, Any] = leaderboard.load(folder).frame.set_index("method").loc[method.spec].to_dict()
         flips, transfer, distance = (float(row[name]) for name in self.columns)
         return Trial(
             dict(settings),
