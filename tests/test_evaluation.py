@@ -293,9 +293,8 @@ def test_a_perfect_generator():
 def test_a_useless_generator():
     result = evaluate_generator(_Useless(), _Shift(), ShapeMoving(), limit=4, steps=1, noises=4)
     assert result["reconstruction_oracle"] == result["coherent"] == 0
-    assert (
-        result["reconstruction_identity"] == result["sample_identity"] == result["whole"] == result["whole_same"] == 0
-    )
+    assert result["whole"] == result["whole_same"] == 0
+    assert max(result["reconstruction_identity"], result["sample_identity"]) < 0.3
     assert result["directions"] == {"up": 0, "down": 0, "left": 0, "right": 0, "none": 1}
     assert min(result["reconstruction_error"], result["first_frame_error"]) > 0.2
     assert not result["repeatable"]

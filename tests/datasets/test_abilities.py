@@ -60,7 +60,7 @@ SHIPPED: dict[str, set[type]] = {
     "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker, TransferTargets},
     "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
     "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},
-    "mead": {KnownLabels},
+    "mead": {KnownLabels, TransferTargets},
     "ucf101_24": {AnnotatedAttributes, KnownLabels},
 }
 METRIC_OF = {

@@ -65,7 +65,7 @@ def test_options_override_the_recipe():
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has this precision"),
         ),
         (["--length", "2", "--precision", "int8"], "--precision int8: Input should be '', 'no', 'bf16' or 'fp16'"),
-        (["--length", "2", "--start", "gone.pt"], "gone.pt cannot be read as weights"),
+        (["--length", "2", "--start", "gone.pt"], "there is no file gone.pt"),
     ],
 )
 def test_errors_of_training_are_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
