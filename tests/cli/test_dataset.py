@@ -20,7 +20,7 @@ def test_the_card_of_shape_moving_prints_the_probe_table():
 
 @pytest.mark.slow
 def test_the_card_states_what_single_frames_reveal():
-    measured = probe(ShapeMoving(), train=3000, test=1000, frames=[0, 8, 16])
+    measured = probe(ShapeMoving(), train=3000, held_out=1000, frames=[0, 8, 16])
     assert measured == pytest.approx({frame: _table()[frame] for frame in (0, 8, 16)}, abs=0.06)
 
 

@@ -54,12 +54,13 @@ def test_every_rate_is_plotted_against_every_distance(groups: dict[str, Group]) 
     assert {"change ↓", "semantic_FR ↑"} <= set(axes)
 
 
-def test_rates_over_flips_are_not_plotted_against_distances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = RunDirectory(lights(tmp_path / "run", "toy_half"))
-    cards = [replace(card, selected=card.name == "semantic_FR") for card in store.cards()]
-    monkeypatch.setattr(RunDirectory, "cards", lambda store: cards)
-    titles = [plot.title for plot in drawn(store.path)["Validity against proximity"].plots]
-    assert titles == ["toy_FR against change"]
+def test_rates_over_flips_are_not_plotted_against_distances(finished: Path) -> None:
+    board = leaderboard.join([finished])
+    (world,) = gallery.worlds([RunDirectory(finished)])
+    cards = [replace(card, selected=card.name == "semantic_FR") for card in board.metrics]
+    groups = plots.groups(world, board.frame, cards, board.frame["method"].tolist())
+    (proximity,) = (group for group in groups if group.title == "Validity against proximity")
+    assert [plot.title for plot in proximity.plots] == ["toy_FR against change"]
 
 
 def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[str, Group]) -> None:
