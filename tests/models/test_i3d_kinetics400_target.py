@@ -22,7 +22,7 @@ def test_pixels_are_mapped_to_the_range_of_the_network() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "frames", "expected"),
-    [(CARPHONE, 16, "shaking head"), (CARPHONE, 64, "driving car"), (BUNNY, 32, "feeding birds")],
+    [(CARPHONE, 16, "shaking head"), (BUNNY, 32, "feeding birds")],
 )
 def test_the_predicted_class_fits_the_clip(name, frames, expected) -> None:
     target = I3DKinetics400(I3DParams(frames=frames))

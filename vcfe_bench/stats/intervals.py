@@ -139,8 +139,8 @@ def rate_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
 def clopper_pearson(successes: float, trials: float) -> tuple[float, float]:
     """The exact binomial interval; both numbers need not be whole.
 
-    >>> [round(bound, 3) for bound in clopper_pearson(16, 16)]
-    [0.794, 1.0]
+    >>> tuple(round(bound, 3) for bound in clopper_pearson(16, 16))
+    (0.794, 1.0)
     """
     tail = (1 - LEVEL) / 2
     failures = max(trials - successes, 0.0)

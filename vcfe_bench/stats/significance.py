@@ -85,8 +85,8 @@ def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, di
 def smallest_p(videos: int) -> float:
     """The smallest p value that ``paired_difference`` can have with this many source videos.
 
-    >>> [smallest_p(videos) for videos in (1, 5, 8)]
-    [1.0, 0.0625, 0.0078125]
+    >>> tuple(smallest_p(videos) for videos in (1, 5, 8))
+    (1.0, 0.0625, 0.0078125)
     """
     return max(2.0 ** (1 - videos), 1 / (RESAMPLES + 1))
 

@@ -40,10 +40,10 @@ def share_interval(share: float, size: int, total: int, subsets: int) -> tuple[f
 def null_band(size: int, total: int, subsets: int) -> tuple[float, float]:
     """The range in which 95 % of the shares lie if the statistic is as likely positive as negative.
 
-    >>> [round(bound, 2) for bound in null_band(16, 32, 200)]
-    [0.02, 0.98]
-    >>> [round(bound, 2) for bound in null_band(16, 128, 200)]
-    [0.22, 0.78]
+    >>> tuple(round(bound, 2) for bound in null_band(16, 32, 200))
+    (0.02, 0.98)
+    >>> tuple(round(bound, 2) for bound in null_band(16, 128, 200))
+    (0.22, 0.78)
     """
     drawn = math.pi / (2 * subsets)
     margin = Z * math.sqrt(size / (total - size) + drawn)
