@@ -147,7 +147,9 @@ def generator(
         trained = vae.read(autoencoder)
     else:
         first = vae.CONTINUED if start else vae.VAERecipe()
-        trained = vae.train([data], checkpoints, first.of(steps) if steps else first, start=start and start.vae)
+        trained = vae.train(
+            [data], checkpoints, first.of(steps) if steps else first, start=start.vae if start else None
+        )
     transformer.train(data, trained, checkpoints, second, start=start).save(out)
     print(f"wrote {out}")
 

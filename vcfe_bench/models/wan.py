@@ -56,7 +56,7 @@ def decode_unclamped(vae: AutoencoderKLWan, latent: Tensor, run: latent_video.Ru
 
 def save_halved(network: ModelMixin, folder: Path) -> None:
     """Write a network of diffusers in half precision, without the path that it was read from."""
-    halved = copy.deepcopy(network).half()
+    halved = copy.deepcopy(network).half()  # type: ignore[no-untyped-call]
     halved.register_to_config(_name_or_path="")
     halved.save_pretrained(folder)
 

@@ -119,7 +119,7 @@ def train(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         _, batch, frames = recipe.phases[int(np.searchsorted(ends, step, side="right"))]
-        dataset = datasets[rng.integers(len(datasets))]
+        dataset = datasets[int(rng.integers(len(datasets)))]
         video = clips(dataset, rng, batch, min(frames, whole)).transpose(1, 2) * 2 - 1
         with torch.autocast("cpu", torch.bfloat16):
             latent = vae.encode(video).latent_dist.mode().float()
