@@ -45,6 +45,7 @@ METRICS = {
     r"\boracle\b": ("semantic_FR",),
     r"roughness|jerk": ("roughness", "jerk"),
     r"predicted value": ("MAE",),
+    r"\bcalls\b": ("calls",),
     **{rf"\b{name}": (name,) for name in ("SSIM", "LPIPS", "FID", "FVD")},
 }
 """How the prose refers to metrics; a name stands for all columns that begin with it."""
@@ -128,7 +129,7 @@ def _cells(name: str, text: str) -> list[Cells]:
     by_code = np.array([f"`{method}`" in text for method in table["method"]])
     spoken = _mentioned(METHODS, text)
     rows = table[table["method"].str.startswith(spoken) | by_code] if spoken or by_code.any() else table
-    names = [column for column in table if f"{column}_n" in table or f"{column}_floor" in table]
+    names = [c for c in table if c == "calls" or f"{c}_n" in table or f"{c}_floor" in table]
     spoken = (*_mentioned(METRICS, text), *(each for each in names if f"`{each}`" in text))
     chosen = [each for each in names if not spoken or each.startswith(spoken)]
     return [_of(row.dropna(), chosen) for _, row in rows.query("n > 0").iterrows()]
