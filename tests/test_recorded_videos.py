@@ -104,7 +104,8 @@ def test_the_generator_reproduces_only_the_dataset_it_was_trained_on(
         card(tmp_path / dataset, monkeypatch, capsys, f"{dataset}[{FORM}]", wan)
         for dataset in ("ferv39k", "echonet_dynamic")
     )
-    assert known["reconstruction_error"] < 0.1 < unknown["reconstruction_error"]
+    assert known["reconstruction_error"] < 0.6 * unknown["reconstruction_error"]
+    assert known["reconstruction_error"] < 0.1
     assert known["first_frame_error"] < 0.1
     assert known["motion"] == pytest.approx(known["real_motion"], rel=0.3)
     assert known["variety"] < 0.1 * known["motion"]
