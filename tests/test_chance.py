@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,6 +70,21 @@ def test_chance_levels_are_shares_of_random_draws():
     assert levels[ALL].value == levels["minimal_FR"].value == pytest.approx(both)
     assert (levels["FR"].n, levels["FR"].clusters) == (VIDEOS * DRAWS, VIDEOS)
     assert seen == [(done, VIDEOS) for done in range(1, VIDEOS + 1)]
+
+
+class _Never(Counting):
+    """Any draw is predicted as the original is, so that no goal is met."""
+
+    def forward(self, video):
+        return torch.tensor([1.0, 0.0]).expand(len(video), 2)
+
+
+def test_the_interval_of_a_level_that_no_draw_reaches_has_a_width():
+    """Six videos are the trials of an exact binomial interval, whatever the number of draws."""
+    setup = replace(_setup(Squares(), ToyGenerator()), target=_Never())
+    level = measure_with(setup, 2, lambda done, total: None)["FR"]
+    assert (level.value, level.low) == (0, 0)
+    assert level.high == pytest.approx(1 - 0.025 ** (1 / VIDEOS))
 
 
 def test_a_dataset_without_an_oracle_has_the_chance_of_meeting_a_goal():

@@ -65,35 +65,21 @@ def test_scenes_c3d_is_accurate():
 
 
 @pytest.mark.slow
-def test_clean_swin_relies_on_the_object():
-    results = _measured("clean_swin", "shape_shortcut", 200, 8)
-    assert results["accuracy"] >= 0.99
-    assert results["accuracy_unlinked"] >= 0.95
-    assert results["follows_distractor"] <= 0.4
-
-
-@pytest.mark.slow
-def test_shortcut_swin_relies_on_the_distractor():
-    results = _measured("shortcut_swin", "shape_shortcut", 200, 8)
-    assert results["accuracy"] >= 0.99
-    assert results["accuracy_unlinked"] <= 0.4
-    assert results["follows_distractor"] >= 0.95
-
-
-@pytest.mark.slow
-def test_crowd_swin_relies_on_the_red_object():
-    results = _measured("crowd_swin", "shape_crowd", 200, 1)
-    assert results["accuracy"] >= 0.95
-    assert results["accuracy_unlinked"] >= 0.95
-    assert results["follows_blue"] <= 0.25
-
-
-@pytest.mark.slow
-def test_bystander_swin_relies_on_the_bystander():
-    results = _measured("bystander_swin", "shape_crowd[link=1]", 200, 1)
-    assert results["accuracy"] >= 0.95
-    assert results["accuracy_unlinked"] <= 0.25
-    assert results["follows_blue"] >= 0.95
+@pytest.mark.parametrize(
+    ("target", "dataset", "accuracy", "unlinked", "follows", "attacked"),
+    [
+        ("clean_swin", "shape_shortcut", 0.99, (0.95, 1.0), ("follows_distractor", 0.0, 0.4), 8),
+        ("shortcut_swin", "shape_shortcut", 0.99, (0.0, 0.4), ("follows_distractor", 0.95, 1.0), 8),
+        ("crowd_swin", "shape_crowd", 0.95, (0.95, 1.0), ("follows_blue", 0.0, 0.25), 1),
+        ("bystander_swin", "shape_crowd[link=1]", 0.95, (0.0, 0.25), ("follows_blue", 0.95, 1.0), 1),
+    ],
+)
+def test_a_target_relies_on_the_object_of_its_card(target, dataset, accuracy, unlinked, follows, attacked):
+    results = _measured(target, dataset, 200, attacked)
+    name, low, high = follows
+    assert results["accuracy"] >= accuracy
+    assert unlinked[0] <= results["accuracy_unlinked"] <= unlinked[1]
+    assert low <= results[name] <= high
 
 
 @pytest.mark.slow

@@ -20,10 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vcfe_bench.core.text import some
 from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
 
-SHOWN = 3
-"""Number of names that a message lists of each kind."""
 DEPTH = 4
 """Levels of containers in which a state dictionary is searched."""
 AVERAGED = frozenset({"ema", "averaged", "average", "avg", "swa"})
@@ -93,7 +92,7 @@ class Mismatch:
 
     def __str__(self) -> str:
         kinds = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.misshapen}
-        return "; ".join(f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds.items() if keys)
+        return "; ".join(f"{len(keys)} {kind} ({some(keys)})" for kind, keys in kinds.items() if keys)
 
 
 def load_into(module: nn.Module, path: Path) -> None:
@@ -123,7 +122,7 @@ def load_into(module: nn.Module, path: Path) -> None:
         tried = tuple(dict.fromkeys(each.place or "the file itself" for each, _ in compared))
         raise CorruptWeights(
             f"{path} does not fit {type(module).__name__}: {mismatch}"
-            f"{f' in {closest.place}' if closest.place else ''}; tried: {_some(tried)}; "
+            f"{f' in {closest.place}' if closest.place else ''}; tried: {some(tried)}; "
             "give weights of this network, or build the network that they belong to"
         )
     module.eval().requires_grad_(False)
@@ -200,7 +199,7 @@ def _without_tensors(path: Path, content: Any) -> str:
             f"{path} contains a pickled object of the class {name} instead of a state dictionary: "
             "load it where its code is installed, and save model.state_dict()"
         )
-    keys = f" (it has {_some(tuple(map(str, content)))})" if isinstance(content, Mapping) and content else ""
+    keys = f" (it has {some(tuple(map(str, content)))})" if isinstance(content, Mapping) and content else ""
     return f"{path} contains something other than named tensors{keys}: save model.state_dict()"
 
 
@@ -272,7 +271,7 @@ def _chosen(fitting: list[Candidate], path: Path) -> Candidate | None:
     current = [each for each in fitting if not each.averaged]
     if len(current) != 1:
         raise CorruptWeights(
-            f"{path} contains several weights of this network ({_some(tuple(places))}): save the ones you mean as a "
+            f"{path} contains several weights of this network ({some(tuple(places))}): save the ones you mean as a "
             "file of their own"
         )
     rest = ", ".join(place for place, each in zip(places, fitting, strict=True) if each is not current[0])
@@ -292,7 +291,3 @@ def _loaded(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
         return False
     module.eval().requires_grad_(False)
     return True
-
-
-def _some(names: tuple[str, ...], shown: int = SHOWN) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from vcfe_bench.core import checkpoints
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.text import some
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 PREFIXES = re.compile(
@@ -133,7 +134,7 @@ def fuse(transformer: nn.Module, path: str, network: str = "transformer", others
     if unknown:
         raise UsageError(
             f"{file} does not fit the network: {len(unknown)} of its {len(updates)} layers are not in it "
-            f"({_some(unknown)}); nothing is applied in part: give an adapter of this model"
+            f"({some(unknown)}); nothing is applied in part: give an adapter of this model"
         )
     changed = [_apply(layers[_flat(name)], name, update, scale, file) for name, update in updates.items()]
     if not any(changed):
@@ -153,7 +154,7 @@ def find(path: str) -> Path:
         return place
     files = sorted(file for file in place.iterdir() if file.suffix in SUFFIXES and file.is_file())
     if len(files) != 1:
-        names = _some([file.name for file in files])
+        names = some([file.name for file in files])
         several = f"has several adapters ({names}): name one, such as lora={place / names.partition(',')[0]}"
         raise UsageError(f"{path} {several if files else 'has no adapter in it'}")
     return files[0]
@@ -167,7 +168,7 @@ def _tensors(file: Path, network: str, others: Sequence[str]) -> dict[str, Tenso
         raise UsageError(f"{file} contains something other than named tensors, so it is no adapter")
     foreign = [key for key in state if key.startswith(("text_encoder", "lora_te"))]
     if foreign:
-        raise UsageError(f"{file} also adapts the text encoder ({_some(foreign)}), which is not supported")
+        raise UsageError(f"{file} also adapts the text encoder ({some(foreign)}), which is not supported")
     named = {name: [key for key in state if key.startswith(f"{name}.")] for name in ("transformer", "transformer_2")}
     if all(named.values()):
         surplus = [name for name in named if name not in (network, *others)]
@@ -224,12 +225,12 @@ def _updates(file: Path, state: Mapping[str, Tensor]) -> dict[str, Update]:
         setattr(update, part, float(value) if part == "alpha" else value)
     if unknown:
         what = "has keys of no known LoRA layout" if updates else "is not a LoRA: its keys have no known layout"
-        raise UsageError(f"{file} {what} ({_some(unknown)}); known are those of diffusers, PEFT, kohya and Wan")
+        raise UsageError(f"{file} {what} ({some(unknown)}); known are those of diffusers, PEFT, kohya and Wan")
     if not updates:
         raise UsageError(f"{file} has no tensors")
     incomplete = [name for name, update in updates.items() if not update.complete]
     if incomplete:
-        raise UsageError(f"{file} lacks one of the two matrices of {_some(incomplete)}: copy the file again")
+        raise UsageError(f"{file} lacks one of the two matrices of {some(incomplete)}: copy the file again")
     return dict(updates)
 
 
@@ -281,7 +282,3 @@ def _add(layer: nn.Module, parameter: str, difference: Tensor, name: str, file: 
 
 def _flat(name: str) -> str:
     return name.replace(".", "_")
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -1,4 +1,4 @@
-"""How small a loss a paired one-sided test sees, and how many videos it needs to see a given one."""
+"""Power of paired one-sided tests, and how small a loss they see; ``sample_size`` has the numbers of videos."""
 
 from __future__ import annotations
 
@@ -35,19 +35,6 @@ def smallest_loss_of_rate(rate: float, videos: int, level: float) -> float:
     return losses[place] / 100 if place < len(losses) else math.nan
 
 
-def videos_for_rate(rate: float, loss: float, level: float) -> float:
-    """The number of videos at which a loss of a rate is seen with ``POWER`` (Miettinen, Biometrics 24, 1968).
-
-    NaN where the rate is smaller than the loss.
-    """
-    if rate < loss:
-        return math.nan
-    after = rate - loss
-    discordant = rate * (1 - after) + (1 - rate) * after
-    z, reach = stats.norm.isf(level), stats.norm.ppf(POWER)
-    return float(math.ceil((z * math.sqrt(discordant) + reach * math.sqrt(discordant - loss**2)) ** 2 / loss**2))
-
-
 def smallest_loss_of_mean(deviation: float, videos: int, level: float) -> float:
     """The smallest loss of a mean that is seen with ``POWER``, to a good approximation.
 
@@ -58,10 +45,3 @@ def smallest_loss_of_mean(deviation: float, videos: int, level: float) -> float:
         return math.nan
     t = stats.t(videos - 1)
     return float((t.isf(level) + t.ppf(POWER)) * deviation / math.sqrt(videos))
-
-
-def videos_for_mean(deviation: float, loss: float, level: float) -> float:
-    """The number of videos at which a loss of a mean is seen with ``POWER``."""
-    z = stats.norm.isf(level) + stats.norm.ppf(POWER)
-    fewest = math.ceil(-math.log2(level))
-    return float(max(math.ceil((z * deviation / loss) ** 2), fewest))

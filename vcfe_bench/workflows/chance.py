@@ -18,7 +18,7 @@ from vcfe_bench.runs import plan
 from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.scoring.samples import score_case
-from vcfe_bench.stats.intervals import Estimate, mean_interval
+from vcfe_bench.stats.intervals import Estimate, rate_interval
 
 DRAW = "random_draws[draws=1]"
 METRICS = ("fr", "semantic_fr", "bystanders_kept", "identity_kept", "shortcut_changed", "minimal_fr")
@@ -65,7 +65,7 @@ def measure_with(setup: Setup, draws: int, report: Callable[[int, int], None]) -
             values[ALL].append(float(all(scores[name] == KEPT[name] for name in KEPT.keys() & scores.keys())))
             videos.append(task.original.sample)
         report(number, len(tasks))
-    return {name: mean_interval(series, videos) for name, series in values.items() if not all(map(math.isnan, series))}
+    return {name: rate_interval(series, videos) for name, series in values.items() if not all(map(math.isnan, series))}
 
 
 def _metrics(setup: Setup) -> list[SampleMetric]:

@@ -220,11 +220,9 @@ def _witnesses(setup: Setup) -> list[Target]:
     """The targets that judge whether flips transfer: never the target under test, and of another architecture."""
     dataset = setup.dataset
     known = tuple(dataset.transfer_targets) if isinstance(dataset, TransferTargets) else ()
-    for candidates in (known, (dataset.target,) if known else ()):
-        targets = map(registry.frozen_target, candidates)
-        others = [target for target in targets if target.fingerprint != setup.target.fingerprint]
-        if others:
-            return others
+    others = [t for t in map(registry.frozen_target, known) if t.fingerprint != setup.target.fingerprint]
+    if others:
+        return others
     raise UsageError(
         f"dataset '{dataset.spec}' names no target of another architecture than '{setup.target.spec}' in "
         "transfer_targets; settings cannot be tuned without one, because transfer_FR is part of the objective"

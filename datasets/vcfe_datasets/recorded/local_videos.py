@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from vcfe_bench.core import weights
+from vcfe_bench.core import text, weights
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.text_files import read_text
 from vcfe_bench.interfaces import Dataset, Sample, Split
@@ -104,9 +104,7 @@ def _validation_hash(group: str) -> bytes:
 
 def some(names: Iterable[str]) -> str:
     """The first names in alphabetical order, and the number of those left out."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    return ", ".join(ordered[:SHOWN]) + more
+    return text.some(sorted(names), SHOWN)
 
 
 def contents(folder: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vcfe_bench.results.gate.baseline import Result
 from vcfe_bench.results.gate.pairs import Pair, records_of
 from vcfe_bench.runs.configuration import REFERENCES
-from vcfe_bench.stats import exchange, family, power
+from vcfe_bench.stats import exchange, family, power, sample_size
 
 LOSS = 0.05
 """The loss whose number of videos is given; of a set metric, as a share of its value."""
@@ -59,11 +59,17 @@ def _sensitivity(against: Result, each: Pair, level: float) -> Sensitivity:
     if each.card.unit == "rate":
         rate = each.before if each.card.direction == "higher" else 1 - each.before
         smallest = power.smallest_loss_of_rate(rate, videos, level)
-        return Sensitivity(name, videos, smallest, power.videos_for_rate(rate, loss, level), relative)
+        needed = sample_size.videos_for_rates(rate, rate - loss, level) if rate >= loss else None
+        return Sensitivity(name, videos, smallest, _or_nan(needed), relative)
     deviation = _deviation(against, each)
     smallest = power.smallest_loss_of_mean(deviation, videos, level)
-    needed = power.videos_for_mean(deviation, loss, level) if loss > 0 and math.isfinite(deviation) else math.nan
-    return Sensitivity(name, videos, smallest, needed, relative)
+    known = loss > 0 and deviation > 0 and math.isfinite(deviation)
+    needed = sample_size.videos_for_means(loss, deviation, level) if known else None
+    return Sensitivity(name, videos, smallest, _or_nan(needed), relative)
+
+
+def _or_nan(videos: int | None) -> float:
+    return math.nan if videos is None else float(videos)
 
 
 def _deviation(against: Result, each: Pair) -> float:
