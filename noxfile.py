@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,26 +16,36 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "docs", "gate", "tests_full"]
 
 
+WORKERS = min(4, os.cpu_count() or 1)
+"""Processes that share the tests, by file, each with one thread."""
+
+
 def _python(session: nox.Session, *arguments: str) -> None:
     session.run(sys.executable, "-m", *arguments)
+
+
+def _pytest(session: nox.Session, *arguments: str) -> None:
+    shared = ["--numprocesses", str(WORKERS), "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", *shared, *arguments, *session.posargs]
+    session.run(*command, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The quick tests."""
-    _python(session, "pytest", "-m", "not slow", *session.posargs)
+    _pytest(session, "-m", "not slow")
 
 
 @nox.session
 def tests_full(session: nox.Session) -> None:
     """All tests."""
-    _python(session, "pytest", *session.posargs)
+    _pytest(session)
 
 
 @nox.session
 def tests_slow(session: nox.Session) -> None:
     """The tests that ``tests`` leaves out."""
-    _python(session, "pytest", "-m", "slow", *session.posargs)
+    _pytest(session, "-m", "slow")
 
 
 @nox.session(venv_backend="uv", python="3.11")
