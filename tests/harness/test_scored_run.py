@@ -168,12 +168,12 @@ def test_a_failure_of_the_tables_alone_is_raised(tmp_path: Path, monkeypatch: py
 def test_the_session_has_the_threads_of_every_run(tmp_path: Path) -> None:
     directory = runner.run(ask(limit=2), tmp_path / "run", METRICS)
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     try:
         with scored_run(directory) as store:
-            assert torch.get_num_threads() == store.configuration.threads == 2
+            assert torch.get_num_threads() == store.configuration.threads == 1
             with pytest.raises(UsageError, match="in use by another process"):
                 RunDirectory(directory).lock()
-        assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -16,7 +16,7 @@ REFERENCES = ("true_edit", "reconstruction", "no_edit")
 """Methods that run alongside all others: the upper bound and the baselines that every row is compared with."""
 
 
-THREADS = 2
+THREADS = 1
 """Torch threads per task. The last bits of a sum depend on how many threads share it, so the number is part of every
 task's identity and does not follow the machine: a task has the same result on one core and on sixty-four. Further cores
 are used by running several tasks at once."""
