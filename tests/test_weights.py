@@ -80,8 +80,8 @@ def test_a_wrong_download_is_refused_and_not_kept(cache, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "advice"),
     [
-        (Weights("w.pth", "00"), "reinstall vcfe-bench"),
-        (Weights("w.pth", "00", distribution="no-such-package", path="w.pth"), "install no-such-package"),
+        (Weights("w.pth", "00"), "--no-deps vcfe-bench"),
+        (Weights("w.pth", "00", distribution="no-such-package", path="w.pth"), "install .*no-such-package"),
         (Weights("w.pth", "00", url="file:///no/such/file"), "cannot be reached"),
     ],
 )
@@ -94,8 +94,16 @@ def test_missing_weights_say_what_to_do_in_one_line(cache, wanted, advice):
 
 def test_a_file_with_another_checksum_is_corrupt(cache):
     (cache / "w.pth").write_bytes(b"damaged")
-    with pytest.raises(CorruptWeights, match="replace it with a fresh copy"):
-        find(Weights("w.pth", digest(b"content")))
+    right = digest(b"content")
+    for wanted, advice in (
+        (Weights("w.pth", right), "pip install --force-reinstall --no-deps vcfe-bench"),
+        (Weights("w.pth", right, distribution="no-such-package", path="w.pth"), "--no-deps no-such-package"),
+        (Weights("w.pth", right, url="https://example.org/w.pth"), f"https://example.org/w.pth.*{right[:12]}"),
+    ):
+        with pytest.raises(CorruptWeights, match=advice) as error:
+            find(wanted)
+        assert digest(b"damaged")[:12] in str(error.value)
+        assert "replace" not in str(error.value)
 
 
 def test_both_formats_are_read(tmp_path):

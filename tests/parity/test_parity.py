@@ -12,10 +12,12 @@ from rich.console import Console
 
 from tests.parity.measurement import Measurement, absolute, bound, page, relative
 
-JAX = Path(__file__).parents[2] / ".nox" / "parity" / "bin" / "python"
+PUBLISHED = Path(__file__).parents[2] / ".nox" / "parity" / "bin" / "python"
 PAGE = Path(__file__).parents[2] / "docs" / "precision.md"
 QUICK = ("distances:frechet", "distances:kernel", "intervals:intervals", "independence:independence", "attack:pgd")
-SLOW = ("frames:ssim", "frames:lpips", "frames:fid", "i3d:i3d")
+IN_ITS_OWN = ("i3d:i3d", "faces:faces")
+"""Comparisons with networks that run in the environment of ``nox -s parity``."""
+SLOW = ("frames:ssim", "frames:lpips", "frames:fid", *IN_ITS_OWN)
 
 
 def exact(measurement: Measurement) -> str:
@@ -28,9 +30,9 @@ def test_no_difference_is_larger_than_its_tolerance(name: str) -> None:
     module, function = name.split(":")
     if name != "distances:frechet":
         pytest.importorskip("torch_fidelity", reason="the extra 'parity' is not installed")
-    if name == "i3d:i3d" and not JAX.exists():
+    if name in IN_ITS_OWN and not PUBLISHED.exists():
         pytest.skip("nox -s parity has not made its environment yet")
-    arguments = (JAX,) if name == "i3d:i3d" else ()
+    arguments = (PUBLISHED,) if name in IN_ITS_OWN else ()
     written = PAGE.read_text().splitlines()
     for found in getattr(importlib.import_module(f"tests.parity.{module}"), function)(*arguments):
         assert found.held, found
@@ -68,7 +70,7 @@ def test_without_the_extra_one_line_says_what_to_do(
 ) -> None:
     command = importlib.import_module("tests.parity.__main__")
     monkeypatch.setattr(command, "EXTRA", ("a_package_that_is_not_installed",))
-    monkeypatch.setattr(sys, "argv", ["parity", "--jax", "python"])
+    monkeypatch.setattr(sys, "argv", ["parity", "--published", "python"])
     with pytest.raises(SystemExit, match="2"):
         command.main()
     assert "pip install -e '.[dev,parity]'" in capsys.readouterr().err
@@ -82,9 +84,10 @@ def test_the_command_writes_the_page_and_fails_beyond_a_tolerance(
     one = Measurement("SSIM", "another", "videos", difference, "relative", 1e-5)
     monkeypatch.setattr(command, "COMPARISONS", ())
     monkeypatch.setattr(command, "i3d", lambda python: iter([one]))
+    monkeypatch.setattr(command, "faces", lambda python: iter(()))
     monkeypatch.setattr(command, "EXTRA", ())
     monkeypatch.setattr(command, "PAGE", tmp_path / "precision.md")
     monkeypatch.setattr(command, "Console", lambda: Console(file=StringIO()))
-    monkeypatch.setattr(sys, "argv", ["parity", "--jax", "python"])
+    monkeypatch.setattr(sys, "argv", ["parity", "--published", "python"])
     assert command.main() == code
     assert (tmp_path / "precision.md").read_text() == page([one])

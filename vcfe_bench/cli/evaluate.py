@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option, Typer
 
+from vcfe_bench.cli import target as flags
+
 if TYPE_CHECKING:
     from vcfe_bench.plugins.dataset import Dataset as DatasetPlugin
     from vcfe_bench.plugins.terms import Split
@@ -35,6 +37,7 @@ def target(
     ] = "pgd[random_start=true]",
     robust_limit: Annotated[int, Option(help="Number of videos to attack.", min=1)] = 200,
     out: Annotated[Path | None, Option(help="CSV file to write, one row per target.")] = None,
+    force: flags.Force = False,
 ) -> None:
     """Measure accuracy, calibration, robust accuracy and the dataset's control experiments."""
     import pandas as pd
@@ -49,6 +52,8 @@ def target(
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     part = _split(data, split)
+    for model in models:
+        flags.check(model, data, part, force)
     results = {m.spec: evaluate_target(m, data, METHODS.build(attack), limit, robust_limit, part) for m in models}
     _print(results)
     if out:
@@ -64,6 +69,7 @@ def generator(
     limit: Limit = 200,
     steps: Annotated[int, Option(help="Denoising steps per sample.", min=1)] = 15,
     noises: Annotated[int, Option(help="Samples from one first frame, to measure the variety of motions.", min=1)] = 64,
+    force: flags.Force = False,
 ) -> None:
     """Measure reconstruction error, repeatability, and the coherence and variety of samples."""
     from vcfe_bench.plugins.registry import DATASETS, GENERATORS, frozen_target
@@ -72,7 +78,9 @@ def generator(
     data = DATASETS.build(dataset)
     model = frozen_target(target or data.target)
     video_generator = GENERATORS.build(generator or data.generator)
-    results = evaluate_generator(video_generator, model, data, limit, steps, noises, _split(data, split))
+    part = _split(data, split)
+    flags.check(model, data, part, force)
+    results = evaluate_generator(video_generator, model, data, limit, steps, noises, part)
     _print({video_generator.spec: results})
 
 
@@ -101,6 +109,7 @@ def randomisation(
     stages: Annotated[int, Option(help="Number of targets, with evenly more random layers.", min=1)] = 4,
     split: SplitName = "test",
     out: Annotated[Path | None, Option(help="CSV file to write.")] = None,
+    force: flags.Force = False,
 ) -> None:
     """Randomise the target layer by layer, from its output, and measure how similar the edits of methods stay."""
     import pandas as pd
@@ -110,15 +119,17 @@ def randomisation(
 
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.plugins import specs
-    from vcfe_bench.runs.setup import Request
-    from vcfe_bench.workflows.randomise_target import check
+    from vcfe_bench.runs.setup import Request, resolve
+    from vcfe_bench.workflows.randomise_target import check_with
 
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     chosen = tuple(specs.split(methods))
     request = Request(chosen, dataset, split, limit, goals, target or None, generator or None)  # type: ignore[arg-type]
+    setup = resolve(request)
+    flags.check(setup.target, setup.dataset, request.split, force)
     progress = Console(stderr=True)
-    rows = check(request, stages, lambda method, done, total: progress.print(f"{escape(method)}: {done} of {total}"))
+    rows = check_with(setup, stages, lambda method, done, total: progress.print(f"{escape(method)}: {done} of {total}"))
     table = Table("method", "random layers", "similarity of the edits", "95 % interval", box=None)
     for row in rows:
         cosine = row.cosine

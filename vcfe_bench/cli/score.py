@@ -13,8 +13,10 @@ Metrics = Annotated[str | None, Option(help="Metric specs, separated by commas; 
 
 
 def score(
-    originals: Annotated[Path, Option(help="Folder of videos of the dataset, stored losslessly.")],
-    counterfactuals: Annotated[Path, Option(help="Folder of their counterfactuals, under the same file names.")],
+    originals: Annotated[
+        Path, Option(help="Folder of videos of the dataset: lossless video files, folders of pictures, or .npy arrays.")
+    ],
+    counterfactuals: Annotated[Path, Option(help="Folder of their counterfactuals, under the same names.")],
     goals: Annotated[
         Path, Option(help="CSV file with the columns name and goal: a class, a value, or the text of a goal.")
     ],
@@ -34,6 +36,7 @@ def score(
     clip: flags.Clip = None,
     mean: flags.Mean = None,
     std: flags.Std = None,
+    force: flags.Force = False,
 ) -> None:
     """Score counterfactuals that another program has made, as an ordinary run."""
     from rich.console import Console
@@ -49,7 +52,8 @@ def score(
     name = method or counterfactuals.resolve().name
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec, split)  # type: ignore[arg-type]
     with progress_display(console) as observer:
-        directory = score_external.score(given, out, None if metrics is None else tuple(specs.split(metrics)), observer)
+        chosen = None if metrics is None else tuple(specs.split(metrics))
+        directory = score_external.score(given, out, chosen, observer, force)
     console.print(terminal.render(leaderboard.load(directory)))
 
 

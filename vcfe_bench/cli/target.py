@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+from typer import Option, echo
+
+if TYPE_CHECKING:
+    from vcfe_bench.plugins.dataset import Dataset
+    from vcfe_bench.plugins.target import Target
+    from vcfe_bench.plugins.terms import Split
 
 Weights = Annotated[
     str | None, Option(help="Checkpoint of the target: safetensors, or a state dictionary saved with torch.save.")
@@ -17,6 +22,17 @@ Std = Annotated[str | None, Option(help="Standard deviation that the target divi
 Force = Annotated[
     bool, Option("--force", help="Run a target that fails the checks of its statistics, outputs and gradients.")
 ]
+
+
+def check(target: Target, dataset: Dataset, split: Split, force: bool) -> None:
+    """Check a target before it is evaluated; warnings go to standard error.
+
+    Raises:
+        UsageError: its results would be meaningless, and ``force`` is not set.
+    """
+    from vcfe_bench.runs import sanity
+
+    sanity.check_with_labels(target, dataset, split, force, lambda text: echo(f"warning: {text}", err=True))
 
 
 def target_spec(

@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vcfe_bench.core.mismatch import Mismatch
 from vcfe_bench.core.text import some
-from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable
+from vcfe_bench.core.weights import CorruptWeights, WeightsUnavailable, unlike_weights, unreadable
 
 DEPTH = 4
 """Levels of containers in which a state dictionary is searched."""
@@ -29,7 +30,6 @@ AVERAGED = frozenset({"ema", "averaged", "average", "avg", "swa"})
 """Words in names that mark averaged weights."""
 WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 """Segments that ``torch.compile``, ``DataParallel`` and others put into names."""
-LFS = b"version https://git-lfs"
 
 
 class Placeholder:
@@ -63,36 +63,6 @@ class Candidate:
     def averaged(self) -> bool:
         """Whether the place is named like that of averaged weights."""
         return bool(AVERAGED & set(re.findall("[a-z]+", self.place.lower().replace("_", " "))))
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """The differences between the names and shapes of a state dictionary and those of a network."""
-
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    misshapen: tuple[str, ...]
-    matching: int
-
-    @classmethod
-    def between(cls, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mismatch:
-        """``num_batches_tracked`` of batch normalisation may be absent: older checkpoints lack it."""
-        missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-        shared = [key for key in wanted if key in state]
-        misshapen = [
-            f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
-            for key in shared
-            if state[key].shape != wanted[key].shape
-        ]
-        unexpected = [key for key in state if key not in wanted]
-        return cls(tuple(missing), tuple(unexpected), tuple(misshapen), len(shared) - len(misshapen))
-
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.misshapen)
-
-    def __str__(self) -> str:
-        kinds = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.misshapen}
-        return "; ".join(f"{len(keys)} {kind} ({some(keys)})" for kind, keys in kinds.items() if keys)
 
 
 def load_into(module: nn.Module, path: Path) -> None:
@@ -147,30 +117,8 @@ def read(path: Path) -> Any:
         if path.suffix == ".safetensors" or start[8:9] == b"{":
             return load_file(path)
         return _read_pickle(path)
-    except pickle.UnpicklingError as error:
-        raise CorruptWeights(
-            f"{path} cannot be read as weights: it is damaged, or holds Python objects instead of tensors; where their "
-            "code is installed, save model.state_dict()"
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise CorruptWeights(
-            f"{path} cannot be read as weights ({lines[0].rstrip('.')[:160]}): "
-            "save them with torch.save(model.state_dict(), FILE) or as safetensors"
-        ) from error
-
-
-def unlike_weights(start: bytes) -> str:
-    """What a file that begins with ``start`` is instead of weights, and what to do; empty if it may contain weights."""
-    if not start:
-        return "is empty: copy or download it again"
-    if start.startswith(LFS):
-        return "is a Git LFS pointer, not the weights: run 'git lfs pull' in its repository"
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, not weights: open its address in a browser and use the link of the file itself"
-    if start.startswith(b"\x89HDF"):
-        return "is an HDF5 file (Keras): weights have to be of a torch network"
-    return ""
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise unreadable(path, error) from error
 
 
 def _read_pickle(path: Path) -> Any:

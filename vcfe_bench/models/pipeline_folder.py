@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vcfe_bench.core.checkpoints import unlike_weights
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.weights import unlike_weights
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 EXAMPLE = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"

@@ -18,11 +18,14 @@ from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs.journal import Original
+from vcfe_bench.runs.video_order import video_order
 
 CLIPS = 2
 """Number of clips that the target is run on."""
 LABELLED = 8
 """Smallest number of labelled videos from which an accuracy is judged."""
+JUDGED = 16
+"""Number of videos whose predictions are compared with their labels where no run provides them."""
 RATIO = 1.5
 """Smallest ratio of two frame rates that is told."""
 CLOSE = 1e-3
@@ -161,18 +164,35 @@ def _gradients(target: Target, clips: Tensor) -> list[str]:
     return []
 
 
+def check_with_labels(target: Target, dataset: Dataset, split: Split, force: bool, warn: Callable[[str], None]) -> None:
+    """As ``check``, and compare predictions for ``JUDGED`` videos with their labels.
+
+    Raises:
+        UsageError: as ``check``.
+    """
+    check(target, dataset, split, force, warn)
+    samples = [dataset.sample(split, index) for index in video_order(dataset, split)[:JUDGED]]
+    with torch.no_grad():
+        outputs = [target(sample.video[None])[0].tolist() for sample in samples]
+    for doubt in _doubts([float(sample.label) for sample in samples], outputs, dataset.classes):
+        warn(f"target '{target.spec}': {doubt}")
+
+
 def doubts(originals: Sequence[Original], classes: Sequence[str]) -> list[str]:
     """Whether predictions for ``originals`` agree with their labels better than a constant would.
 
     Nothing is said of fewer than ``LABELLED`` labelled videos. An accuracy within one standard error of chance is
     near chance; the classes seem to be in another order if another assignment of outputs to labels explains 80 %.
     """
-    labelled = [original for original in originals if np.isfinite(original.label)]
-    if len(labelled) < LABELLED:
+    return _doubts([original.label for original in originals], [original.output for original in originals], classes)
+
+
+def _doubts(labels: Sequence[float], outputs: Sequence[Sequence[float]], classes: Sequence[str]) -> list[str]:
+    known = np.isfinite(labels)
+    if known.sum() < LABELLED:
         return []
-    labels = np.array([original.label for original in labelled])
-    outputs = np.array([original.output for original in labelled])
-    return _classifier(labels.astype(int), outputs, classes) if classes else _regressor(labels, outputs[:, 0])
+    truth, values = np.array(labels)[known], np.array(outputs)[known]
+    return _classifier(truth.astype(int), values, classes) if classes else _regressor(truth, values[:, 0])
 
 
 def _classifier(labels: np.ndarray, outputs: np.ndarray, classes: Sequence[str]) -> list[str]:

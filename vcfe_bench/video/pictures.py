@@ -51,20 +51,15 @@ class PictureFolder:
     fps: float
 
     def timeline(self) -> Timeline:
-        if not (files := self._files()):
+        if not (files := frame_files(self.path)):
             raise Undecodable("the folder contains no pictures")
         return regular(len(files), self.fps, _remarks([file.stem for file in files]))
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
-        files = self._files()
+        files = frame_files(self.path)
         for index in sorted(indices):
             with files[index].open("rb") as file:
                 yield picture(file, files[index].name)
-
-    def _files(self) -> list[Path]:
-        return sorted(
-            (file for file in self.path.iterdir() if is_picture(file)), key=lambda file: natural_order(file.name)
-        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +96,11 @@ class AnimatedPicture:
             for frame in range(getattr(image, "n_frames", 1)):
                 _decoded(self.path.name, image.seek, frame)
                 yield image
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, in natural order of their names."""
+    return sorted((file for file in folder.iterdir() if is_picture(file)), key=lambda file: natural_order(file.name))
 
 
 def is_picture(path: Path) -> bool:

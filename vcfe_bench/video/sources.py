@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vcfe_bench.video.arrays import ArrayFile
 from vcfe_bench.video.files import VideoFile
 from vcfe_bench.video.pictures import AnimatedPicture, PictureFolder, is_picture
 from vcfe_bench.video.timeline import Source
@@ -16,7 +17,7 @@ VIDEOS = ANIMATED | {
 }
 """Suffixes of video files, in lower case."""
 PICTURE_RATE = 25.0
-"""Frames per second of a folder of pictures, which does not specify it."""
+"""Frames per second of a folder of pictures or an array, which do not specify it."""
 
 
 def is_video(path: Path) -> bool:
@@ -27,7 +28,9 @@ def is_video(path: Path) -> bool:
 
 
 def source(path: Path, fps: float | None = None) -> Source:
-    """The reader of a video. ``fps`` overrides the presentation times of a file, and ``PICTURE_RATE`` of a folder."""
+    """The reader of a video. ``fps`` overrides the presentation times of a file, and ``PICTURE_RATE``."""
     if path.is_dir():
         return PictureFolder(path, fps or PICTURE_RATE)
+    if path.suffix.lower() == ".npy":
+        return ArrayFile(path, fps or PICTURE_RATE)
     return AnimatedPicture(path, fps) if path.suffix.lower() in ANIMATED else VideoFile(path, fps)

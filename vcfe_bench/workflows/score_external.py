@@ -19,12 +19,13 @@ from torch import Tensor
 from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.core.text_files import read_table
+from vcfe_bench.executors import serial
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.terms import Split
-from vcfe_bench.runs import plan
-from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.runs import plan, sanity
+from vcfe_bench.runs.configuration import REFERENCES, THREADS
 from vcfe_bench.runs.generate import complete
 from vcfe_bench.runs.journal import Original
 from vcfe_bench.runs.micro_batch import Outcome, perform
@@ -36,6 +37,9 @@ from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.runs.video_order import video_order
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
+from vcfe_bench.video.pictures import frame_files
+from vcfe_bench.video.sources import is_video, source
+from vcfe_bench.video.timeline import Undecodable
 from vcfe_bench.workflows.scored_run import scored_run
 
 GOAL_COLUMNS = ("name", "goal")
@@ -47,8 +51,9 @@ class Given:
     """The videos to score.
 
     Attributes:
-        originals: directory of videos of the dataset's ``split``.
-        counterfactuals: directory of their counterfactuals, under the same names without suffix.
+        originals: directory of videos of the dataset's ``split``: video files, folders with a picture for each frame,
+            or ``.npy`` arrays.
+        counterfactuals: directory of their counterfactuals in any of these forms, under the same names without suffix.
         goals: csv file with the columns ``name`` and ``goal``: a class, a value, or a goal as text (``class=2``).
         dataset: spec of the dataset.
         method: name of the row.
@@ -72,8 +77,10 @@ class Files(Method):
         super().__init__()
         self.spec, self.files = specs.format(*specs.parse(name)), files
         digest = hashlib.sha256()
-        for sample, file in sorted(files.items()):
-            digest.update(f"{sample}\0".encode() + file.read_bytes() + b"\0")
+        for sample, path in sorted(files.items()):
+            digest.update(f"{sample}\0".encode())
+            for file in frame_files(path) if path.is_dir() else [path]:
+                digest.update(file.read_bytes() + b"\0")
         self.fingerprint = digest.hexdigest()[:16]
 
     def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
@@ -85,19 +92,29 @@ class Files(Method):
         return lossless.read_foreign(self.files[sample])
 
 
-def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, observer: Observer | None = None) -> Path:
+def score(
+    given: Given,
+    out: Path,
+    metrics: tuple[str, ...] | None = None,
+    observer: Observer | None = None,
+    force: bool = False,
+) -> Path:
     """Make a run of the given counterfactuals and the reference methods, score it, and return its directory.
 
     An original without a counterfactual becomes a failed record. The time to read files is not recorded as a cost.
+    With ``force``, a target that fails the checks of ``runs.sanity`` is used, with warnings.
 
     Raises:
         UsageError: anything the user has to change, such as originals without a goal.
     """
     observer = observer or Observer()
     setup = resolve(Request(REFERENCES, given.dataset, given.split, target=given.target))
-    originals, counterfactuals = _videos(given.originals), _videos(given.counterfactuals)
+    originals, counterfactuals = (_videos(folder, observer) for folder in (given.originals, given.counterfactuals))
     requested = _goals(given.goals, setup)
     _check_names(given, originals, counterfactuals, requested)
+    if not out.is_dir() or not any(out.iterdir()):
+        with serial.threads(THREADS):
+            sanity.check(setup.target, setup.dataset, given.split, force, observer.warned)
     indices = _indices(setup, originals, observer)
     samples = {name: setup.dataset.sample(setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
@@ -105,23 +122,39 @@ def score(given: Given, out: Path, metrics: tuple[str, ...] | None = None, obser
     configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
     with scored_run(out, configuration) as store:
         _generate(setup, store, {index: requested[name] for name, index in indices.items()}, observer)
+        for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
+            observer.warned(f"target '{setup.target.spec}': {doubt}")
         score_run(store, setup.dataset, metrics, observer)
     return out
 
 
-def _videos(folder: Path) -> dict[str, Path]:
-    """The files of a folder by name without suffix."""
+def _videos(folder: Path, observer: Observer) -> dict[str, Path]:
+    """The files and folders of pictures in a folder, by name without suffix.
+
+    Raises:
+        UsageError: there are none, or two of the same name.
+    """
     try:
-        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+        if is_video(folder):
+            raise UsageError(f"{folder} has pictures in it: put those of each video into a folder of their own")
+        files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror or error}") from None
     videos: dict[str, Path] = {}
     for file in files:
-        if file.stem in videos:
-            raise UsageError(f"{folder} has two files called {file.stem}: {videos[file.stem].name} and {file.name}")
-        videos[file.stem] = file
+        name = file.name if file.is_dir() else file.stem
+        if name in videos:
+            raise UsageError(f"{folder} has two videos called {name}: {videos[name].name} and {file.name}")
+        videos[name] = file
     if not videos:
         raise UsageError(f"{folder} contains no videos")
+    for path in filter(Path.is_dir, videos.values()):
+        try:
+            remarks = source(path).timeline().remarks
+        except Undecodable as error:
+            raise UsageError(f"{path} is not a video: {error}") from None
+        for remark in remarks:
+            observer.warned(f"{path}: {remark}")
     return videos
 
 

@@ -24,7 +24,7 @@ from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.video import decoding
 from vcfe_bench.video.timeline import Source, Timeline, Undecodable, nearest
 
-VERSION = 2
+VERSION = 3
 """Version of the conversion; after a change, all clips are converted again."""
 GONE = (0, 0)
 """Stamp of a file that does not exist; its entry is not written to the journal."""
@@ -59,6 +59,7 @@ class Entry:
         picked: for each frame of the clip, the index of the frame of the video.
         height: height of the video, in pixels.
         width: width of the video, in pixels.
+        length: number of frames of the video.
         remarks: what a user should know about the video although it can be used.
     """
 
@@ -68,6 +69,7 @@ class Entry:
     picked: tuple[int, ...] = ()
     height: int = 0
     width: int = 0
+    length: int = 0
     remarks: tuple[str, ...] = ()
 
 
@@ -106,7 +108,7 @@ def make(job: Job) -> Entry:
     partial = job.file.with_suffix(f".{os.getpid()}.part")
     decoding.write_lossless(partial, clip, fps)
     partial.replace(job.file)
-    return Entry(stamp, "", fps, tuple(picked.tolist()), height, width, timeline.remarks)
+    return Entry(stamp, "", fps, tuple(picked.tolist()), height, width, len(timeline.ticks), timeline.remarks)
 
 
 def _fps(timeline: Timeline, preparation: Preparation) -> float:

@@ -147,6 +147,10 @@ class LocalVideos(Dataset, ABC):
         """``Sample.attributes`` of a clip."""
         return clip.attributes
 
+    def mismatch(self, clip: Clip, entry: Entry) -> str:
+        """Why the annotation of a video does not apply to the copy's file; empty if it does. The clip is left out."""
+        return ""
+
     @cached_property
     def root(self) -> Path:
         """Path of the local copy.
@@ -276,8 +280,13 @@ class LocalVideos(Dataset, ABC):
         return ClipCache(weights.cache() / "clips" / f"{self.name}-{key}", preparation)
 
     def _prepared(self, split: Split) -> dict[str, Entry]:
-        sources = {clip.id: clip.source for clip in self.listing.clips if clip.split == split}
-        return self.cache.fill(sources, f"{self.name}: preparing {split}")
+        clips = {clip.id: clip for clip in self.listing.clips if clip.split == split}
+        sources = {id: clip.source for id, clip in clips.items()}
+        entries = self.cache.fill(sources, f"{self.name}: preparing {split}")
+        return {
+            id: entry if entry.problem else replace(entry, problem=self.mismatch(clips[id], entry))
+            for id, entry in entries.items()
+        }
 
     def _named(self, label: int | float) -> str | float:
         return self.classes[int(label)] if self.classes else label
@@ -305,15 +314,19 @@ def _order(clip: Clip) -> bytes:
     return hashlib.sha256(clip.id.encode()).digest()
 
 
-def boxes_of(boxes: Mapping[int, tuple[float, float, float, float]], entry: Entry, size: int) -> list[list[float]]:
-    """Boxes ``[T, 4]`` in pixels of a clip, from the boxes in pixels of its video, by frame; NaN for no box.
+def boxes_of(
+    boxes: Mapping[int, tuple[float, float, float, float]], annotated: tuple[int, int], picked: Sequence[int], size: int
+) -> list[list[float]]:
+    """Boxes ``[T, 4]`` in pixels of a clip, from boxes in pixels of the annotated video, by frame; NaN for no box.
 
-    Boxes are (left, top, right, bottom). They are clipped to the clip's square.
+    Boxes are (left, top, right, bottom). They are clipped to the clip's square. ``annotated`` is the height and width
+    of the frames that the boxes belong to; the copy may be larger or smaller, but has to show the same part of the
+    picture. ``picked`` has the index of the video's frame for each frame of the clip.
     """
-    left, top, right, _ = middle(entry.height, entry.width)
+    left, top, right, _ = middle(*annotated)
     scale = size / (right - left)
     nowhere = (np.nan,) * 4
-    clipped = np.array([boxes.get(frame, nowhere) for frame in entry.picked], dtype=float)
+    clipped = np.array([boxes.get(frame, nowhere) for frame in picked], dtype=float)
     clipped = ((clipped - (left, top, left, top)) * scale).clip(0, size)
     clipped[~(clipped[:, 2:] > clipped[:, :2]).all(axis=1)] = np.nan
     return clipped.tolist()

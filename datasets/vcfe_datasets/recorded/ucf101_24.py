@@ -56,6 +56,12 @@ MOVEMENTS = {
 ANNOTATION = "UCF101v2-GT.pkl"
 RATE = 25.0
 """Frame rate of UCF101, which folders of pictures do not specify."""
+RESOLUTION = (240, 320)
+"""Height and width of the frames that boxes belong to, where the annotation does not say."""
+STRETCH = 0.02
+"""Largest accepted difference of the ratio of width to height from that of the annotated frames, relative to it."""
+LOST = 0.05
+"""Largest accepted difference of the number of frames from the annotated one, relative to it."""
 _ARRAYS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
@@ -112,6 +118,8 @@ class UCF101_24(LocalVideos):
         """Why the boxes of a video cannot be used; empty if they can."""
         try:
             self._annotation.tubes(name)
+            self._annotation.frame(name)
+            self._annotation.length(name)
         except ValueError as error:
             return f"its boxes in {ANNOTATION} cannot be used: {error}"
         return ""
@@ -121,18 +129,37 @@ class UCF101_24(LocalVideos):
         objects = [
             {
                 "attributes": movements,
-                "boxes": boxes_of({int(row[0]) - 1: tuple(row[1:5]) for row in tube}, entry, self.params.size),
+                "boxes": boxes_of(
+                    {int(row[0]) - 1: tuple(row[1:5]) for row in tube},
+                    self._annotation.frame(clip.id),
+                    entry.picked,
+                    self.params.size,
+                ),
             }
             for tube in self._annotation.tubes(clip.id)
         ]
         return {"attributes": movements, "objects": objects}
+
+    def mismatch(self, clip: Clip, entry: Entry) -> str:
+        """Boxes are scaled to a copy of another size, but it has to have the annotated shape and number of frames."""
+        height, width = self._annotation.frame(clip.id)
+        if abs(entry.width * height / (entry.height * width) - 1) > STRETCH:
+            return (
+                f"its boxes do not apply to frames of another shape: {entry.width}x{entry.height} pixels instead of "
+                f"{width}x{height}, so the copy was cropped or stretched"
+            )
+        frames = self._annotation.length(clip.id) or entry.length
+        if abs(entry.length - frames) > max(1, LOST * frames):
+            return f"its boxes do not apply to another number of frames: {entry.length} instead of {frames}"
+        return ""
 
     @cached_property
     def _annotation(self) -> _Annotation:
         """The annotation file.
 
         ``gttubes`` has, for each video and class, a list of tubes: arrays with the columns frame (from 1), left, top,
-        right, bottom. ``train_videos`` and ``test_videos`` are lists of videos by official split.
+        right, bottom. ``train_videos`` and ``test_videos`` are lists of videos by official split. ``resolution`` is
+        the height and width of the annotated frames by video, ``nframes`` their number.
         """
         try:
             with (self.root / ANNOTATION).open("rb") as file:
@@ -154,6 +181,8 @@ class _Annotation(BaseModel):
     gttubes: dict[str, Any]
     train_videos: Annotated[list[list[str]], Field(min_length=1)]
     test_videos: Annotated[list[list[str]], Field(min_length=1)]
+    resolution: dict[str, Any] = {}
+    nframes: dict[str, Any] = {}
 
     def tubes(self, video: str) -> list[np.ndarray]:
         """Arrays ``[n, 5]`` of a video.
@@ -168,6 +197,35 @@ class _Annotation(BaseModel):
         if not all(isinstance(t, np.ndarray) and t.dtype.kind in "fiu" and t.shape[1:] == (5,) for t in tubes):
             raise ValueError("not arrays of five columns")
         return tubes
+
+    def frame(self, video: str) -> tuple[int, int]:
+        """Height and width of the annotated frames of a video.
+
+        Raises:
+            ValueError: they have another form.
+        """
+        height, width = _whole(self.resolution.get(video, RESOLUTION), 2, "a height and a width")
+        return height, width
+
+    def length(self, video: str) -> int | None:
+        """Number of annotated frames of a video; None if the file does not say.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        return _whole(self.nframes[video], 1, "a number of frames")[0] if video in self.nframes else None
+
+
+def _whole(stored: Any, count: int, what: str) -> list[int]:
+    """``count`` positive integers from what a file stores.
+
+    Raises:
+        ValueError: it stores something else.
+    """
+    numbers = np.asarray(stored)
+    if numbers.dtype.kind not in "iu" or numbers.size != count or (numbers < 1).any():
+        raise ValueError(f"not {what}: {stored!r}")
+    return [int(number) for number in numbers.flat]
 
 
 def _known(content: object) -> dict[str, Any]:

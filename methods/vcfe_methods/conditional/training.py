@@ -81,6 +81,10 @@ def train(
 @torch.no_grad()
 def _encoded(dataset: Dataset, generator: Generator, videos: int) -> tuple[Tensor, Tensor]:
     """Latents and labels of the first training videos."""
-    samples = [dataset.sample("train", index) for index in range(min(videos, dataset.size("train")))]
-    latents = torch.cat([generator.encode(sample.video[None]) for sample in samples])
-    return latents, torch.tensor([float(sample.label) for sample in samples])
+    latents: list[Tensor] = []
+    labels: list[float] = []
+    for index in range(min(videos, dataset.size("train"))):
+        sample = dataset.sample("train", index)
+        latents.append(generator.encode(sample.video[None]))
+        labels.append(float(sample.label))
+    return torch.cat(latents), torch.tensor(labels)

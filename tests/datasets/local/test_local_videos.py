@@ -332,6 +332,48 @@ def test_ucf101_24_has_boxes_in_the_clip(tmp_path: Path, videos: bool) -> None:
     assert np.isnan(boxes[[0, 1, *range(10, 20)]]).all()
 
 
+def ucf_copy(root: Path, height: int, width: int, frames: int = 20, **changes: object) -> UCF101_24:
+    """A copy whose frames have another size than the annotation's 48×64, and changed entries of the annotation."""
+    replicas.ucf101_24(root)
+    name = "Surfing/v_Surfing_g01_c02"
+    shutil.rmtree(root / "rgb-images" / name)
+    replicas.write_pictures(root / "rgb-images" / name, replicas.film(frames, height, width))
+    if changes:
+        file = root / "UCF101v2-GT.pkl"
+        content = pickle.loads(file.read_bytes(), encoding="latin1")
+        file.write_bytes(replicas.python2_pickle({**content, **{key: {name: value} for key, value in changes.items()}}))
+    return UCF101_24(UCF101_24Params(root=str(root), frames=20, size=24))
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (24, 32), (48, 64), (240, 322)])
+def test_boxes_of_ucf101_24_follow_the_size_of_the_copy(tmp_path: Path, height: int, width: int) -> None:
+    (actor,) = ucf_copy(tmp_path, height, width).sample("test", 0).attributes["objects"]
+    left, top, right, bottom = replicas.BOX
+    boxes = np.array(actor["boxes"])
+    assert np.allclose(boxes[2:10], [(left - 8) / 2, top / 2, (right - 8) / 2, bottom / 2])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "frames", "changes", "reason"),
+    [
+        (48, 48, 20, {}, "frames of another shape: 48x48 pixels instead of 64x48"),
+        (64, 48, 20, {}, "frames of another shape"),
+        (48, 64, 10, {}, "another number of frames: 10 instead of 20"),
+        (48, 64, 20, {"resolution": "48x64"}, "not a height and a width"),
+        (48, 64, 20, {"resolution": (0, 64)}, "not a height and a width"),
+        (48, 64, 20, {"nframes": 2.5}, "not a number of frames"),
+        (48, 64, 20, {"gttubes": {19: [np.zeros((4, 3))]}}, "not arrays of five columns"),
+    ],
+)
+def test_copies_to_which_boxes_do_not_apply_are_left_out(
+    tmp_path: Path, height: int, width: int, frames: int, changes: dict[str, object], reason: str
+) -> None:
+    built = ucf_copy(tmp_path, height, width, frames, **changes)
+    listed = built.inventory().set_index("id").loc["Surfing/v_Surfing_g01_c02"]
+    assert reason in listed["problem"]
+    assert built.size("test") == 0
+
+
 def test_attributes_of_ucf101_24_distinguish_the_classes() -> None:
     assert len(MOVEMENTS) == 24
     assert len({frozenset(names) for names in MOVEMENTS.values()}) == 24
