@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from vcfe_bench.core import weights
+from vcfe_bench.executors import choice
+from vcfe_bench.executors.in_process import InProcess
 
 DOWNLOADS = [file for file in weights.cache().glob("*") if file.is_file()]
 TOYS = Path(__file__).parent / "toys"
@@ -39,3 +41,9 @@ def _cache(folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _toys_in_subprocesses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TOYS), os.environ.get("PYTHONPATH")])))
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests start no worker process unless they ask for one: it takes longer than a run of the toys."""
+    monkeypatch.setattr(choice, "DEFAULT", InProcess())

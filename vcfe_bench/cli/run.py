@@ -54,6 +54,26 @@ def run(
     overwrite: Annotated[
         bool, Option("--overwrite", help="Delete the run that the run directory holds, and start again.")
     ] = False,
+    jobs: Annotated[
+        int | None, Option(min=1, help="Number of worker processes that generate; each loads all networks.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        Option(
+            min=1,
+            metavar="SECONDS",
+            help="Time limit of a method for a micro-batch; by default an hour or more, by the size of the clips.",
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        Option(
+            min=0.1, metavar="GB", help="Memory limit of a worker process; by default 90 % of the machine's in all."
+        ),
+    ] = None,
+    in_process: Annotated[
+        bool, Option("--in-process", help="Run methods in this process, as a debugger needs it; without limits.")
+    ] = False,
     force: flags.Force = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
@@ -64,6 +84,7 @@ def run(
     """Generate counterfactuals, score them and print the leaderboard. The same command resumes an interrupted run."""
     from rich.console import Console
 
+    from vcfe_bench.cli.executor import chosen_executor
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
@@ -74,10 +95,11 @@ def run(
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed, budget)  # type: ignore[arg-type]
+    executor = chosen_executor(in_process, jobs, timeout, memory)
     chosen = None if metrics is None else tuple(specs.split(metrics))
     try:
         with progress_display(console) as observer:
-            directory = workflow.run(request, out, chosen, observer, overwrite, force)
+            directory = workflow.run(request, out, chosen, observer, overwrite, force, executor)
     except KeyboardInterrupt:
         echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
         raise Exit(130) from None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import torch
 
 from vcfe_bench.core.environment import environment
-from vcfe_bench.executors import serial
+from vcfe_bench.executors.in_process import InProcess
+from vcfe_bench.executors.interface import Executor, Lost, Work
 from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs import micro_batch, plan
 from vcfe_bench.runs.changes import superseded
-from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.journal import DatasetNotes, Original, Planned, Reused, Session
-from vcfe_bench.runs.micro_batch import Outcome
+from vcfe_bench.runs.micro_batch import Batch, BatchWork, Outcome
+from vcfe_bench.runs.needs import needs_of
 from vcfe_bench.runs.originals import Originals, sample_of
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
@@ -26,10 +27,14 @@ from vcfe_bench.runs.setup import Setup
 from vcfe_bench.video import lossless
 
 
-def generate(setup: Setup, store: RunDirectory, observer: Observer) -> None:
-    """Run every task of the setup that has no result in the store yet; failed tasks are tried again."""
+def generate(setup: Setup, store: RunDirectory, observer: Observer, executor: Executor | None = None) -> None:
+    """Run every task of the setup that has no result in the store yet; failed tasks are tried again.
+
+    Without an ``executor``, everything runs in this process.
+    """
     originals = Originals(setup, store.originals())
-    complete(setup, store, plan.make(setup, originals), originals, observer)
+    planned = plan.make(setup, originals)
+    complete(setup, store, planned, originals, observer, BatchWork(setup), executor or InProcess())
 
 
 def complete(
@@ -38,9 +43,10 @@ def complete(
     planned: Plan,
     originals: Originals,
     observer: Observer,
-    perform: Callable[[Setup, MicroBatch, Callable[[Progress], None]], list[Outcome]] = micro_batch.perform,
+    work: Work[Batch, list[Outcome]],
+    executor: Executor,
 ) -> None:
-    """Enter a plan into the journal and run its tasks that have no result yet, each micro-batch by ``perform``.
+    """Enter a plan into the journal and run its tasks that have no result yet: ``work`` on each micro-batch.
 
     Results of reference methods are taken from the cache where it has them.
     """
@@ -59,14 +65,35 @@ def complete(
     if not batches:
         return
     store.append(Session(**environment()))
-    for batch in batches:
-        observer.began(batch)
-        with serial.threads(THREADS):
-            outcomes = perform(setup, batch, partial(observer.progress, batch))
-        for outcome in outcomes:
-            cache.keep(outcome)
-        observer.finished([keep(setup, store, outcome) for outcome in outcomes])
+    items = [(batch.method.spec, batch.tasks) for batch in batches]
+    needs = [needs_of(setup, batch.method) for batch in batches]
+    results = executor.execute(work, items, needs, _Events(observer, batches))
+    with closing(results):
+        for place, result in results:
+            outcomes = _lost(batches[place], result) if isinstance(result, Lost) else result
+            for outcome in outcomes:
+                cache.keep(outcome)
+            observer.finished([keep(setup, store, outcome) for outcome in outcomes])
     cache.shrink()
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Passes the events of an executor on to an observer, as those of micro-batches."""
+
+    observer: Observer
+    batches: Sequence[MicroBatch]
+
+    def began(self, item: int) -> None:
+        self.observer.began(self.batches[item])
+
+    def reported(self, item: int, update: Progress) -> None:
+        self.observer.progress(self.batches[item], update)
+
+
+def _lost(batch: MicroBatch, lost: Lost) -> list[Outcome]:
+    """Failed outcomes of all tasks of a micro-batch."""
+    return [Outcome(task, task.record("failed", lost.reason, lost.details)) for task in batch.tasks]
 
 
 def _is_final(record: Record) -> bool:

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import psutil
@@ -17,14 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from vcfe_bench.core import seeds
-from vcfe_bench.core.errors import describe
+from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.executors import serial
 from vcfe_bench.plugins.calls import Calls, Network
 from vcfe_bench.plugins.counted import counted
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
+from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
 from vcfe_bench.runs.records import Record, Status
-from vcfe_bench.runs.setup import Setup
+from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.runs.watch import watched
 from vcfe_bench.video import lossless
 
@@ -48,6 +50,46 @@ class Outcome:
     pixels: Tensor | None = None
     trace: Mapping[str, Sequence[float]] = field(default_factory=dict)
     artefacts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+Batch = tuple[str, tuple[Task, ...]]
+"""The spec of a method and tasks of one of its micro-batches, which can be sent to another process."""
+
+
+class BatchWork:
+    """What is done with a micro-batch: ``perform`` with ``THREADS`` torch threads.
+
+    Pickled is only the request, from which another process builds the plug-ins of the setup again.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.methods = {method.spec: method for method in setup.methods}
+
+    def __call__(self, batch: Batch, report: Callable[[Progress], None]) -> list[Outcome]:
+        spec, tasks = batch
+        with serial.threads(THREADS):
+            return perform(self.setup, MicroBatch(self.methods[spec], tasks), report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _built_again, (self.setup.request, self.setup.configuration().write())
+
+
+def _built_again(request: Request, configuration: dict[str, Any]) -> BatchWork:
+    """The work of a request, in a worker process.
+
+    Raises:
+        UsageError: the plug-ins are not those that the request stands for in the process that sends it.
+    """
+    work = BatchWork(resolve(request))
+    wanted, found = Configuration.read(configuration), work.setup.configuration()
+    difference = wanted.other_question(found)
+    for spec, method in wanted.methods.items():
+        if found.methods.get(spec) != method:
+            difference = f"the code or the weights of method {spec} have changed"
+    if difference:
+        raise UsageError(f"plug-ins are not the same in every process that builds them: {difference}; run again")
+    return work
 
 
 def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:

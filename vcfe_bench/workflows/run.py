@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vcfe_bench.executors import serial
+from vcfe_bench.executors import choice, serial
+from vcfe_bench.executors.interface import Executor
 from vcfe_bench.plugins import registry
 from vcfe_bench.runs import sanity
 from vcfe_bench.runs.configuration import THREADS
@@ -22,6 +23,7 @@ def run(
     observer: Observer | None = None,
     overwrite: bool = False,
     force: bool = False,
+    executor: Executor | None = None,
 ) -> Path:
     """Make the counterfactuals of a request, score them and write all tables.
 
@@ -35,6 +37,7 @@ def run(
         observer: gets the events of the run.
         overwrite: delete a run that ``out`` already holds, and start again.
         force: run a target that fails the checks of ``runs.sanity``, with warnings.
+        executor: how the work of methods is spread over processes, by default ``executors.choice.DEFAULT``.
 
     Returns:
         The run's directory.
@@ -52,7 +55,7 @@ def run(
         with serial.threads(THREADS):
             sanity.check(setup.target, setup.dataset, request.split, force, observer.warned)
     with scored_run(out, configuration, overwrite) as store:
-        generate(setup, store, observer)
+        generate(setup, store, observer, executor or choice.DEFAULT)
         for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
             observer.warned(f"target '{setup.target.spec}': {doubt}")
         score_run(store, setup.dataset, metrics, observer)

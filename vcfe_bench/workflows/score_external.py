@@ -20,6 +20,7 @@ from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.core.text_files import read_table
 from vcfe_bench.executors import serial
+from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
@@ -28,9 +29,9 @@ from vcfe_bench.runs import plan, sanity
 from vcfe_bench.runs.configuration import REFERENCES, THREADS
 from vcfe_bench.runs.generate import complete
 from vcfe_bench.runs.journal import Original
-from vcfe_bench.runs.micro_batch import Outcome, perform
+from vcfe_bench.runs.micro_batch import Batch, BatchWork, Outcome
 from vcfe_bench.runs.originals import Originals
-from vcfe_bench.runs.plan import MicroBatch, Plan
+from vcfe_bench.runs.plan import Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup, resolve
@@ -235,13 +236,16 @@ def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], 
     originals = Originals(setup, store.originals())
     chosen = [originals[index] for index in requested]
     planned = _plan(setup, chosen, [*requested.values()])
-    complete(setup, store, planned, originals, observer, _perform)
+    complete(setup, store, planned, originals, observer, _Work(setup), InProcess())
 
 
-def _perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:
-    """The outcomes of a micro-batch; those of ``Files`` have no costs."""
-    outcomes = perform(setup, batch, report)
-    return [_without_costs(outcome) for outcome in outcomes] if isinstance(batch.method, Files) else outcomes
+class _Work(BatchWork):
+    """The work on a micro-batch, whose outcomes have no costs where the method is ``Files``."""
+
+    def __call__(self, batch: Batch, report: Callable[[Progress], None]) -> list[Outcome]:
+        outcomes = super().__call__(batch, report)
+        read = isinstance(self.methods[batch[0]], Files)
+        return [_without_costs(outcome) for outcome in outcomes] if read else outcomes
 
 
 def _without_costs(outcome: Outcome) -> Outcome:

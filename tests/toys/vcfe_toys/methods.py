@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 
@@ -67,7 +68,10 @@ class Half(Method):
 
 @validated(frozen=True, config={"extra": "forbid"})
 class FragileParams:
-    """How to ``fail``: error, nan, shape, memory, count or never; failing stops while the file ``cure`` exists."""
+    """How to ``fail``: error, nan, shape, memory, count, exit, die, hang or never.
+
+    Failing stops while the file ``cure`` exists.
+    """
 
     fail: str = "error"
     cure: str = ""
@@ -93,6 +97,12 @@ class Fragile(Method):
                     video = video[1:]
                 case "count":
                     return []
+                case "exit":
+                    sys.exit(0)
+                case "die":
+                    os._exit(0)
+                case "hang":
+                    time.sleep(600)
         return [Explanation(video)]
 
 

@@ -1,0 +1,78 @@
+"""Runs whose methods work in other processes: the same bits, and no method takes the others down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.harness.test_resume import assert_same
+from tests.harness.toys import METRICS, ask
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.executors.in_process import InProcess
+from vcfe_bench.executors.interface import Executor
+from vcfe_bench.executors.pool import Pool
+from vcfe_bench.runs.micro_batch import BatchWork
+from vcfe_bench.runs.progress import Observer
+from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.runs.setup import resolve
+from vcfe_bench.workflows import run as workflow
+
+METHODS = ("toy_push", "toy_half")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs") / "undisturbed", InProcess(), *METHODS)
+
+
+def run(out: Path, executor: Executor, *methods: str) -> Path:
+    return workflow.run(ask(*methods, limit=5), out, METRICS, executor=executor)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_workers_make_the_same_bits(tmp_path: Path, undisturbed: Path, jobs: int) -> None:
+    assert_same(undisturbed, run(tmp_path / "run", Pool(jobs), *METHODS))
+
+
+@pytest.mark.slow
+def test_a_method_that_ends_its_process_or_hangs_costs_its_own_video_only(tmp_path: Path, undisturbed: Path) -> None:
+    bad = {
+        "toy_fragile[fail=exit]": "SystemExit: 0",
+        "toy_fragile[fail=die]": "the worker process exited with code 0",
+        "toy_fragile[fail=hang]": "not finished after 10 s, the limit of --timeout",
+    }
+    out = run(tmp_path / "run", Pool(timeout=10), *bad, *METHODS)
+    records = pd.read_parquet(out / "records.parquet")
+    failed = records[records["status"] == "failed"].set_index("method")
+    assert failed["reason"].to_dict() == bad
+    assert (failed["sample"] == "light-1").all()
+    stuck = next(record for record in RunDirectory(out).records().values() if record.id == failed["id"].iloc[-1])
+    assert "methods.py" in stuck.traceback
+    before = pd.read_parquet(undisturbed / "records.parquet").set_index("id")["video_sha256"]
+    assert records.set_index("id")["video_sha256"][before.index].equals(before)
+    assert (records.loc[records["method"].str.startswith("toy_fragile"), "status"] == "ok").sum() == 12
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_workers_and_writes_the_tables(tmp_path: Path, undisturbed: Path) -> None:
+    class Impatient(Observer):
+        def finished(self, records) -> None:  # type: ignore[no-untyped-def]
+            if records[0].method == "toy_push":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workflow.run(ask(*METHODS, limit=5), tmp_path / "run", METRICS, Impatient(), executor=Pool())
+    assert (tmp_path / "run" / "records.parquet").exists()
+    assert_same(undisturbed, run(tmp_path / "run", Pool(), *METHODS))
+
+
+def test_other_plug_ins_in_a_worker_are_an_error() -> None:
+    work = BatchWork(resolve(ask("toy_push")))
+    build, (request, configuration) = work.__reduce__()
+    assert build(request, configuration).setup.configuration() == work.setup.configuration()
+    configuration["methods"]["toy_push"]["source"] = "other"
+    with pytest.raises(UsageError, match="the code or the weights of method toy_push have changed"):
+        build(request, configuration)

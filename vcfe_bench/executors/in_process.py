@@ -1,0 +1,19 @@
+"""The executor that does everything in this process: for debuggers, and for work that is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from vcfe_bench.executors.interface import Executor, I, Lost, Needs, R, Watcher, Work
+
+
+class InProcess(Executor):
+    """One item after another, in this process. Nothing limits the time and the memory of an item."""
+
+    def execute(
+        self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
+    ) -> Iterator[tuple[int, R | Lost]]:
+        for place, item in enumerate(items):
+            watcher.began(place)
+            yield place, work(item, partial(watcher.reported, place))

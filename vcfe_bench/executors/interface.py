@@ -1,0 +1,75 @@
+"""What all executors have in common: they run a piece of work on items, and hand results over as they are ready."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+Item = TypeVar("Item", contravariant=True)
+Result = TypeVar("Result", covariant=True)
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
+
+
+class Work(Protocol[Item, Result]):
+    """What is done with an item. ``report`` takes updates that may be shown while the item is being worked on.
+
+    Executors of several processes pickle the work once for each process. A work that holds much pickles the recipe to
+    build it instead.
+    """
+
+    def __call__(self, item: Item, report: Callable[[Any], None], /) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Lost:
+    """There is no result, because the process that worked on the item was lost: the reason on one line, and details."""
+
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an item takes of a machine.
+
+    Attributes:
+        cpus: processor cores.
+        gpus: GPUs: a share of one, or several.
+        memory: bytes of main memory; None if unknown.
+        seconds: the longest that it may take, unless the executor has another limit; None for no limit.
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+    memory: float | None = None
+    seconds: float | None = None
+
+
+class Watcher(Protocol):
+    """Gets the events of items, which are named by their place in the sequence."""
+
+    def began(self, item: int) -> None:
+        """Work on an item starts."""
+
+    def reported(self, item: int, update: Any) -> None:
+        """Work on an item sends an update."""
+
+
+class Executor(ABC):
+    """A way to spread work over processes and machines."""
+
+    @abstractmethod
+    def execute(
+        self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
+    ) -> Iterator[tuple[int, R | Lost]]:
+        """The results of all items with their places, each as soon as it is ready; ``needs`` has one entry per item.
+
+        Exceptions of the work propagate in an executor that runs in this process; elsewhere they lose the item. Work
+        that has not finished is stopped when the caller closes the iterator.
+
+        Raises:
+            UsageError: no worker can be started.
+        """
