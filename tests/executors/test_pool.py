@@ -79,7 +79,7 @@ def test_work_that_takes_too_long_is_ended_and_shows_where_it_was() -> None:
     assert time.monotonic() - start < 15
     assert (found[1], found[3]) == (4, 9)
     for place in (0, 2):
-        assert found[place].reason == "not finished after 1 s, the limit of --timeout"
+        assert found[place].reason == "not finished after 1 s, the time limit"
         assert "works.py" in found[place].details
 
 
@@ -92,7 +92,7 @@ def test_an_item_may_have_a_limit_of_its_own() -> None:
 
 def test_a_worker_that_grows_is_ended() -> None:
     found = results(Pool(memory=3e8), works.behave, ["grow", 2])
-    assert found[0].reason == "out of memory: more than 0.3 GB, the limit of --memory"
+    assert found[0].reason == "out of memory: more than 0.3 GB, the memory limit"
     assert found[1] == 4
 
 
@@ -128,7 +128,7 @@ def test_closing_the_iterator_ends_the_workers() -> None:
     running = Pool(2).execute(works.behave, [1, "hang", "hang"], [Needs()] * 3, Watch())
     assert next(running) == (0, 1)
     assert len({process.pid for process in psutil.Process().children(recursive=True)} - before) == 2
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     assert {process.pid for process in psutil.Process().children(recursive=True)} == before
 
 

@@ -42,7 +42,7 @@ def test_a_method_that_ends_its_process_or_hangs_costs_its_own_video_only(tmp_pa
     bad = {
         "toy_fragile[fail=exit]": "SystemExit: 0",
         "toy_fragile[fail=die]": "the worker process exited with code 0",
-        "toy_fragile[fail=hang]": "not finished after 10 s, the limit of --timeout",
+        "toy_fragile[fail=hang]": "not finished after 10 s, the time limit",
     }
     out = run(tmp_path / "run", Pool(timeout=10), *bad, *METHODS)
     records = pd.read_parquet(out / "records.parquet")

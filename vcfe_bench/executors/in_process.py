@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 
 from vcfe_bench.executors.interface import Executor, I, Lost, Needs, R, Watcher, Work
@@ -13,7 +13,7 @@ class InProcess(Executor):
 
     def execute(
         self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
-    ) -> Iterator[tuple[int, R | Lost]]:
+    ) -> Generator[tuple[int, R | Lost], None, None]:
         for place, item in enumerate(items):
             watcher.began(place)
             yield place, work(item, partial(watcher.reported, place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -64,7 +64,7 @@ class Executor(ABC):
     @abstractmethod
     def execute(
         self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
-    ) -> Iterator[tuple[int, R | Lost]]:
+    ) -> Generator[tuple[int, R | Lost], None, None]:
         """The results of all items with their places, each as soon as it is ready; ``needs`` has one entry per item.
 
         Exceptions of the work propagate in an executor that runs in this process; elsewhere they lose the item. Work

@@ -11,7 +11,7 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty
 from typing import Any
@@ -24,6 +24,8 @@ from vcfe_bench.executors.worker_process import Messages, WorkerProcess
 
 TICK = 0.1
 """Seconds between two looks at the time and the memory that workers take."""
+START = 3600.0
+"""Seconds that a worker may take to start, and build the work."""
 SHARE = 0.9
 """Share of the machine's memory that all workers together may take by default."""
 
@@ -47,7 +49,7 @@ class Pool(Executor):
 
     def execute(
         self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
-    ) -> Iterator[tuple[int, R | Lost]]:
+    ) -> Generator[tuple[int, R | Lost], None, None]:
         if not items:
             return
         crew = _Crew(self, pickle.dumps(work), items, needs, watcher)
@@ -137,14 +139,16 @@ class _Crew:
         timeout = self._timeout(worker)
         if working and timeout is not None and time.monotonic() - worker.since > timeout:
             worker.write_stacks()
-            yield from self._lose(worker, f"not finished after {timeout:g} s, the limit of --timeout", retry=False)
+            yield from self._lose(worker, f"not finished after {timeout:g} s, the time limit", retry=False)
         elif working and worker.memory() > self.pool.limit:
-            limit = f"{self.pool.limit / 1e9:.1f} GB, the limit of --memory"
+            limit = f"{self.pool.limit / 1e9:.1f} GB, the memory limit"
             yield from self._lose(worker, f"out of memory: more than {limit}")
 
     def _timeout(self, worker: WorkerProcess) -> float | None:
-        """Seconds that a worker may take for what it does: start, which has the limit of its first item, or work."""
-        return self.pool.timeout or self.needs[worker.place or 0].seconds
+        """Seconds that a worker may take for what it does now."""
+        if not worker.ready or worker.place is None:
+            return START
+        return self.pool.timeout or self.needs[worker.place].seconds
 
     def _lose(self, worker: WorkerProcess, reason: str, retry: bool = True) -> Iterator[tuple[int, Lost]]:
         """End a worker and start another where one is needed; the item that it worked on is tried again or lost."""
