@@ -15,6 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MOST = 16
+"""Number of goals that can be combined."""
+
 
 @runtime_checkable
 class Goal(Protocol):
@@ -158,9 +161,17 @@ def parse(text: str) -> Goal:
     Raises:
         ValueError: ``text`` is not the text of a goal.
     """
-    if "&" in text:
-        first, _, second = text.rpartition("&")
-        return Both(parse(first), parse(second))
+    pieces = text.split("&")
+    if len(pieces) > MOST:
+        raise ValueError(f"{len(pieces)} goals are combined, more than {MOST}")
+    goal, *others = map(_parse, pieces)
+    for other in others:
+        goal = Both(goal, other)
+    return goal
+
+
+def _parse(text: str) -> Goal:
+    """The goal with a text that combines none."""
     kind, _, rest = text.partition("=")
     if kind == "class":
         return ClassGoal(int(rest))
@@ -173,3 +184,26 @@ def parse(text: str) -> Goal:
         value, _, tolerance = rest.partition("±")
         return ValueGoal(float(value), float(tolerance))
     raise ValueError(f"'{text}' is not the text of a goal")
+
+
+def obstacle(goal: Goal, outputs: int) -> str | None:
+    """The reason why no output ``[outputs]`` of a target can be asked to meet a goal, or None.
+
+    A target with one output is a regressor, one with several a classifier.
+    """
+    match goal:
+        case ClassGoal(index) | AvoidGoal(index) | Confidence(index):
+            if outputs == 1:
+                return f"{goal} is about a class, and the target predicts a value"
+            if not 0 <= index < outputs:
+                return f"{goal} is about a class that the target does not have: it has 0 to {outputs - 1}"
+            if isinstance(goal, Confidence) and not 0 < goal.minimum < 1:
+                return f"{goal} requests a probability that is not between 0 and 1"
+        case ValueGoal(value, tolerance):
+            if outputs > 1:
+                return f"{goal} is about a value, and the target predicts classes"
+            if not math.isfinite(value) or not 0 < tolerance < math.inf:
+                return f"{goal} does not request a finite value within a positive tolerance"
+        case Both(first, second):
+            return obstacle(first, outputs) or obstacle(second, outputs)
+    return None

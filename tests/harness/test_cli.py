@@ -122,3 +122,27 @@ def test_help_does_not_load_torch() -> None:
     code = "import sys; from vcfe_bench.cli import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
     assert shown.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "further", "reason"),
+    [
+        ("toy_picky", [], "skipped on 2 of 2 videos"),
+        ("toy_rude[fault=raise]", [], "failed on 2 of 2 videos (ValueError: not today)"),
+        ("toy_push[steps=9]", ["--budget", "0.5"], "failed on 2 of 2 videos (over the budget"),
+    ],
+)
+def test_a_method_without_any_result_ends_with_1(
+    method: str,
+    further: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--dataset", "toy_lights", "--limit", "2", "--metrics", "toy_flip", "--goals", "left:middle", *further]
+    out = str(tmp_path / "run")
+    assert call(monkeypatch, "run", "--methods", f"{method},no_edit", *arguments, "--out", out) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"vcfe-bench: method {method} has no result: {reason}")
+    assert len(error.splitlines()) == 1

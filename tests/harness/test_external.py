@@ -169,10 +169,31 @@ def test_missing_and_misshapen_counterfactuals_are_failures(given: Given, tmp_pa
 
 @pytest.mark.parametrize("text", ["class=2", "right"])
 def test_goals_are_class_names_or_goals_as_text(given: Given, tmp_path: Path, text: str) -> None:
+    for folder in (given.originals, given.counterfactuals):
+        next(folder.glob("clip 2.*")).unlink()  # its prediction is class 2 already
     names = [file.stem for file in sorted(given.originals.iterdir())]
     given.goals.write_text("\n".join(["name,goal", *(f"{name},{text}" for name in names)]))
     out = external.score(given, tmp_path / "out", ("toy_flip",))
     assert set(pd.read_parquet(out / "records.parquet")["goal"]) == {"class=2"}
+
+
+@pytest.mark.parametrize(
+    ("goal", "problem"),
+    [
+        ("right", "already meets the goal of light-2"),
+        ("class=99", "a class that the target does not have"),
+        ("avoid=-1", "a class that the target does not have"),
+        ("confidence=1:2", "not between 0 and 1"),
+        ("value=nan±nan", "the target predicts classes"),
+    ],
+)
+def test_goals_that_say_nothing_about_the_video_are_refused(
+    given: Given, tmp_path: Path, goal: str, problem: str
+) -> None:
+    names = [file.stem for file in sorted(given.originals.iterdir())]
+    given.goals.write_text("\n".join(["name,goal", *(f"{name},{goal}" for name in names)]), encoding="utf-8")
+    with pytest.raises(UsageError, match=problem):
+        external.score(given, tmp_path / "out", ("toy_flip",))
 
 
 def test_goals_as_a_spreadsheet_writes_them(given: Given, tmp_path: Path) -> None:

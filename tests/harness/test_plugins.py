@@ -114,8 +114,9 @@ def test_a_plugin_that_exits_is_listed_with_its_error(
 def test_signs_that_an_output_cannot_encode_are_replaced(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", written)
-    monkeypatch.setattr("vcfe_bench.cli.app", lambda: print("accuracy \u2191 \u03b5 0.5"))
-    cli.main()
+    monkeypatch.setattr("vcfe_bench.cli.app", lambda args: print("accuracy \u2191 \u03b5 0.5"))
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
     written.flush()
     shown = written.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
     assert shown.startswith("accuracy ")

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from vcfe_toys.methods import Push
 
 from tests.harness.toys import MEASURED, METRICS, ask, planned, run
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors.serial import threads
+from vcfe_bench.interfaces import Context, Explanation, Query
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.micro_batch import perform
-from vcfe_bench.runs.plan import MicroBatch
+from vcfe_bench.runs.originals import Originals
+from vcfe_bench.runs.plan import MicroBatch, make
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import resolve
@@ -179,13 +185,29 @@ def test_a_longer_run_contains_the_shorter(tmp_path: Path, records: pd.DataFrame
     assert short.equals(long[short.index])
 
 
+class Drawing(Push):
+    """Notes what it draws from the global generators."""
+
+    draws: ClassVar[list[tuple[float, ...]]] = []
+
+    def run(self, queries: Sequence[Query], context: Context) -> list[Explanation]:
+        self.draws.append((torch.rand(1).item(), np.random.rand(), random.random()))
+        return super().run(queries, context)
+
+
 def test_global_random_generators_are_the_same_for_every_batch() -> None:
-    setup, plan = planned("toy_push", limit=6)
-    draws = []
-    for batch in plan.batches(set())[-2:]:
+    setup, _ = planned("toy_push", limit=6)
+    method = Drawing()
+    method.spec = "drawing"
+    setup = replace(setup, methods=(method,))
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    torch.manual_seed(5)
+    for batch in make(setup, Originals(setup, {})).batches(set()):
         perform(setup, batch, lambda progress: None)
-        draws.append((torch.rand(1).item(), np.random.rand(), random.random()))
-    assert draws[0] == draws[1]
+    assert len(Drawing.draws) == 2
+    assert Drawing.draws[0] == Drawing.draws[1]
+    assert torch.rand(1).equal(first)
 
 
 def test_directories_that_cannot_be_used(tmp_path: Path, finished: Path) -> None:

@@ -25,8 +25,8 @@ from vcfe_bench.workflows import run as workflow
 from .toys import METRICS, ask
 
 Function = Callable[[Tensor], Tensor]
-CLIPS = torch.rand(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-CLIPS[1] *= 0.5
+CLIPS = torch.randint(0, 256, (2, 4, 3, 16, 16), generator=torch.Generator().manual_seed(0)).float() / 255
+CLIPS[1] = (CLIPS[1] * 127).round() / 255
 
 
 def logits(clip: Tensor) -> Tensor:

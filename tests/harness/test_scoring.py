@@ -94,7 +94,7 @@ def test_a_score_outside_the_range_on_the_card_is_missing(tmp_path: Path, monkey
     assert push.loc["light-1", "toy_FR"] == 1
     assert pd.read_csv(tmp_path / "run" / "leaderboard.csv").set_index("method").loc["toy_push", "toy_FR_n"] == 3
     (card,) = [card for card in RunDirectory(tmp_path / "run").json("metrics.json") if card["name"] == "toy_FR"]
-    assert card["problems"].endswith("ValueError: 1.5 is outside the range on the card, 0 to 1")
+    assert card["problems"].endswith("ContractError: 1.5 is outside the range on the card, 0 to 1")
 
 
 def test_rescoring_gives_the_same_and_can_add_a_metric(copy: Path) -> None:

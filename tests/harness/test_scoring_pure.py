@@ -62,7 +62,7 @@ def test_a_metric_that_fails_leaves_the_others_as_they_are() -> None:
     assert scores.values["toy_FR"] == 1
     assert scores.errors == {
         "change": "ValueError: too dark",
-        "outside": "ValueError: 1.5 is outside the range on the card, 0 to 1",
+        "outside": "ContractError: 1.5 is outside the range on the card, 0 to 1",
     }
 
 
@@ -76,7 +76,7 @@ class Infinite(Flip):
 def test_infinity_is_refused_even_where_the_range_is_open() -> None:
     scores = score_case(case(0), [Infinite(), Flip()])
     assert math.isnan(scores.values["infinite"])
-    assert scores.errors == {"infinite": "ValueError: inf is no value; a metric that is undefined returns NaN"}
+    assert scores.errors == {"infinite": "ContractError: inf is no value; a metric that is undefined returns NaN"}
 
 
 def test_an_undefined_value_is_not_an_error() -> None:
@@ -191,7 +191,7 @@ def test_infinite_distances_and_bounds_are_refused() -> None:
     endless = Endless()
     score = score_set(sets, endless)
     assert math.isnan(score.value)
-    assert score.reason == "ValueError: inf is no value; a metric that is undefined returns NaN"
+    assert score.reason == "ContractError: inf is no value; a metric that is undefined returns NaN"
     endless.bounded = True
     score = score_set(sets, endless)
     assert (score.value, score.reason) == (1.0, "")

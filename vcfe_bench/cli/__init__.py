@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
+from typer import Option
 
+from vcfe_bench.cli import exits
 from vcfe_bench.cli.check import check
 from vcfe_bench.cli.check_plugin import check_plugin
 from vcfe_bench.cli.curves import curves
@@ -25,10 +28,10 @@ from vcfe_bench.cli.score import rescore, score
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.tune import tune
 from vcfe_bench.cli.validate import validate_app
-from vcfe_bench.core.errors import UsageError
 
 app = typer.Typer(
     name="vcfe-bench",
+    cls=exits.Commands,
     help="Generate, score and compare counterfactual explanations of video classifiers.",
     rich_markup_mode="markdown",
     no_args_is_help=True,
@@ -66,16 +69,16 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(validate_app, name="validate")
 
 
-def main() -> None:
-    """Entry point. An error that the user can fix is printed on one line, with exit code 2.
+@app.callback()
+def _options(
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
+) -> None:
+    """Options of all commands; ``exits.run`` reads them."""
 
-    Signs that the terminal or a redirected output cannot encode are replaced.
-    """
+
+def main() -> None:
+    """Entry point. Signs that the terminal or a redirected output cannot encode are replaced."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    try:
-        app()
-    except UsageError as error:
-        print(f"vcfe-bench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exits.run(app, sys.argv[1:]))

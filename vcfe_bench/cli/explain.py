@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Exit, Option, echo
+from typer import Argument, Option
 
 from vcfe_bench.cli import target as flags
 
@@ -59,12 +59,8 @@ def explain(
     prepared = explain.Prepared(request, force, LineProgress(console))
     console.print("[bold]prediction for the original")
     console.print(_classes(prepared.prediction))
-    try:
-        with progress_display(console) as observer:
-            explanation = prepared.run(out, observer)
-    except KeyboardInterrupt:
-        echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
-        raise Exit(130) from None
+    with progress_display(console) as observer:
+        explanation = prepared.run(out, observer)
     console.print("[bold]prediction for the counterfactual")
     console.print(_classes(explanation.after))
     console.print("[bold]scores")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vcfe_bench.core.text import number
+from vcfe_bench.cli import exits
+from vcfe_bench.core.text import number, printable
 from vcfe_bench.plugins import method as plugins
 from vcfe_bench.runs.changes import Superseded
 from vcfe_bench.runs.plan import MicroBatch, Plan
@@ -43,7 +44,7 @@ class LineProgress(Observer):
         pass
 
     def print(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
         self.printed_at = time.monotonic()
 
     def warned(self, text: str) -> None:
@@ -69,6 +70,8 @@ class LineProgress(Observer):
         for record in records:
             if record.status != "ok":
                 self.print(f"{method}: video {record.sample} {record.status}: {record.reason}")
+                if exits.debugging() and record.traceback:
+                    self.console.print(record.traceback, highlight=False, markup=False, soft_wrap=True)
         first = next((record for record in records if record.status == "ok"), None)
         if first and method not in self.started:
             self.started.add(method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Exit, Option, echo
+from typer import Option
 
 from vcfe_bench.cli import target as flags
 
@@ -88,6 +88,7 @@ def run(
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.unanswered import require_results
     from vcfe_bench.results.writers import terminal
     from vcfe_bench.runs.setup import Request
     from vcfe_bench.workflows import run as workflow
@@ -97,11 +98,8 @@ def run(
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed, budget)  # type: ignore[arg-type]
     executor = chosen_executor(in_process, jobs, timeout, memory)
     chosen = None if metrics is None else tuple(specs.split(metrics))
-    try:
-        with progress_display(console) as observer:
-            directory = workflow.run(request, out, chosen, observer, overwrite, force, executor)
-    except KeyboardInterrupt:
-        echo("vcfe-bench: interrupted; run the same command again to resume", err=True)
-        raise Exit(130) from None
+    with progress_display(console) as observer:
+        directory = workflow.run(request, out, chosen, observer, overwrite, force, executor)
     console.print(terminal.render(leaderboard.load(directory)))
-    console.print(f"run directory: {directory}", soft_wrap=True, highlight=False)
+    console.print(f"run directory: {directory}", soft_wrap=True, highlight=False, markup=False)
+    require_results(directory, request.methods)

@@ -44,6 +44,7 @@ def score(
     from vcfe_bench.cli.progress import progress_display
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
+    from vcfe_bench.results.unanswered import require_results
     from vcfe_bench.results.writers import terminal
     from vcfe_bench.workflows import score_external
 
@@ -55,6 +56,7 @@ def score(
         chosen = None if metrics is None else tuple(specs.split(metrics))
         directory = score_external.score(given, out, chosen, observer, force)
     console.print(terminal.render(leaderboard.load(directory)))
+    require_results(directory, (name,))
 
 
 def rescore(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option, echo
+from typer import Argument, Option
 
 
 def tune(
@@ -36,10 +36,6 @@ def tune(
 
     console = Console()
     request = Request((method,), dataset, "validation", limit, target=target, generator=generator, budget=budget)
-    try:
-        with progress_display(console) as observer:
-            path = workflow.tune(request, out, observer, lambda line: console.print(line, soft_wrap=True, markup=False))
-    except KeyboardInterrupt:
-        echo("vcfe-bench: interrupted; run the same command again to continue", err=True)
-        raise Exit(130) from None
+    with progress_display(console) as observer:
+        path = workflow.tune(request, out, observer, lambda line: console.print(line, soft_wrap=True, markup=False))
     console.print(f"wrote {path}", soft_wrap=True, highlight=False)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Iterable
+from typing import ClassVar
+
+from vcfe_bench.core.text import printable
 
 
 class UsageError(Exception):
-    """An error that the user can fix. The command line prints its one-line message and exits with code 2."""
+    """An error that the user can fix. The command line prints its one-line message and exits with its code."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NoResult(UsageError):
+    """A method that was asked for has no result at all."""
+
+    exit_code = 1
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -21,5 +33,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def describe(error: BaseException) -> str:
     """Type and message of an exception on one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = printable(str(error))
+    except Exception:  # an exception of a plug-in whose text cannot be made
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def interrupts(error: BaseException) -> bool:
+    """Whether an exception is an interrupt by the user, which arrives in the main thread and nowhere else."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()

@@ -5,6 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def printable(text: str) -> str:
+    """Text on one line, in which signs that a terminal obeys (escapes, changes of direction) are written out.
+
+    >>> printable("red \\x1b[31m\\nline")
+    'red \\\\x1b[31m line'
+    """
+    return "".join(sign if sign.isprintable() else _written(sign) for sign in " ".join(text.split()))
+
+
+def _written(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
+def in_markdown(text: str) -> str:
+    """Text that neither ends the cell of a Markdown table nor starts an HTML tag.
+
+    >>> in_markdown("a|<b>")
+    'a\\\\|&lt;b>'
+    """
+    return printable(text).replace("<", "&lt;").replace("|", "\\|")
+
+
 def number(value: float) -> str:
     """Three or four digits: 0.123, 12.3, 1,234."""
     size = abs(value)

@@ -16,6 +16,7 @@ from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.base import Memo, Plugin
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
+from vcfe_bench.plugins.read_only import read_only
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import Criterion
 
@@ -70,6 +71,8 @@ class Footage(Memo):
 class Case(Memo):
     """Everything a sample metric may use: an original, its stored counterfactual, and the target's outputs for both.
 
+    In a run, videos, outputs and artefacts are read-only: a metric that changes one in place fails.
+
     Attributes:
         dataset: the dataset of the sample.
         sample: the original.
@@ -121,7 +124,7 @@ class Case(Memo):
     def _true_edit(self) -> Tensor:
         if not isinstance(self.dataset, Renderer):
             raise NotImplementedError(f"dataset '{self.dataset.spec}' cannot render true edits")
-        return self.dataset.true_edit(self.sample, self.goal)
+        return read_only(self.dataset.true_edit(self.sample, self.goal))
 
 
 class SampleMetric(Plugin, ABC):

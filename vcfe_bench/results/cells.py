@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from vcfe_bench.core.text import number
+from vcfe_bench.core.text import number, printable
 from vcfe_bench.results.comparison import BY_ALL
 from vcfe_bench.results.leaderboard import RECONSTRUCTION
 from vcfe_bench.runs.configuration import REFERENCES
@@ -42,8 +42,8 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """All of it in one line."""
-        return " ".join(filter(None, (self.value, self.interval, self.count, self.floors, self.group)))
+        """All of it in one line, without signs that a terminal obeys."""
+        return printable(" ".join(filter(None, (self.value, self.interval, self.count, self.floors, self.group))))
 
 
 def by_all(card: ScoredCard) -> ScoredCard:

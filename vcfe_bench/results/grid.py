@@ -11,6 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
+from vcfe_bench.core.text import printable
 from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results.cells import ARROWS, SELECTED, Cell, by_all, cost_cells, metric_cell
 from vcfe_bench.results.comparison import BY_ALL
@@ -30,7 +31,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        return self.name + self.mark + ARROWS[self.direction]
+        return printable(self.name) + self.mark + ARROWS[self.direction]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def by_criterion(frame: pd.DataFrame, cards: Sequence[ScoredCard]) -> Iterator[t
 
 
 def _title(division: str, name: str) -> str:
-    return f"{division}: {name}" if division else name
+    return printable(f"{division}: {name}" if division else name)
 
 
 def _distinguishing(section: pd.DataFrame, by: tuple[str, ...]) -> list[str]:

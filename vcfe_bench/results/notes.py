@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vcfe_bench.core.text import printable
 from vcfe_bench.results.cells import SELECTED
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.runs.configuration import REFERENCES
@@ -33,7 +34,8 @@ def notes(board: Leaderboard) -> list[str]:
     """The notes below a leaderboard, each once."""
     comparison = [COMPARISON] if board.compared else []
     selection = [SELECTION] if any(card.selected and not card.unavailable for card in board.metrics) else []
-    return list(dict.fromkeys((*comparison, READING, *selection, *_tasks(board), *_metrics(board), *board.notes)))
+    texts = (*comparison, READING, *selection, *_tasks(board), *_metrics(board), *board.notes)
+    return list(dict.fromkeys(map(printable, texts)))
 
 
 def _tasks(board: Leaderboard) -> Iterator[str]:

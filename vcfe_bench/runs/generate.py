@@ -11,6 +11,8 @@ import torch
 from vcfe_bench.core.environment import environment
 from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.executors.interface import Executor, Lost, Work
+from vcfe_bench.plugins.contract.errors import ContractError
+from vcfe_bench.plugins.contract.outputs import checked_output
 from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs import micro_batch, plan
 from vcfe_bench.runs.changes import superseded
@@ -130,15 +132,18 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
         stored = store.put_video(task.id, outcome.pixels, fps)
         store.put_arrays("traces", task.id, outcome.trace)
         store.put_arrays("artefacts", task.id, outcome.artefacts)
-        with torch.no_grad():
-            output = setup.target(lossless.dequantise(stored)[None])
-        record = replace(
-            record,
-            video=task.id,
-            video_sha256=lossless.content_hash(stored),
-            after=tuple(output[0].tolist()),
-            met=bool(task.goal.met(output)[0]),
-        )
+        try:
+            output = checked_output(setup.target, lossless.dequantise(stored), len(task.original.output))
+        except ContractError as error:
+            record = replace(record, status="failed", reason=f"no prediction for the counterfactual: {error}")
+        else:
+            record = replace(
+                record,
+                video=task.id,
+                video_sha256=lossless.content_hash(stored),
+                after=output,
+                met=bool(task.goal.met(torch.tensor([output]))[0]),
+            )
     store.append(record)
     return record
 

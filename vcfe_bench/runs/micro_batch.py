@@ -18,15 +18,19 @@ from torch import Tensor, nn
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.core.text import printable
 from vcfe_bench.executors import serial
 from vcfe_bench.plugins.calls import Calls, Network
+from vcfe_bench.plugins.contract.errors import ContractError
+from vcfe_bench.plugins.contract.explanations import checked_explanation, checked_explanations
 from vcfe_bench.plugins.counted import counted
-from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
+from vcfe_bench.plugins.method import Context, Method, Progress, Query
 from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
 from vcfe_bench.runs.records import Record, Status
 from vcfe_bench.runs.setup import Request, Setup, resolve
+from vcfe_bench.runs.state_guard import guarded, private
 from vcfe_bench.runs.watch import watched
 from vcfe_bench.video import lossless
 
@@ -102,25 +106,37 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
     calls = Calls(method.width, setup.prices, setup.budget_for(method) or math.inf)
     context = counted(Context(setup.dataset, setup.target, setup.generator_for(method), report), calls)
     queries = _queries(setup, batch)
-    explanations: list[Explanation] = []
+    explanations: list[object] = []
     status: Status = "ok"
     reason = trace = ""
-    with PeakMemory() as memory, watched(_networks(setup, method), calls) as uncharged:
+    guards = [setup.target_guard, *([setup.generator_guard] if context.generator else ())]
+    with (
+        guarded(guards, setup.dataset, queries) as changes,
+        PeakMemory() as memory,
+        watched(_networks(setup, method), calls) as uncharged,
+    ):
         start = time.perf_counter()
         try:
             for network in get_args(Network) if context.generator else ("target",):
                 calls.cost(network)  # measured here, so that it takes none of the method's time
             _seed_everything(seeds.derive(setup.request.seed, method.spec))
             start = time.perf_counter()
-            explanations = list(method.run(queries, context))
-            if len(explanations) != len(queries):
-                status, reason = "failed", f"returned {len(explanations)} explanations for {len(queries)} queries"
+            explanations = checked_explanations(method.run(queries, context), len(queries))
+        except ContractError as error:
+            status, reason = "failed", str(error)
         except NotImplementedError as error:
-            status, reason = "skipped", str(error) or "not implemented"
-        except Exception as error:
+            status, reason = "skipped", printable(str(error)) or "not implemented"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit among them: a method cannot end the run
             status, reason, trace = "failed", _reason(error), traceback.format_exc()
         seconds = (time.perf_counter() - start) / len(tasks)
-    cost = _Cost(seconds, method.width - len(tasks), memory.peak, calls)
+    cost = _Cost(seconds, method.width - len(tasks), memory.peak, calls, ", ".join(changes.settings))
+    if changes.networks:
+        status, reason = (
+            "failed",
+            f"the {' and '.join(changes.networks)} were changed while it ran: its results are void",
+        )
     if status == "ok" and uncharged.seen:
         status, reason = "failed", uncharged.reason
     if status != "ok":
@@ -137,33 +153,37 @@ def _networks(setup: Setup, method: Method) -> list[nn.Module]:
 def _queries(setup: Setup, batch: MicroBatch) -> list[Query]:
     """One query per slot; empty slots repeat the first task."""
     real = {
-        task.slot: Query(sample_of(setup.dataset, setup.request.split, task.original), task.goal, task.seed)
+        task.slot: private(Query(sample_of(setup.dataset, setup.request.split, task.original), task.goal, task.seed))
         for task in batch.tasks
     }
     return [real.get(slot, real[batch.tasks[0].slot]) for slot in range(batch.method.width)]
 
 
-def _outcome(task: Task, query: Query, explanation: Explanation, cost: _Cost) -> Outcome:
-    video, expected = explanation.video, tuple(query.sample.video.shape)
-    if tuple(video.shape) != expected:
-        return cost.failed(task, f"returned a video of shape {tuple(video.shape)}, expected {expected}")
-    if not torch.isfinite(video).all():
-        return cost.failed(task, "returned a video with NaN or infinite values")
+def _outcome(task: Task, query: Query, returned: object, cost: _Cost) -> Outcome:
+    try:
+        explanation = checked_explanation(returned, query.sample.video)
+    except ContractError as error:
+        return cost.failed(task, str(error))
     if cost.calls.left(task.slot) < -ROUNDING * cost.calls.budget:
         return cost.failed(task, f"{OVER}: {cost.calls.spent(task.slot):.1f} of {cost.calls.budget:g} calls")
     return Outcome(
-        task, cost.on(task, task.record("ok")), lossless.quantise(video), explanation.trace, explanation.artefacts
+        task,
+        cost.on(task, task.record("ok")),
+        lossless.quantise(explanation.video),
+        explanation.trace,
+        explanation.artefacts,
     )
 
 
 @dataclass(frozen=True)
 class _Cost:
-    """Costs of a micro-batch: seconds per real query, padded slots, peak memory in MB, and the calls by slot."""
+    """Costs of a micro-batch: seconds per real query, padded slots, peak memory in MB, calls by slot, side effects."""
 
     seconds: float
     padded: int
     peak_memory: float
     calls: Calls
+    side_effects: str
 
     def on(self, task: Task, record: Record) -> Record:
         account = self.calls.accounts[task.slot]
@@ -175,15 +195,17 @@ class _Cost:
             calls=account.calls,
             forwards=dict(account.forwards),
             backwards=dict(account.backwards),
+            side_effects=self.side_effects,
         )
 
     def failed(self, task: Task, reason: str) -> Outcome:
         return Outcome(task, self.on(task, task.record("failed", reason)))
 
 
-def _reason(error: Exception) -> str:
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in str(error)
-    return f"out of memory: {describe(error)}" if out_of_memory else describe(error)
+def _reason(error: BaseException) -> str:
+    text = describe(error)
+    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in text
+    return f"out of memory: {text}" if out_of_memory else text
 
 
 def _seed_everything(seed: int) -> None:

@@ -37,6 +37,7 @@ class Record:
         calls: cost of the network calls made for the task, see ``plugins.calls``; NaN in records that did not count.
         forwards: numbers of forward passes by network, ``backwards`` those of backward passes.
         traceback: of the error, where there was one.
+        side_effects: what the method left changed besides its results, and was put back: "default dtype, grad mode".
     """
 
     id: str
@@ -61,6 +62,7 @@ class Record:
     forwards: Mapping[str, int] = field(default_factory=dict)
     backwards: Mapping[str, int] = field(default_factory=dict)
     traceback: str = ""
+    side_effects: str = ""
 
 
 @dataclass(frozen=True)

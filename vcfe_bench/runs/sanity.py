@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.plugins.contract.samples import checked_sample, checked_size
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import Split
@@ -46,7 +47,7 @@ def check(target: Target, dataset: Dataset, split: Split, force: bool, warn: Cal
     Raises:
         UsageError: there are refusals and ``force`` is not set, or the target cannot be run at all.
     """
-    samples = [dataset.sample(split, index) for index in range(min(CLIPS, dataset.size(split)))]
+    samples = [checked_sample(dataset, split, index) for index in range(min(CLIPS, checked_size(dataset, split)))]
     findings = examine(target, torch.stack([sample.video for sample in samples]))
     if findings.refusals and not force:
         raise UsageError(f"target '{target.spec}': {'; '.join(findings.refusals)}; --force runs it as it is")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+
+from torch import nn
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import registry, specs
+from vcfe_bench.plugins.contract.samples import checked_size
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
@@ -17,6 +20,7 @@ from vcfe_bench.plugins.terms import SPLITS, Split
 from vcfe_bench.runs import goal_selection, tuned
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection
+from vcfe_bench.runs.network_guard import NetworkGuard, Watched
 from vcfe_bench.runs.prices import Prices
 
 
@@ -56,6 +60,29 @@ class Setup:
     target: Target
     generator: Generator | None
     selection: GoalSelection
+
+    @cached_property
+    def target_guard(self) -> NetworkGuard:
+        """Notices changes of the target."""
+        return NetworkGuard({"": Watched("weights of the target", self.target, self._target_again)})
+
+    @cached_property
+    def generator_guard(self) -> NetworkGuard:
+        """Notices changes of the generator's networks."""
+        networks = self.generator.networks() if self.generator else {}
+        return NetworkGuard(
+            {
+                name: Watched("weights of the generator", network, partial(self._generator_again, name))
+                for name, network in networks.items()
+            }
+        )
+
+    def _target_again(self) -> Target:
+        return registry.frozen_target(self.target.spec)
+
+    def _generator_again(self, network: str) -> nn.Module:
+        assert self.generator is not None
+        return registry.GENERATORS.build(self.generator.spec).networks()[network]
 
     def generator_for(self, method: Method) -> Generator | None:
         """The generator, for a method that declares that it needs one."""
@@ -123,7 +150,7 @@ def resolve(request: Request) -> Setup:
             f"target '{target.spec}' has the classes {', '.join(target.classes)}; "
             f"dataset '{dataset.spec}' has {', '.join(dataset.classes)}"
         )
-    if not dataset.size(request.split):
+    if not checked_size(dataset, request.split):
         raise UsageError(f"dataset '{dataset.spec}' has no videos in its {request.split} split")
     selection = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values)
     return Setup(request, methods, dataset, target, _generator(request, dataset), selection)

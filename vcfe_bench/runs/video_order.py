@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from vcfe_bench.core import seeds
 from vcfe_bench.plugins.abilities import KnownLabels
+from vcfe_bench.plugins.contract.samples import checked_labels, checked_size
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.terms import Split
 
@@ -27,7 +28,7 @@ def video_order(dataset: Dataset, split: Split) -> list[int]:
     order is random.
     """
     name = dataset.spec.partition("[")[0]
-    lots = [seeds.derive("video", name, split, index) for index in range(dataset.size(split))]
+    lots = [seeds.derive("video", name, split, index) for index in range(checked_size(dataset, split))]
     members: dict[int, list[int]] = defaultdict(list)
     strata = _strata(dataset, split)
     for index in sorted(range(len(lots)), key=lots.__getitem__):
@@ -42,8 +43,8 @@ def video_order(dataset: Dataset, split: Split) -> list[int]:
 def _strata(dataset: Dataset, split: Split) -> Sequence[int]:
     """The stratum of each video of the split."""
     if not isinstance(dataset, KnownLabels):
-        return [0] * dataset.size(split)
-    labels = dataset.labels_of(split)
+        return [0] * checked_size(dataset, split)
+    labels = checked_labels(dataset, split)
     if dataset.values is None:
         return [int(label) for label in labels]
     strata = [0] * len(labels)

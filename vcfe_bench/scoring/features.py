@@ -9,6 +9,8 @@ import numpy as np
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors import parallel
+from vcfe_bench.plugins.contract.errors import ContractError
+from vcfe_bench.plugins.contract.values import checked_features
 from vcfe_bench.plugins.metric import Footage, SetMetric
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -42,19 +44,28 @@ class FeatureStore:
 def extract_features(
     metric: SetMetric, videos: Mapping[str, Callable[[], Footage]], store: FeatureStore, report: Report
 ) -> dict[str, np.ndarray]:
-    """Features of all videos by content hash; the network runs only on those whose features are not stored yet."""
+    """Features of all videos by content hash; the network runs only on those whose features are not stored yet.
+
+    Raises:
+        ContractError: they are no features, or differ in their number.
+    """
 
     def extract(item: tuple[str, Callable[[], Footage]]) -> tuple[str, np.ndarray]:
         sha256, read = item
         features = store.get(sha256)
         if features is None:
-            features = metric.features_of(read())
+            features = checked_features(metric.features_of(read()))
             store.put(sha256, features)
         return sha256, features
 
     features: dict[str, np.ndarray] = {}
     for sha256, extracted in parallel.execute(extract, list(videos.items())):
         features[sha256] = extracted
+        first = next(iter(features.values()))
+        if extracted.shape[1] != first.shape[1]:
+            raise ContractError(
+                f"returned {first.shape[1]} features for one video and {extracted.shape[1]} for another"
+            )
         report(len(features), len(videos))
     return features
 

@@ -29,6 +29,6 @@ def score_pairs(records: Sequence[Record], metric: PairMetric) -> SetScore:
     requested, reached, sources = zip(*pairs, strict=True)
     seed = seeds.derive(records[0].method, metric.card.name)
     try:
-        return SetScore.of(intervals.pairs_interval(requested, reached, metric.value, sources, seed))
-    except Exception as error:
+        return SetScore.of(intervals.pairs_interval(requested, reached, metric.value, sources, seed), metric.card)
+    except (Exception, SystemExit) as error:
         return SetScore(len(pairs), reason=describe(error))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, lru_cache
 
 from torch import Tensor
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.plugins.contract.samples import checked_sample
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.metric import Footage
+from vcfe_bench.plugins.read_only import read_only
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -18,7 +21,8 @@ from vcfe_bench.video import lossless
 class Reader:
     """Reads originals and stored counterfactuals, and checks that they are those of the journal.
 
-    The last few samples are kept in memory: what metrics compute about a sample is shared by its counterfactuals.
+    The last few samples are kept in memory: what metrics compute about a sample is shared by its counterfactuals. All
+    videos are read-only.
     """
 
     def __init__(self, store: RunDirectory, dataset: Dataset) -> None:
@@ -51,11 +55,15 @@ class Reader:
             intact = False
         if not intact:
             raise UsageError(f"{self.store.path}/videos/{record.video}{lossless.SUFFIX} is missing or damaged")
-        return lossless.dequantise(pixels)
+        return read_only(lossless.dequantise(pixels))
 
     def _sample(self, index: int) -> Sample:
         original = self.originals.get(index)
-        return sample_of(self.dataset, self.split, original) if original else self.dataset.sample(self.split, index)
+        if original:
+            sample = sample_of(self.dataset, self.split, original)
+        else:
+            sample = checked_sample(self.dataset, self.split, index)
+        return replace(sample, video=read_only(sample.video))
 
     def _hash(self, index: int) -> str:
         original = self.originals.get(index)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from vcfe_bench.core.errors import describe
-from vcfe_bench.plugins.metric import Card, Case, SampleMetric
+from vcfe_bench.core.errors import describe, interrupts
+from vcfe_bench.plugins.contract.errors import ContractError
+from vcfe_bench.plugins.contract.values import checked_curves, checked_value
+from vcfe_bench.plugins.metric import Case, SampleMetric
+from vcfe_bench.runs import process_state
 
 
 @dataclass(frozen=True)
@@ -29,31 +32,27 @@ class CaseScores:
     curves: Mapping[str, np.ndarray]
 
 
-def score_case(case: Case, metrics: Sequence[SampleMetric]) -> CaseScores:
-    """The values of all ``metrics`` for one counterfactual. A metric that raises an exception has none."""
+def score_case(case: Case, metrics: Sequence[SampleMetric], settings: Mapping[str, Any] | None = None) -> CaseScores:
+    """The values of all ``metrics`` for one counterfactual.
+
+    A metric that raises an exception has none, nor has one that changes the ``settings`` of the process, by default
+    those found here; they are put back.
+    """
+    settings = {**process_state.settings(), **(settings or {})}
     values: dict[str, float] = {}
     errors: dict[str, str] = {}
     curves: dict[str, np.ndarray] = {}
     for metric in metrics:
         name = metric.card.name
         try:
-            values[name] = clip_to_range(float(metric.score(case)), metric.card)
-            curves |= metric.curves(case)
-        except Exception as error:
+            value = checked_value(metric.score(case), metric.card)
+            found = checked_curves(metric.curves(case))
+            if changed := process_state.restore(settings):
+                raise ContractError(f"changed the {', '.join(changed)} of the process")
+            values[name], curves = value, curves | found
+        except BaseException as error:
+            if interrupts(error):
+                raise
             values[name], errors[name] = float("nan"), describe(error)
+            process_state.restore(settings)
     return CaseScores(values, {metric.card.name: metric.card.version for metric in metrics}, errors, curves)
-
-
-def clip_to_range(value: float, card: Card) -> float:
-    """The value, moved into the range on the metric's card if only rounding took it outside.
-
-    Raises:
-        ValueError: the value is infinite, or outside by more than rounding.
-    """
-    if math.isinf(value):
-        raise ValueError(f"{value} is no value; a metric that is undefined returns NaN")
-    low, high = card.range
-    inside = float(np.clip(value, low, high))
-    if not np.isclose(value, inside, atol=1e-6, equal_nan=True):
-        raise ValueError(f"{value:g} is outside the range on the card, {low:g} to {high:g}")
-    return inside

@@ -19,6 +19,8 @@ from vcfe_bench.executors import parallel
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Case, Footage, PairMetric, SampleMetric, SetMetric
+from vcfe_bench.plugins.read_only import read_only
+from vcfe_bench.runs import process_state
 from vcfe_bench.runs.journal import Planned, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
@@ -90,6 +92,8 @@ class _Session:
 
     def __init__(self, store: RunDirectory, reader: Reader, observer: Observer, networks: Networks) -> None:
         self.store, self.reader, self.observer, self.networks = store, reader, observer, networks
+        self.settings = process_state.settings()
+        del self.settings["number of threads"]  # of this thread; metrics run in others
         done = [record for record in store.records().values() if record.status == "ok"]
         self.records = sorted(done, key=lambda record: record.index)
         self.by_method: dict[str, list[Record]] = {}
@@ -113,19 +117,20 @@ class _Session:
 
     def _score_case(self, work: tuple[Record, list[SampleMetric]]) -> tuple[Record, CaseScores]:
         record, metrics = work
+        artefacts = self.store.arrays("artefacts", record.id) or {}
         case = Case(
             dataset=self.reader.dataset,
             sample=self.reader.sample(record.index),
             goal=goals.parse(record.goal),
             counterfactual=self.reader.counterfactual(record),
-            before=torch.tensor(record.before),
-            after=torch.tensor(record.after),
-            artefacts=self.store.arrays("artefacts", record.id) or {},
+            before=read_only(torch.tensor(record.before)),
+            after=read_only(torch.tensor(record.after)),
+            artefacts={name: _locked(array) for name, array in artefacts.items()},
             target=self.networks.target,
             generator=self.networks.generator,
             others=self.networks.others,
         )
-        return record, score_case(case, metrics)
+        return record, score_case(case, metrics, self.settings)
 
     def score_sets(self, metrics: Sequence[SetMetric]) -> dict[str, str]:
         """Score each method with each metric; why some could not be computed, by metric name."""
@@ -142,7 +147,7 @@ class _Session:
             kept = FeatureStore(self.store, metric.network)
             try:
                 features = extract_features(metric, videos, kept, partial(self._report_features, metric.network))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 unavailable[metric.card.name] = describe(error)
                 continue
             for row in self._set_rows(metric, features, hashes):
@@ -188,3 +193,8 @@ class _Session:
             for method, records in self.by_method.items():
                 score = score_pairs(records, metric)
                 self.store.append(set_row(method, metric.card.name, metric.card.version, score, Floor()))
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array

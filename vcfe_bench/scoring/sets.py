@@ -11,7 +11,8 @@ import numpy as np
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
-from vcfe_bench.plugins.metric import SetMetric
+from vcfe_bench.plugins.contract.values import checked_value
+from vcfe_bench.plugins.metric import Card, SetMetric
 from vcfe_bench.runs.journal import SetRow
 from vcfe_bench.stats import set_distances
 from vcfe_bench.stats.intervals import Estimate
@@ -41,16 +42,14 @@ class SetScore:
     reason: str = ""
 
     @classmethod
-    def of(cls, estimate: Estimate) -> SetScore:
+    def of(cls, estimate: Estimate, card: Card) -> SetScore:
         """The score that an estimate is; an infinite bound is no bound.
 
         Raises:
-            ValueError: the value is infinite.
+            ContractError: the value is infinite, or outside the range on the card.
         """
-        if math.isinf(estimate.value):
-            raise ValueError(f"{estimate.value} is no value; a metric that is undefined returns NaN")
         low, high = (math.nan if math.isinf(bound) else bound for bound in (estimate.low, estimate.high))
-        return cls(estimate.n, estimate.value, low, high)
+        return cls(estimate.n, checked_value(estimate.value, card), low, high)
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,10 @@ def score_set(features: SetFeatures, metric: SetMetric) -> SetScore:
                 metric.distance_among(features.sources),
                 features.sources,
                 lowest=metric.card.range[0],
-            )
+            ),
+            metric.card,
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return SetScore(len(features.sources), reason=describe(error))
 
 
@@ -113,7 +113,7 @@ def score_floor(originals: Mapping[str, np.ndarray], reference: Mapping[str, np.
     splits = set_distances.NOISE_SPLITS if unbiased else set_distances.SPLITS
     try:
         values = set_distances.real_against_real([*real.values()], [*real], metric.distance, seed, splits)
-    except Exception:
+    except (Exception, SystemExit):
         return Floor(n=count)
     if not np.isfinite(values).all():
         return Floor(n=count)

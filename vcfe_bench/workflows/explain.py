@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.errors import NoResult, UsageError
 from vcfe_bench.executors import serial
 from vcfe_bench.figures import strips
 from vcfe_bench.figures.side_by_side import side_by_side, write_mp4
@@ -145,7 +145,8 @@ class Prepared:
         """Compute the counterfactual, score it, and write everything to ``out``.
 
         Raises:
-            UsageError: ``out`` cannot be written or contains something else, or the method fails.
+            UsageError: ``out`` cannot be written or contains something else.
+            NoResult: the method fails.
         """
         observer = observer or Observer()
         with scored_run(out, self.setup.configuration()) as store:
@@ -154,7 +155,7 @@ class Prepared:
         method = self.setup.methods[0]
         record = next(record for record in store.records().values() if record.method == method.spec)
         if record.status != "ok":
-            raise UsageError(f"method '{method.spec}' {record.status}: {record.reason}")
+            raise NoResult(f"method '{method.spec}' {record.status}: {record.reason}")
         return self._write(store, record)
 
     def _write(self, store: RunDirectory, record: Record) -> Explained:

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from itertools import filterfalse, islice
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
+from vcfe_bench.core.text import some
 from vcfe_bench.core.text_files import read_table
 from vcfe_bench.executors import serial
 from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
+from vcfe_bench.plugins.contract.samples import checked_sample, checked_size
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs import plan, sanity
@@ -117,7 +120,7 @@ def score(
         with serial.threads(THREADS):
             sanity.check(setup.target, setup.dataset, given.split, force, observer.warned)
     indices = _indices(setup, originals, observer)
-    samples = {name: setup.dataset.sample(setup.request.split, index).id for name, index in indices.items()}
+    samples = {name: checked_sample(setup.dataset, setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
     setup = dataclasses.replace(setup, methods=(files, *setup.methods))
     configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
@@ -184,10 +187,14 @@ def _goal(text: str, setup: Setup, file: Path) -> Goal:
     if text in setup.classes:
         return ClassGoal(setup.classes.index(text))
     try:
-        return ValueGoal(float(text), values.tolerance) if values and "=" not in text else goals.parse(text)
+        goal = ValueGoal(float(text), values.tolerance) if values and "=" not in text else goals.parse(text)
     except ValueError:
         hint = nearest(text, setup.classes) if setup.classes else "write a number"
-        raise UsageError(f"'{text}' in {file} is not a goal; {hint}") from None
+        raise UsageError(f"'{text[:80]}' in {file} is not a goal; {hint}") from None
+    problem = goals.obstacle(goal, len(setup.classes) or 1)
+    if problem:
+        raise UsageError(f"a goal in {file} cannot be reached: {problem}")
+    return goal
 
 
 def _check_names(
@@ -215,10 +222,12 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
         raise UsageError(f"the originals {', '.join(repeated)} are copies of others: give each video once")
     indices: dict[str, int] = {}
     split = setup.request.split
-    for index in range(setup.dataset.size(split)):
+    for index in range(checked_size(setup.dataset, split)):
         if len(indices) == len(originals):
             break
-        original = names.get(lossless.content_hash(lossless.quantise(setup.dataset.sample(split, index).video)))
+        original = names.get(
+            lossless.content_hash(lossless.quantise(checked_sample(setup.dataset, split, index).video))
+        )
         if original is not None:
             indices[original] = index
             observer.scored(len(indices), len(originals), "originals found in the dataset")
@@ -235,8 +244,23 @@ def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], 
     """Run the target on the originals, by index in the split, and store all counterfactuals not stored yet."""
     originals = Originals(setup, store.originals())
     chosen = [originals[index] for index in requested]
+    _check_open(chosen, requested, setup.target.spec)
     planned = _plan(setup, chosen, [*requested.values()])
     complete(setup, store, planned, originals, observer, _Work(setup), InProcess())
+
+
+def _check_open(chosen: Sequence[Original], requested: Mapping[int, Goal], target: str) -> None:
+    """Refuse goals that the prediction for the original meets: any video would count as a success.
+
+    Raises:
+        UsageError: there are such goals.
+    """
+    met = [o.sample for o in chosen if requested[o.index].met(torch.tensor([o.output]))[0]]
+    if met:
+        raise UsageError(
+            f"the prediction of target '{target}' for the original already meets the goal of {some(met)}: "
+            "request another prediction, or leave the videos out"
+        )
 
 
 class _Work(BatchWork):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
+from vcfe_bench.core.text import in_markdown
 from vcfe_bench.results.gate.gate import Finding
 from vcfe_bench.results.gate.sensitivity import LOSS, Sensitivity
 
@@ -51,11 +52,11 @@ def tables(findings: Sequence[Finding], seen: Sequence[Sensitivity]) -> Iterator
 def markdown(findings: Sequence[Finding], seen: Sequence[Sensitivity]) -> str:
     """The result of the comparison for the summary of a job on GitHub."""
     *others, result = lines(findings)
-    parts = [f"### vcfe-bench check: {result}"]
+    parts = [f"### vcfe-bench check: {in_markdown(result)}"]
     for title, columns, rows in _tables(findings, seen):
-        cells = [columns, ["---"] * len(columns), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+        cells = [columns, ["---"] * len(columns), *([in_markdown(cell) for cell in row] for row in rows)]
         parts.append("\n".join([f"**{title}**", "", *(f"| {' | '.join(row)} |" for row in cells)]))
-    parts.append("\n".join(f"- {line}" for line in others))
+    parts.append("\n".join(f"- {in_markdown(line)}" for line in others))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

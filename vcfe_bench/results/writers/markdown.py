@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vcfe_bench.core.text import in_markdown
 from vcfe_bench.results.cells import Cell
 from vcfe_bench.results.grid import Grid, grids
 from vcfe_bench.results.leaderboard import Leaderboard
@@ -13,14 +14,16 @@ from vcfe_bench.results.notes import notes
 def write(board: Leaderboard) -> str:
     """Tables with bold titles, then the notes as a list."""
     tables = [table(grid) for grid in grids(board)]
-    return "\n\n".join([*tables, "\n".join(f"- {note}" for note in notes(board))]) + "\n"
+    return "\n\n".join([*tables, "\n".join(f"- {in_markdown(note)}" for note in notes(board))]) + "\n"
 
 
 def table(grid: Grid) -> str:
     """One table with a bold title."""
-    header = _line(column.title for column in grid.columns)
+    header = _line(in_markdown(column.title) for column in grid.columns)
     rule = _line("---" if column.kind == "identity" else "---:" for column in grid.columns)
-    return "\n".join([f"**{grid.title}**", "", header, rule, *(_line(map(_text, row)) for row in grid.rows)])
+    return "\n".join(
+        [f"**{in_markdown(grid.title)}**", "", header, rule, *(_line(map(_text, row)) for row in grid.rows)]
+    )
 
 
 def _line(texts: Iterable[str]) -> str:
@@ -28,5 +31,5 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _text(cell: Cell) -> str:
-    text = cell.text.replace("|", "\\|")
+    text = in_markdown(cell.text)
     return f"**{text}**" if cell.best else text

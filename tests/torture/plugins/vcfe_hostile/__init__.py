@@ -1,0 +1,1 @@
+"""Plug-ins that break one rule at a time, or try to harm their neighbours."""
