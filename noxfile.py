@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "docs", "gate", "tests_full"]
+nox.options.sessions = ["lint", "types", "docs", "gate", "torture_short", "tests_full"]
 
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -92,6 +92,28 @@ def gate(session: nox.Session) -> None:
         run = str(Path(folder, "run"))
         session.run(program, "run", *question, *metrics, "--out", run)
         session.run(program, "check", run, "--against", "leaderboards/shape_moving_quick.csv", *session.posargs)
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Accidents, damage, hostile plug-ins and malformed input, counted in the table of ``docs/reliability.md``."""
+    _python(session, "tests.torture", *session.posargs)
+
+
+@nox.session
+def torture_short(session: nox.Session) -> None:
+    """A few cases of every line of ``torture``, in less than four minutes."""
+    _python(session, "tests.torture", "--short", *session.posargs)
+
+
+@nox.session(venv_backend="uv", reuse_venv=True)
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of the packages that an installation takes, and weaknesses in the sources."""
+    session.install(".", "pip-audit", "bandit[toml]")
+    session.run(
+        "bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", "vcfe_bench", "methods", "datasets"
+    )
+    session.run("pip-audit", "--local", "--skip-editable", *session.posargs)
 
 
 @nox.session(venv_backend="venv", reuse_venv=True)

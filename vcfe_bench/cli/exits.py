@@ -21,7 +21,6 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
-from click import Context
 from typer import Exit
 from typer.core import TyperGroup
 
@@ -44,7 +43,7 @@ class Terminated(KeyboardInterrupt):
 class Commands(TyperGroup):
     """All commands. An interrupted one prints one line that says how to go on."""
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SETTERS = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__")
-_SETTERS += ("__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__")
+_SETTERS = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
+_SETTERS |= {"__setitem__", "__ilshift__", "__irshift__"}
 _HARMLESS = ("requires_grad_", "retain_grad", "rename_")
 """Methods whose names end like those of operations in place, and that leave the values alone."""
 
@@ -42,7 +42,7 @@ class ReadOnly(Tensor):
 
 def read_only(tensor: Tensor) -> Tensor:
     """A view of a tensor that cannot be used to change it."""
-    return tensor.as_subclass(ReadOnly)  # type: ignore[return-value]
+    return tensor.as_subclass(ReadOnly)
 
 
 def _changed(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

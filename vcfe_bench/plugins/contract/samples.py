@@ -115,12 +115,15 @@ def _check_video(video: object, shape: tuple[int, int, int]) -> None:
 
 def _label(label: object, classes: Sequence[str]) -> int | float:
     """The label as a number of Python; NaN where it is not known."""
-    if isinstance(label, Real) and math.isnan(label):
+    if not isinstance(label, Real):
+        raise ContractError(f"its label is {label!r}, not a number")
+    value = float(label)
+    if math.isnan(value):
         return math.nan
     if not classes:
-        if not isinstance(label, Real) or not math.isfinite(label):
+        if math.isinf(value):
             raise ContractError(f"its label is {label!r}, not a finite number")
-        return int(label) if isinstance(label, Integral) else float(label)
-    if not isinstance(label, Real) or label != int(label) or not 0 <= label < len(classes):
+        return int(value) if isinstance(label, Integral) else value
+    if not value.is_integer() or not 0 <= value < len(classes):
         raise ContractError(f"its label is {label!r}, not one of the classes 0 to {len(classes) - 1}")
-    return int(label)
+    return int(value)
