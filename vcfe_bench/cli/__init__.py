@@ -20,12 +20,12 @@ from vcfe_bench.cli.explain import explain
 from vcfe_bench.cli.figure import figure
 from vcfe_bench.cli.leaderboard import leaderboard
 from vcfe_bench.cli.list import list_plugins
+from vcfe_bench.cli.merge import merge
 from vcfe_bench.cli.new import new_app
 from vcfe_bench.cli.plan import plan
 from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import rescore, score
-from vcfe_bench.cli.status import status, verify
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.tune import tune
 from vcfe_bench.cli.validate import validate_app
@@ -50,13 +50,12 @@ app.command(
     epilog="Example: vcfe-bench score --originals videos --counterfactuals theirs --goals goals.csv "
     "--dataset shape_moving --out runs/theirs"
 )(score)
+app.command(epilog="Example: vcfe-bench merge runs/part-1 runs/part-2 runs/part-3 --out runs/whole")(merge)
 app.command(epilog="Example: vcfe-bench rescore runs/first --metrics ssim,cout")(rescore)
 app.command(
     epilog="Example: vcfe-bench explain clip.mp4 --target i3d_kinetics400 --to 'driving car' --method pgd "
     "--out runs/clip"
 )(explain)
-app.command(epilog="Example: vcfe-bench status runs/first")(status)
-app.command(epilog="Example: vcfe-bench verify runs/first")(verify)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
 app.command(epilog="Example: vcfe-bench curves runs/quarter runs/half runs/full --out curves.svg")(curves)
 app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)

@@ -57,6 +57,13 @@ def run(
     jobs: Annotated[
         int | None, Option(min=1, help="Number of worker processes that generate; each loads all networks.")
     ] = None,
+    executor: Annotated[
+        str | None,
+        Option(help="pool: worker processes on this machine, the default; ray: on a cluster; or one of a plug-in."),
+    ] = None,
+    address: Annotated[
+        str | None, Option(help="Address of a Ray cluster, or auto; by default ray starts one on this machine.")
+    ] = None,
     timeout: Annotated[
         float | None,
         Option(
@@ -71,6 +78,17 @@ def run(
             min=0.1, metavar="GB", help="Memory limit of a worker process; by default 90 % of the machine's in all."
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        Option(
+            metavar="I/N",
+            help="Run the I-th of N equal parts of the tasks, into a directory of its own; 'merge' joins all parts.",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps; auto spreads workers over all CUDA devices."),
+    ] = "auto",
     in_process: Annotated[
         bool, Option("--in-process", help="Run methods in this process, as a debugger needs it; without limits.")
     ] = False,
@@ -84,22 +102,33 @@ def run(
     """Generate counterfactuals, score them and print the leaderboard. The same command resumes an interrupted run."""
     from rich.console import Console
 
-    from vcfe_bench.cli.executor import chosen_executor
     from vcfe_bench.cli.progress import progress_display
+    from vcfe_bench.core import devices
+    from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.executors import choice
+    from vcfe_bench.executors.in_process import InProcess
+    from vcfe_bench.executors.interface import Options
     from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
     from vcfe_bench.results.unanswered import require_results
     from vcfe_bench.results.writers import terminal
     from vcfe_bench.runs.setup import Request
+    from vcfe_bench.runs.shards import Shard
     from vcfe_bench.workflows import run as workflow
 
     console = Console()
     spec = flags.target_spec(target, weights, classes, clip, mean, std)
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed, budget)  # type: ignore[arg-type]
-    executor = chosen_executor(in_process, jobs, timeout, memory)
+    part = None if shard is None else Shard.parse(shard)
+    devices.use(device)
+    if in_process and executor:
+        raise UsageError("give either --executor or --in-process")
+    options = Options(jobs, timeout, None if memory is None else memory * 1e9, address)
+    workers = InProcess.configured(options) if in_process else choice.chosen(executor, options)
     chosen = None if metrics is None else tuple(specs.split(metrics))
     with progress_display(console) as observer:
-        directory = workflow.run(request, out, chosen, observer, overwrite, force, executor)
+        directory = workflow.run(request, out, chosen, observer, overwrite, force, workers, part)
     console.print(terminal.render(leaderboard.load(directory)))
     console.print(f"run directory: {directory}", soft_wrap=True, highlight=False, markup=False)
-    require_results(directory, request.methods)
+    if part is None:  # a shard may have no tasks of a method
+        require_results(directory, request.methods)

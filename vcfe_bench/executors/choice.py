@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.executors.interface import Executor
+from vcfe_bench.executors.interface import Executor, Options
 from vcfe_bench.executors.pool import Pool
 
 GROUP = "vcfe_bench.executors"
@@ -13,7 +13,18 @@ DEFAULT: Executor = Pool()
 """One worker process on this machine."""
 
 
-def named(name: str) -> type[Executor]:
+def chosen(name: str | None, options: Options) -> Executor:
+    """The executor with a name and options; without either, ``DEFAULT``.
+
+    Raises:
+        UsageError: there is no such executor, or the options do not suit it.
+    """
+    if name is None:
+        return DEFAULT if options == Options() else type(DEFAULT).configured(options)
+    return _named(name).configured(options)
+
+
+def _named(name: str) -> type[Executor]:
     """The executor that a distribution registers under ``name`` in the entry-point group ``vcfe_bench.executors``.
 
     Raises:
@@ -23,8 +34,7 @@ def named(name: str) -> type[Executor]:
     if name not in entries:
         raise UsageError(f"unknown executor '{name}'; {nearest(name, entries)}")
     try:
-        return entries[name].load()
+        executor: type[Executor] = entries[name].load()
     except ImportError as error:
-        raise UsageError(
-            f"executor '{name}' cannot be loaded: {error}; try: pip install 'vcfe-bench[{name}]'"
-        ) from None
+        raise UsageError(f"executor '{name}' needs the extra: pip install 'vcfe-bench[{name}]' ({error})") from None
+    return executor

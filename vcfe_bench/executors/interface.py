@@ -58,8 +58,38 @@ class Watcher(Protocol):
         """Work on an item sends an update."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """What users say about an executor; None where they say nothing.
+
+    Attributes:
+        jobs: number of workers.
+        timeout: seconds that an item may take.
+        memory: bytes that a worker may take.
+        address: of a cluster.
+    """
+
+    jobs: int | None = None
+    timeout: float | None = None
+    memory: float | None = None
+    address: str | None = None
+
+    def given(self, *names: str) -> list[str]:
+        """Those of the named options that users gave, as they are written on the command line."""
+        return [f"--{name}" for name in names if getattr(self, name) is not None]
+
+
 class Executor(ABC):
-    """A way to spread work over processes and machines."""
+    """A way to spread work over processes and machines; registered as entry points of ``vcfe_bench.executors``."""
+
+    @classmethod
+    @abstractmethod
+    def configured(cls, options: Options) -> Executor:
+        """The executor with these options.
+
+        Raises:
+            UsageError: an option makes no sense for it.
+        """
 
     @abstractmethod
     def execute(

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.executors.interface import Executor, I, Lost, Needs, R, Watcher, Work
+from vcfe_bench.executors.interface import Executor, I, Lost, Needs, Options, R, Watcher, Work
 from vcfe_bench.executors.worker_process import Messages, WorkerProcess
 
 TICK = 0.1
@@ -46,6 +46,12 @@ class Pool(Executor):
     jobs: int = 1
     timeout: float | None = None
     memory: float | None = None
+
+    @classmethod
+    def configured(cls, options: Options) -> Pool:
+        if options.given("address"):
+            raise UsageError("--address is that of a cluster: choose it with --executor ray")
+        return cls(options.jobs or 1, options.timeout, options.memory)
 
     def execute(
         self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-RANK = "VCFE_BENCH_RANK"
-"""Environment variable with the rank of a worker among those on its machine."""
+from vcfe_bench.core.devices import RANK
+
 PROGRAM = "import sys; sys.path[:] = {path!r}; from vcfe_bench.executors.worker_main import main; main()"
 OUTPUT = 4_000
 """Characters of a lost worker's output that are kept."""

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from vcfe_bench.core.environment import environment
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.executors.interface import Executor, Lost, Work
 from vcfe_bench.plugins.contract.errors import ContractError
 from vcfe_bench.plugins.contract.outputs import checked_output
 from vcfe_bench.plugins.method import Progress
-from vcfe_bench.runs import damage, plan
+from vcfe_bench.runs import micro_batch, plan
 from vcfe_bench.runs.changes import superseded
 from vcfe_bench.runs.journal import DatasetNotes, Original, Planned, Reused, Session
 from vcfe_bench.runs.micro_batch import Batch, BatchWork, Outcome
@@ -24,19 +25,36 @@ from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.reference_cache import ReferenceCache
-from vcfe_bench.runs.run_directory import ARTEFACTS, TRACES, RunDirectory
+from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Setup
+from vcfe_bench.runs.shards import Shard
 from vcfe_bench.video import lossless
 
 
-def generate(setup: Setup, store: RunDirectory, observer: Observer, executor: Executor | None = None) -> None:
-    """Run every task of the setup that has no result in the store yet; failed tasks are tried again.
+def generate(
+    setup: Setup,
+    store: RunDirectory,
+    observer: Observer,
+    executor: Executor | None = None,
+    shard: Shard | None = None,
+) -> None:
+    """Run every task of the setup, or of its ``shard``, that has no result yet; failed tasks are tried again.
 
     Without an ``executor``, everything runs in this process.
+
+    Raises:
+        UsageError: no video suits the goals, or the directory holds another shard.
     """
+    before = store.planned()
+    if before is not None and before.shard != (shard and (shard.index, shard.count)):
+        held = f"shard {before.shard[0]}/{before.shard[1]}" if before.shard else "all shards"
+        raise UsageError(
+            f"{store.path} holds {held} of this run, not {f'shard {shard}' if shard else 'all'}: "
+            "give the same --shard as before, or another --out"
+        )
     originals = Originals(setup, store.originals())
     planned = plan.make(setup, originals)
-    complete(setup, store, planned, originals, observer, BatchWork(setup), executor or InProcess())
+    complete(setup, store, planned, originals, observer, BatchWork(setup), executor or InProcess(), shard)
 
 
 def complete(
@@ -47,18 +65,19 @@ def complete(
     observer: Observer,
     work: Work[Batch, list[Outcome]],
     executor: Executor,
+    shard: Shard | None = None,
 ) -> None:
     """Enter a plan into the journal and run its tasks that have no result yet: ``work`` on each micro-batch.
 
     Results of reference methods are taken from the cache where it has them.
     """
-    record_plan(store, planned, originals)
+    whole, planned = planned, shard.of(planned) if shard else planned
+    record_plan(store, planned, originals, _entry(planned, whole, shard))
     record_notes(setup, store)
     for tasks in superseded(planned, store):
         observer.superseded(tasks)
     cache = ReferenceCache(setup)
-    again = _mend(setup, store, observer)
-    done = {id for id, task in store.journal.state.of_plan() if task.final} - again
+    done = {id for id, record in store.records().items() if _is_final(record)}
     reused = [keep(setup, store, outcome) for outcome in cache.outcomes(planned.tasks, done)]
     if reused:
         store.append(Reused(tuple(record.id for record in reused)))
@@ -99,30 +118,25 @@ def _lost(batch: MicroBatch, lost: Lost) -> list[Outcome]:
     return [Outcome(task, task.record("failed", lost.reason, lost.details)) for task in batch.tasks]
 
 
-def _mend(setup: Setup, store: RunDirectory, observer: Observer) -> set[str]:
-    """Make originals that are damaged or missing again, and tell what was damaged; the tasks that have to run again."""
-    damaged = damage.find(store)
-    if damaged.names():
-        store.mended.append(damaged.sentence(store.path))
-    originals = store.originals()
-    lost = set(damaged.originals)
-    for original in originals.values():
-        if f"{damage.VIDEOS}/{original.video}{lossless.SUFFIX}" in lost:
-            _put_original(setup, store, original)
-    for text in store.mended:
-        observer.warned(text)
-    store.mended.clear()
-    return set(damaged.results)
+def _is_final(record: Record) -> bool:
+    """Whether a task with this record need not be tried again; its budget is part of the task's identity."""
+    return record.status != "failed" or record.reason.startswith(micro_batch.OVER)
 
 
-def record_plan(store: RunDirectory, planned: Plan, originals: Originals) -> None:
+def _entry(planned: Plan, whole: Plan, shard: Shard | None) -> Planned:
+    ids = tuple(task.id for task in planned.tasks)
+    if shard is None:
+        return Planned(ids, planned.others)
+    return Planned(ids, planned.others, (shard.index, shard.count), tuple(task.id for task in whole.tasks))
+
+
+def record_plan(store: RunDirectory, planned: Plan, originals: Originals, entry: Planned) -> None:
     """Enter new originals, the plan if it is new, and records of tasks that methods do not support into the journal."""
     for index in sorted(set(originals.known) - set(store.originals())):
         store.append(originals.known[index])
-    entry = Planned(tuple(task.id for task in planned.tasks), planned.others)
     if store.planned() != entry:
         store.append(entry)
-    known = dict(store.journal.state.of_plan())
+    known = store.records()
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:
             store.append(task.record("skipped", task.skip))
@@ -142,9 +156,8 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
         fps = task.original.fps
         _keep_original(setup, store, task.original)
         stored = store.put_video(task.id, outcome.pixels, fps)
-        arrays = {TRACES: outcome.trace, ARTEFACTS: outcome.artefacts}
-        for folder, content in arrays.items():
-            store.put_arrays(folder, task.id, content)
+        store.put_arrays("traces", task.id, outcome.trace)
+        store.put_arrays("artefacts", task.id, outcome.artefacts)
         try:
             output = checked_output(setup.target, lossless.dequantise(stored), len(task.original.output))
         except ContractError as error:
@@ -156,7 +169,6 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
                 video_sha256=lossless.content_hash(stored),
                 after=output,
                 met=bool(task.goal.met(torch.tensor([output]))[0]),
-                files=tuple(folder for folder, content in arrays.items() if content),
             )
     store.append(record)
     return record
@@ -164,9 +176,5 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
 
 def _keep_original(setup: Setup, store: RunDirectory, original: Original) -> None:
     if not store.has_video(original.video):
-        _put_original(setup, store, original)
-
-
-def _put_original(setup: Setup, store: RunDirectory, original: Original) -> None:
-    sample = sample_of(setup.dataset, setup.request.split, original)
-    store.put_video(original.video, lossless.quantise(sample.video), original.fps)
+        sample = sample_of(setup.dataset, setup.request.split, original)
+        store.put_video(original.video, lossless.quantise(sample.video), original.fps)

@@ -1,9 +1,12 @@
-"""The kinds of lines in the journal of a run."""
+"""The journal of a run: a file of JSON lines that is only ever appended to, and the kinds of lines in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -43,10 +46,16 @@ class Configured:
 
 @dataclass(frozen=True)
 class Planned:
-    """The ids of all tasks in the order of the table, and the indices of the reference (real) videos."""
+    """The ids of all tasks in the order of the table, and the indices of the reference (real) videos.
+
+    In the directory of a shard, ``tasks`` are those of the shard, ``whole`` are those of all shards, and ``shard`` is
+    its number, from 1, and their count.
+    """
 
     tasks: tuple[str, ...]
     others: tuple[int, ...] = ()
+    shard: tuple[int, int] | None = None
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,12 @@ class Reused:
 @dataclass(frozen=True)
 class Scores:
     """Values of sample metrics for the record ``id``, with the version of each metric and the errors of those that
-    failed (their value is NaN). ``curves`` tells whether curves behind the values were stored."""
+    failed (their value is NaN)."""
 
     id: str
     values: Mapping[str, float]
     versions: Mapping[str, int]
     errors: Mapping[str, str] = field(default_factory=dict)
-    curves: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,27 +136,8 @@ class Scored:
     requested: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Repaired:
-    """Lines that are damaged or lost, and whose content is made again from here on: the first number of each range and
-    the one after its last."""
-
-    lines: tuple[tuple[int, int], ...]
-
-
 Entry = (
-    Configured
-    | Reused
-    | Original
-    | Planned
-    | Session
-    | Record
-    | Scores
-    | SetRow
-    | RealVideos
-    | DatasetNotes
-    | Scored
-    | Repaired
+    Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | DatasetNotes | Scored
 )
 KINDS: Mapping[str, type[Entry]] = {
     "configuration": Configured,
@@ -162,24 +151,40 @@ KINDS: Mapping[str, type[Entry]] = {
     "others": RealVideos,
     "dataset": DatasetNotes,
     "scored": Scored,
-    "repaired": Repaired,
 }
 """Types of entries by the ``kind`` in their line."""
-NAMES = {cls: kind for kind, cls in KINDS.items()}
-"""The ``kind`` of each type of entry."""
+_NAMES = {cls: kind for kind, cls in KINDS.items()}
 _ADAPTERS: Mapping[str, TypeAdapter[Entry]] = {kind: TypeAdapter(cls) for kind, cls in KINDS.items()}
 
 
-def parse(content: Mapping[str, Any]) -> Entry | None:
-    """The entry of a line; None for a kind that is not known.
+def read(path: Path) -> list[Entry]:
+    """All entries of a journal. A last line that was cut short is ignored, and so are kinds that are not known.
 
     Raises:
-        ValueError: it lacks a field.
+        OSError, ValueError: it cannot be read.
     """
-    kind = content["kind"]
-    return _ADAPTERS[kind].validate_python(content) if kind in KINDS else None
+    text = path.read_text() if path.exists() else ""
+    return list(_entries(text.split("\n")[:-1]))
 
 
-def content_of(entry: Entry) -> dict[str, Any]:
-    """What the line of an entry holds."""
-    return {"kind": NAMES[type(entry)], **asdict(entry)}
+def append(path: Path, entry: Entry) -> None:
+    """Add one line; it is on the disk when this returns."""
+    with path.open("a") as file:
+        file.write(json.dumps({"kind": _NAMES[type(entry)], **asdict(entry)}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def drop_cut_line(path: Path) -> None:
+    """Remove a last line that was not written completely."""
+    if path.exists():
+        with path.open("rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _entries(lines: list[str]) -> Iterator[Entry]:
+    for line in lines:
+        content = json.loads(line)
+        if content["kind"] in KINDS:
+            yield _ADAPTERS[content["kind"]].validate_python(content)

@@ -7,11 +7,12 @@ from pathlib import Path
 from vcfe_bench.executors import choice, serial
 from vcfe_bench.executors.interface import Executor
 from vcfe_bench.plugins import registry
-from vcfe_bench.runs import damage, sanity
+from vcfe_bench.runs import sanity
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
+from vcfe_bench.runs.shards import Shard
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.workflows.scored_run import scored_run
 
@@ -24,6 +25,7 @@ def run(
     overwrite: bool = False,
     force: bool = False,
     executor: Executor | None = None,
+    shard: Shard | None = None,
 ) -> Path:
     """Make the counterfactuals of a request, score them and write all tables.
 
@@ -37,6 +39,7 @@ def run(
         observer: gets the events of the run.
         overwrite: delete a run that ``out`` already holds, and start again.
         force: run a target that fails the checks of ``runs.sanity``, with warnings.
+        shard: run this part of the tasks only; ``workflows.merge`` joins all parts.
         executor: how the work of methods is spread over processes, by default ``executors.choice.DEFAULT``.
 
     Returns:
@@ -50,12 +53,13 @@ def run(
     configuration = setup.configuration()
     for spec in metrics or ():
         registry.METRICS.build(spec)
-    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{configuration.name}"
+    part = f"-shard-{shard.index}-of-{shard.count}" if shard else ""
+    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{configuration.name}{part}"
     if overwrite or not out.is_dir() or not any(out.iterdir()):
         with serial.threads(THREADS):
             sanity.check(setup.target, setup.dataset, request.split, force, observer.warned)
     with scored_run(out, configuration, overwrite) as store:
-        generate(setup, store, observer, executor or choice.DEFAULT)
+        generate(setup, store, observer, executor or choice.DEFAULT, shard)
         for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
             observer.warned(f"target '{setup.target.spec}': {doubt}")
         score_run(store, setup.dataset, metrics, observer)
@@ -69,10 +73,6 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
         UsageError: ``directory`` is not a run or in use, a metric is unknown, or the dataset no longer has the videos
             of the run.
     """
-    observer = observer or Observer()
     with scored_run(directory) as store:
-        damaged = damage.find(store)
-        if damaged.of_scores:
-            observer.warned(damaged.sentence(store.path))
         dataset = registry.DATASETS.build(store.configuration.dataset)
-        score_run(store, dataset, metrics, observer, fresh=True)
+        score_run(store, dataset, metrics, observer or Observer(), fresh=True)
