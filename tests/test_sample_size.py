@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.harness.gate_worlds import draw
 from tests.harness.test_cli import call
+from vcfe_bench.results.gate import files
+from vcfe_bench.results.variation import variation
 from vcfe_bench.stats.power import POWER, power_of_rates
 from vcfe_bench.stats.sample_size import (
     level_of_comparisons,
@@ -69,6 +73,39 @@ def test_the_calculator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert "58" in text.split()
 
 
+def test_rates_and_deviations_of_a_table() -> None:
+    """Two methods whose SSIM differs by effects of the video that they do not share, and by noise."""
+    result = draw(np.random.default_rng(0), 64, 2)
+    found = {(each.metric, each.method): each for each in variation(result)}
+    assert result.records is not None
+    for method, part in result.records.groupby("method"):
+        assert found["FR", str(method)].rate == part["FR"].mean()
+    wide = result.records.pivot(index="sample", columns="method", values="SSIM")
+    assert found["SSIM", ""].deviation == pytest.approx(float(np.std(wide["m0"] - wide["m1"], ddof=1)))
+    assert [key for key in found if key[0] == "FVD(i3d)"] == []
+    one = variation(draw(np.random.default_rng(0), 64, 1))
+    alone = next(each for each in one if each.metric == "SSIM").deviation
+    assert alone == pytest.approx(np.sqrt(2) * wide["m0"].std(), rel=0.3)
+
+
+def test_the_calculator_takes_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    result = draw(np.random.default_rng(0), 40, 2, {"FR": 1.0})
+    files.write(result, tmp_path / "table.csv")
+    assert call(monkeypatch, "plan", "--detect", "0.05", "--table", str(tmp_path / "table.csv")) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["FR", "1", "(m0)", "0.95", "0.00", "157"] in rows
+    deviation = next(each.deviation for each in variation(result) if each.metric == "SSIM")
+    assert ["SSIM", "any,", "sd", f"{deviation:.3g}"] in [row[:4] for row in rows]
+    assert str(videos_for_means(0.05, deviation, TWO)) in next(row for row in rows if row[:1] == ["SSIM"])
+    assert call(monkeypatch, "plan", "--detect", "0.05", "--table", str(tmp_path / "table.csv"), "--sd", "1") == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert call(monkeypatch, "plan", "--detect", "0.05", "--table", "leaderboards/shape_scenes.csv") == 2
+    assert "no values of single videos" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,6 +113,8 @@ def test_the_calculator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["--detect", "1.5"], "--detect has to be a positive difference, of rates at most 1, not 1.5"),
         (["--detect", "0.1", "--sd", "0"], "--sd has to be positive, not 0"),
         (["--sd", "0.1"], "--sd belongs to --detect"),
+        (["--table", "x.csv"], "--table belongs to --detect"),
+        (["--detect", "0.1", "--table", "no.csv"], "no.json is missing"),
         (["--methods", "pgd"], "--methods and --dataset are needed, or --detect"),
     ],
 )

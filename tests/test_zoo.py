@@ -24,6 +24,7 @@ def _bytes(path: Path) -> int:
 def test_sizes():
     shape_moving, shape_shortcut = ("m_swin", "m_swin_r", "m_c3d"), ("clean_swin", "shortcut_swin")
     shape_crowd, others = ("crowd_swin", "bystander_swin"), ("scenes_c3d", "phantom_swin")
+    others += ("conditional-echo_phantom",)
     for name in (*shape_moving, *shape_shortcut, *shape_crowd, *others):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
     for name in ("wan_shape_moving", "wan_shape_shortcut", "wan_echo_phantom"):
@@ -97,6 +98,15 @@ def test_the_explainer_of_scenes_c3d_finds_more_than_the_baselines(tmp_path: Pat
     assert drop["tubes"] >= 0.8
     assert drop["tubes"] >= drop["tubes_center"] + 0.1
     assert concept["tubes"] > max(concept["tubes_random"], concept["tubes_center"])
+
+
+@pytest.mark.slow
+def test_the_conditional_generator_reaches_values_without_a_gradient(tmp_path: Path):
+    request = Request(("conditional",), "echo_phantom", limit=8, goals="uniform")
+    board = baseline.of_run(runner.run(request, tmp_path / "run", ("fr", "mae"))).frame.set_index("method")
+    assert board.loc["conditional", "answered"] == 8
+    assert board.loc["conditional", "FR"] >= 0.4
+    assert board.loc["conditional", "MAE"] <= 0.5 * board.loc["no_edit", "MAE"]
 
 
 def _made(generator: str, target: str, dataset: str, limit: int, noises: int) -> dict[str, Any]:

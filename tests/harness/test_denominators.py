@@ -60,6 +60,14 @@ def test_a_mean_of_what_exists_says_on_how_many_it_rests() -> None:
     assert metric_cell(rows.loc["honest"], SSIM).count == metric_cell(rows.loc["silent"], FR).count == ""
 
 
+def test_videos_without_an_answer_count_in_the_calls() -> None:
+    part = records("gives up", ["ok", "failed", "skipped", "skipped"], [1, 0, 0, 0], [1.0, 9.0, 9.0, float("nan")])
+    part["calls"] = [10.0, 40.0, 25.0, 0.0]
+    row = table(part).iloc[0]
+    assert row["calls"] == 25.0, "over the three videos that were asked"
+    assert row["seconds"] == 1.0, "the time of an answer"
+
+
 def test_what_was_declined_before_the_run_was_not_asked() -> None:
     part = records("tubes", ["skipped"] * 4 + ["ok"] * 2, [1.0] * 6, [np.nan] * 3 + [2.0] * 3)
     assert declined(part).tolist() == [True] * 3 + [False] * 3

@@ -97,9 +97,9 @@ def test_a_sample_of_the_true_velocity_is_the_clean_latent() -> None:
 
 def test_it_is_read_as_it_was_trained_and_only_for_its_pair(file: str, trained: ConditionalVelocity) -> None:
     method = Conditional(ConditionalParams(network=file))
-    assert method.network is not None
-    assert torch.equal(method.network.enter.weight, trained.enter.weight)
-    assert torch.equal(method.network.pair, pair_of(Later(), Blocks()))
+    (network,) = method.networks
+    assert torch.equal(network.enter.weight, trained.enter.weight)
+    assert torch.equal(network.pair, pair_of(Later(), Blocks()))
     goal = ValueGoal(40.0, 8)
     assert method.supports(Later(), Meter(), Blocks(), goal) is None
     assert "needs a network" in str(Conditional().supports(Later(), Meter(), Blocks(), goal))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -35,6 +36,10 @@ def plan(
         float | None,
         Option(help="With --detect: the difference is one of means, and varies by this much between videos."),
     ] = None,
+    table: Annotated[
+        Path | None,
+        Option(help="With --detect: a run, or a table that 'check --update' wrote; its rates and deviations are used."),
+    ] = None,
 ) -> None:
     """Estimate the cost of a run: network passes, operations, hours, memory, and settings that reduce memory.
 
@@ -50,10 +55,10 @@ def plan(
     from vcfe_bench.runs.setup import Request
 
     if detect is not None:
-        print_detectable(detect, sd, limit, max(len(specs.split(methods)), 2))
+        print_detectable(detect, sd, table, limit, max(len(specs.split(methods)), 2))
         return
-    if sd is not None:
-        raise UsageError("--sd belongs to --detect")
+    if sd is not None or table is not None:
+        raise UsageError(f"--{'sd' if table is None else 'table'} belongs to --detect")
     if not methods or not dataset:
         raise UsageError("--methods and --dataset are needed, or --detect")
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]

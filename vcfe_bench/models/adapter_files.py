@@ -56,7 +56,7 @@ def find(path: str) -> Path:
 def _contents(repository: str) -> tuple[list[str], Callable[[str], str]]:
     """Names of the files of a repository, and how to get one; without a connection, those downloaded before."""
     try:
-        listed = HfApi().repo_info(repository, timeout=10).siblings or []
+        listed = HfApi().model_info(repository, timeout=10).siblings or []
     except (RepositoryNotFoundError, HFValidationError):
         raise
     except Exception:  # whatever the HTTP library of this version raises without a connection

@@ -46,7 +46,7 @@ class Leaderboard:
     is a mean of), for each set metric its value with ``_low``, ``_high``, ``_n``, ``_floor`` (real videos against other
     real videos), ``_floor_sd`` (how much a single such distance varies), ``_floor_n`` and ``_reconstruction`` (the
     value of the row ``reconstruction`` for as many of the same videos), for each pair metric its value with ``_low``,
-    ``_high`` and ``_n``, then the costs and ``reasons``.
+    ``_high`` and ``_n``, then the costs (``seconds`` of answered tasks, ``calls`` of all that were asked), ``reasons``.
 
     A table of several runs (``join``) has further columns: before ``method`` those of ``rows.Context``, and for each
     sample metric with a direction its ``_group`` (methods that share a letter are not distinguishable) and ``_best``
@@ -182,7 +182,7 @@ def _row(
         elif card.level is not None:
             row |= _whole(sets, method, card.name, PARTS[card.level])
     row["seconds"] = done["seconds"].mean()
-    row["calls"] = done["calls"].mean() if "calls" in done else math.nan
+    row["calls"] = requested["calls"].mean() if "calls" in requested else math.nan
     row["peak_memory_mb"] = done["peak_memory_mb"].max()
     reasons = records.loc[records["reason"] != "", "reason"].value_counts()
     row["reasons"] = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.items())

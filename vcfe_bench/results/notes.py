@@ -21,7 +21,8 @@ READING = (
     f"means over fewer than {FEWEST} videos have none. floor: the noise floor, real videos against other real videos "
     "at the same n, mean ± standard deviation over random halves. noise: that standard deviation, for a distance whose "
     "floor is 0. D(E(x)): originals against their own reconstructions by the generator, at the same n. calls: "
-    "network calls per video, counted by the harness and weighted by floating-point operations, backward passes twice; "
+    "network calls per video that was asked, answered or not, counted by the harness and weighted by floating-point "
+    "operations, backward passes twice; "
     "1 is a forward pass of the generator's velocity on one video (of the target, in runs without a generator)."
 )
 SELECTION = (

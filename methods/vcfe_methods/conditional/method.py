@@ -28,10 +28,13 @@ from vcfe_bench.plugins.registry import GENERATORS
 from vcfe_methods.conditional.network import ConditionalVelocity, label_of
 from vcfe_methods.conditional.training import ConditionalRecipe, conditions_of, pair_of, train
 
+SHIPPED = "conditional-*.safetensors"
+"""Names of the shipped networks, of which the one for the dataset and the generator is used."""
+
 
 @validated(frozen=True, config={"extra": "forbid"})
 class ConditionalParams:
-    """``network``: file of weights from ``vcfe-bench train explainer --method conditional``.
+    """``network``: file of weights from ``vcfe-bench train explainer --method conditional``; by default a shipped one.
 
     ``draws``: number of samples, of which the one that the target finds closest to the goal is kept (best of k).
     ``steps``: denoising steps of a sample. ``generator``: for training only, spec of the generator whose latents are
@@ -53,8 +56,9 @@ class Conditional(Method):
 
     def __init__(self, params: ConditionalParams | None = None) -> None:
         super().__init__(params)
-        self.network = ConditionalVelocity.read(Path(self.params.network)) if self.params.network else None
-        self.fingerprint = weights.fingerprint(self.network) if self.network is not None else ""
+        given = [Path(self.params.network)] if self.params.network else sorted(weights.ZOO.glob(SHIPPED))
+        self.networks = [ConditionalVelocity.read(path) for path in given]
+        self.fingerprint = "-".join(weights.fingerprint(network)[:16] for network in self.networks)
 
     def supports(self, dataset: Dataset, target: Target, generator: Generator | None, goal: Goal) -> str | None:
         reason = super().supports(dataset, target, generator, goal)
@@ -62,11 +66,14 @@ class Conditional(Method):
             return reason
         if not isinstance(goal, ClassGoal | ValueGoal):
             return f"needs a class or a value as goal, not {goal}"
-        if self.network is None:
-            return "needs a network: vcfe-bench train explainer --method conditional, then conditional[network=FILE]"
         assert generator is not None
-        if not torch.equal(self.network.pair, pair_of(dataset, generator)):
-            return "its network was trained for another dataset or generator"
+        if self._network(dataset, generator) is None:
+            if self.params.network:
+                return "its network was trained for another dataset or generator"
+            return (
+                "needs a network for this dataset and generator: vcfe-bench train explainer --method conditional, then "
+                "conditional[network=FILE]"
+            )
         return None
 
     def fit(
@@ -83,9 +90,10 @@ class Conditional(Method):
 
     @torch.no_grad()
     def _answer(self, query: Query, context: Context) -> Explanation:
-        network, generator = self.network, context.generator
-        assert network is not None
+        generator = context.generator
         assert generator is not None
+        network = self._network(context.dataset, generator)
+        assert network is not None
         video = query.sample.video[None]
         first = generator.encode(video)[:, :, :1]
         label = conditions_of(context.dataset, torch.tensor([label_of(query.goal)]))
@@ -102,6 +110,11 @@ class Conditional(Method):
                 best = decoded
             losses.append(loss)
         return Explanation(best[0], trace={"loss": losses})
+
+    def _network(self, dataset: Dataset, generator: Generator) -> ConditionalVelocity | None:
+        """The network that was trained for a dataset and a generator."""
+        pair = pair_of(dataset, generator)
+        return next((network for network in self.networks if torch.equal(network.pair, pair)), None)
 
 
 def sampled(network: ConditionalVelocity, noise: Tensor, first: Tensor, label: Tensor, steps: int) -> Tensor:
