@@ -53,7 +53,7 @@ class PictureFolder:
     def timeline(self) -> Timeline:
         if not (files := frame_files(self.path)):
             raise Undecodable("the folder contains no pictures")
-        return regular(len(files), self.fps, _remarks([file.stem for file in files]))
+        return regular(len(files), self.fps, _remarks([file.name for file in files]))
 
     def pictures(self, indices: Collection[int]) -> Iterator[np.ndarray]:
         files = frame_files(self.path)
@@ -172,19 +172,20 @@ def _decoded(name: str, decode: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         raise Undecodable(f"damaged: {name}: {error}") from None
 
 
-def _remarks(stems: Sequence[str]) -> tuple[str, ...]:
+def _remarks(names: Sequence[str]) -> tuple[str, ...]:
     """What is doubtful about the order of pictures with these names.
 
     Raises:
         Undecodable: two pictures have the same number.
     """
+    stems = [Path(name).stem for name in names]
     forms = Counter(_DIGITS.sub("#", stem) for stem in stems)
     if len(forms) > 1:
         return (f"names of pictures that differ in more than a number: {len(forms)} kinds",)
     numbers = [tuple(int(number) for number in _DIGITS.findall(stem)) for stem in stems]
     if len(set(numbers)) < len(numbers):
         taken = Counter(numbers)
-        repeated = [stem for number, stem in zip(numbers, stems, strict=True) if taken[number] > 1]
+        repeated = [name for number, name in zip(numbers, names, strict=True) if taken[number] > 1]
         raise Undecodable(f"two pictures of the same number: {repeated[0]} and {repeated[1]}")
     varying = [column for column in zip(*numbers, strict=True) if len(set(column)) > 1]
     if len(varying) > 1:
