@@ -23,6 +23,7 @@ from vcfe_bench.interfaces import (
     ControlExperiments,
     Corrupter,
     Dataset,
+    GoalGroups,
     IdentityAttributes,
     KnownLabels,
     Oracle,
@@ -46,6 +47,7 @@ ABILITIES = (
     CausalAttributes,
     ControlExperiments,
     Corrupter,
+    GoalGroups,
     IdentityAttributes,
     KnownLabels,
     Oracle,
@@ -55,8 +57,9 @@ ABILITIES = (
     TransferTargets,
 )
 SHIPPED: dict[str, set[type]] = {
-    "shape_moving": set(ABILITIES) - {AnnotatedAttributes, Bystanders, PlantedShortcut},
-    "shape_shortcut": set(ABILITIES) - {AnnotatedAttributes, Bystanders, Corrupter, Tracker, TransferTargets},
+    "shape_moving": set(ABILITIES) - {AnnotatedAttributes, Bystanders, GoalGroups, PlantedShortcut},
+    "shape_shortcut": set(ABILITIES)
+    - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker, TransferTargets},
     "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker, TransferTargets},
     "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
     "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},

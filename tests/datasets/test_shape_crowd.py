@@ -176,6 +176,13 @@ def test_a_shortcut_edit_turns_blue_alone(dataset: ShapeCrowd) -> None:
         assert edit["third_direction"] == CLASSES[sample.attributes["third_direction"]]
 
 
+def test_groups_of_goals_are_turns_of_45_degrees_and_of_more() -> None:
+    turns = np.degrees(np.arccos(np.clip(DIRECTIONS @ DIRECTIONS.T, -1, 1))).round()
+    for label in range(8):
+        assert set(ShapeCrowd.goal_groups["near"][label]) == set(np.flatnonzero(turns[label] == 45))
+        assert set(ShapeCrowd.goal_groups["far"][label]) == set(np.flatnonzero(turns[label] >= 90))
+
+
 def test_edits_need_one_class(dataset: ShapeCrowd) -> None:
     with pytest.raises(NotImplementedError, match="renders directions"):
         dataset.true_edit(dataset.sample("validation", 0), AvoidGoal(0))

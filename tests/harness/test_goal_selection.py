@@ -83,6 +83,18 @@ def test_classes():
     assert pair.goals(videos[:1], 0) == [[ClassGoal(2)]]
 
 
+def test_a_group_of_the_dataset_is_drawn_from_as_evenly_as_all_classes():
+    groups = {"next": {0: [1], 1: [2], 2: [0]}, "others": {k: [0, 1, 2] for k in range(3)}}
+    videos = [PredictedVideo(str(i), tuple(float(k == i % 3) for k in range(3))) for i in range(30)]
+    chosen = goal_selection.read("next", CLASSES, None, groups).goals(videos, 0)
+    assert chosen == [[ClassGoal((i + 1) % 3)] for i in range(30)]
+    assert goal_selection.read("others", CLASSES, None, groups).goals(videos, 0) == (
+        goal_selection.read("one", CLASSES, None).goals(videos, 0)
+    )
+    with pytest.raises(UsageError, match="--goals must be one, all, next, others or SRC:DST, not 'nxt'"):
+        goal_selection.read("nxt", CLASSES, None, groups)
+
+
 @pytest.mark.parametrize(
     ("text", "classes", "values", "message"),
     [

@@ -52,12 +52,26 @@ def test_training_starts_from_a_network_for_other_classes(tmp_path):
         train(Squares(), tmp_path / "c", C3DRecipe(fc=2, start=str(path)), str)
 
 
-def test_datasets_without_classes_and_unknown_sizes_are_refused(tmp_path):
+@pytest.mark.slow
+def test_a_regressor_predicts_values_in_the_unit_of_the_dataset(tmp_path):
     class Valued(Squares):
         classes = ()
-        values = Values(0, 1, 0.5, 0.1, "m")
+        values = Values(100, 101, 1, 0.5, "m")
 
-    with pytest.raises(UsageError, match="labels of dataset 'squares' are values"):
-        train(Valued(), tmp_path, C3DRecipe(), str)
+        def sample(self, split, index):
+            sample = super().sample(split, index)
+            return type(sample)(sample.id, sample.video, 100.0 + sample.label, sample.fps)
+
+    trained = train(Valued(), tmp_path, C3DRecipe(steps=100, batch=4, lr=0.03), str)
+    path = tmp_path / "weights.safetensors"
+    C3DRecipe().config(Valued()).write(trained, path)
+    target = C3DResNetTarget(FileParams(str(path)))
+    samples = [Valued().sample("test", k) for k in range(32)]
+    output, labels = target(torch.stack([s.video for s in samples])), torch.tensor([s.label for s in samples])
+    assert output.shape == (32, 1)
+    assert (output[:, 0] - labels).abs().mean() < 0.2, "guessing the middle is wrong by 0.5"
+
+
+def test_an_unknown_size_is_refused(tmp_path):
     with pytest.raises(UsageError, match="unknown size 'smal'; did you mean 'small'"):
         train(Squares(), tmp_path, C3DRecipe(size="smal"), str)

@@ -21,8 +21,8 @@ def run(
         str,
         Option(
             help="one: a randomly drawn target class per video; all: every other class; SRC:DST: class DST for videos "
-            "predicted as SRC. For regressors, one: a drawn value; all: one value below and one above; uniform: drawn "
-            "from the whole range; or a number."
+            "predicted as SRC; or a group of goals on the dataset's card. For regressors, one: a drawn value; all: one "
+            "value below and one above; uniform: drawn from the whole range; or a number."
         ),
     ] = "one",
     target: Annotated[

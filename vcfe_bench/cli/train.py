@@ -230,7 +230,7 @@ def c3d_resnet(
         str, Option(help="File of a network trained on other classes to start from, e.g. on ucf101_24.")
     ] = "",
 ) -> None:
-    """Train a C3D-ResNet classifier, the target of counterfactual tubes (an hour or two on one core)."""
+    """Train a C3D-ResNet, the target of counterfactual tubes (an hour or two on one core)."""
     from vcfe_bench.plugins.registry import DATASETS
     from vcfe_bench.training import c3d_resnet as training
 

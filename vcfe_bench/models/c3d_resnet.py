@@ -22,7 +22,7 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
@@ -69,13 +69,16 @@ class Block(nn.Module):
 
 
 class C3DResNet(nn.Module):
-    """Maps clips ``[B, T, 3, H, W]`` in [0, 1], of any length, to logits.
+    """Maps clips ``[B, T, 3, H, W]`` in [0, 1], of any length, to logits, or to one value within ``limits``.
 
-    ``fc`` is the number of fully connected layers, 1 to 3 in the paper.
+    ``fc`` is the number of fully connected layers, 1 to 3 in the paper. For a regressor, which the paper does not have,
+    outputs -1 and 1 of the last layer correspond to the limits.
     """
 
-    def __init__(self, size: C3DSize, outputs: int, fc: int = 1) -> None:
+    def __init__(self, size: C3DSize, outputs: int, fc: int = 1, limits: tuple[float, float] | None = None) -> None:
         super().__init__()
+        low, high = limits or (-1.0, 1.0)
+        self.centre, self.reach = (high + low) / 2, (high - low) / 2
         width, last = size.channels[0], size.channels[-1]
         self.stem = nn.Sequential(
             nn.Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(width), nn.ReLU()
@@ -90,12 +93,12 @@ class C3DResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def features(self, video: Tensor) -> Features:
-        """The outputs of the last two convolutions after their ReLU, finer grid first, and the logits (equation 1)."""
+        """The outputs of the last two convolutions after their ReLU, finer grid first, and the output (equation 1)."""
         finer, coarser = self.last.halves(self.first(self.stem(2 * video.transpose(1, 2) - 1)))
         return Features(
             (finer, coarser),
             torch.arange(video.shape[1], device=video.device),
-            self.head(coarser.mean(dim=(2, 3, 4))),
+            self.centre + self.reach * self.head(coarser.mean(dim=(2, 3, 4))),
         )
 
     def forward(self, video: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ class C3DResNet(nn.Module):
 @validated(frozen=True, config={"extra": "forbid"})
 class C3DConfig(NetworkConfig):
     """``size``: an entry of ``SIZES``. ``fc``: number of fully connected layers. ``clip``: (T, H, W) of the training
-    videos; the network accepts others too.
+    videos; the network accepts others too. A classifier has ``classes``, a regressor ``limits``.
     """
 
     kind = "c3d_resnet"
@@ -115,10 +118,14 @@ class C3DConfig(NetworkConfig):
     fc: Annotated[int, Field(ge=1, le=3)]
     clip: tuple[int, int, int]
     classes: tuple[str, ...]
+    limits: tuple[float, float] | None = None
+
+    def to_json(self) -> str:
+        return TypeAdapter(C3DConfig).dump_json(self, exclude_none=True).decode()
 
     def network(self) -> C3DResNet:
         """The network, untrained."""
-        return C3DResNet(SIZES[self.size], len(self.classes), self.fc)
+        return C3DResNet(SIZES[self.size], len(self.classes) or 1, self.fc, self.limits)
 
 
 class C3DResNetTarget(FileTarget):

@@ -50,6 +50,12 @@ class WanShapeShortcut(_ShippedWan):
     folder = "wan_shape_shortcut"
 
 
+class WanShapeCrowd(_ShippedWan):
+    """A small Wan for Shape-Crowd, with an autoencoder that Shape-Moving and Shape-Shortcut share."""
+
+    folder = "wan_shape_crowd"
+
+
 class WanEchoPhantom(_ShippedWan):
     """The Wan of Shape-Moving, fine-tuned on the echo phantom."""
 

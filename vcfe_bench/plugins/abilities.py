@@ -197,6 +197,15 @@ class ControlExperiments(Protocol):
 
 
 @runtime_checkable
+class GoalGroups(Protocol):
+    """Divides the goals of a video into groups, such as small and large changes, which ``--goals`` can select."""
+
+    @property
+    def goal_groups(self) -> Mapping[str, Mapping[int, Sequence[int]]]:
+        """For the name of each group, its goals by predicted class, both as indices into ``classes``."""
+
+
+@runtime_checkable
 class TransferTargets(Protocol):
     """Names further targets on which the transfer of counterfactuals is measured."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -38,8 +38,12 @@ class GoalSelection(ABC):
         """The goals of each video; ``seed`` is the base seed of the run."""
 
 
-def read(text: str, classes: tuple[str, ...], values: Values | None) -> GoalSelection:
-    """The selection that ``one``, ``all``, ``uniform``, ``SRC:DST`` (class names) or a number (a value) stands for.
+Groups = Mapping[str, Mapping[int, Sequence[int]]]
+"""Goals by name of a group and by predicted class, both classes as indices."""
+
+
+def read(text: str, classes: tuple[str, ...], values: Values | None, groups: Groups | None = None) -> GoalSelection:
+    """What ``one``, ``all``, ``uniform``, a name in ``groups``, ``SRC:DST`` (class names) or a number stands for.
 
     ``classes`` are those of the target; a target without classes is a regressor, with values in the range ``values``.
 
@@ -47,17 +51,19 @@ def read(text: str, classes: tuple[str, ...], values: Values | None) -> GoalSele
         UsageError: the text is none of these, a class is unknown, or a value is out of range.
     """
     if classes:
-        return {"one": OneClass(len(classes)), "all": AllClasses(len(classes))}.get(text) or _pair(text, classes)
+        known: dict[str, GoalSelection] = {"one": OneClass(len(classes)), "all": AllClasses(len(classes))}
+        known |= {name: OneClass(len(classes), goals) for name, goals in (groups or {}).items()}
+        return known.get(text) or _pair(text, classes, list(known))
     if values is None:
         raise UsageError("the dataset has neither classes nor a range of values, so no goal can be requested")
-    known = {"one": OneValue(values), "all": BothWays(values), "uniform": UniformValue(values)}
-    return known.get(text) or _value(text, values)
+    ranges = {"one": OneValue(values), "all": BothWays(values), "uniform": UniformValue(values)}
+    return ranges.get(text) or _value(text, values)
 
 
-def _pair(text: str, classes: tuple[str, ...]) -> GoalSelection:
+def _pair(text: str, classes: tuple[str, ...], others: Sequence[str]) -> GoalSelection:
     names = text.split(":")
     if len(names) != 2:
-        raise UsageError(f"--goals must be one, all or SRC:DST, not '{text}'")
+        raise UsageError(f"--goals must be {', '.join(others)} or SRC:DST, not '{text}'")
     for name in names:
         if name not in classes:
             raise UsageError(f"unknown class '{name}' in --goals; {nearest(name, classes)}")
@@ -83,9 +89,13 @@ def _class(output: Output) -> int:
 
 @dataclass(frozen=True)
 class OneClass(GoalSelection):
-    """One class per video: the goal chosen least often so far, then least often for this prediction, then by lot."""
+    """One class per video: the goal chosen least often so far, then least often for this prediction, then by lot.
+
+    ``allowed`` are the goals to choose from by prediction; None for every other class.
+    """
 
     count: int
+    allowed: Mapping[int, Sequence[int]] | None = None
 
     def goals(self, videos: Sequence[PredictedVideo], seed: int) -> list[list[Goal]]:
         chosen: Counter[int] = Counter()
@@ -93,7 +103,8 @@ class OneClass(GoalSelection):
         goals: list[list[Goal]] = []
         for video in videos:
             prediction = _class(video.output)
-            allowed = [label for label in range(self.count) if label != prediction]
+            labels = range(self.count) if self.allowed is None else self.allowed[prediction]
+            allowed = [label for label in labels if label != prediction]
             lots = {label: seeds.derive(seed, video.sample, "goal", label) for label in allowed}
             goal = min(allowed, key=lambda label: (chosen[label], pairs[prediction, label], lots[label]))
             chosen[goal] += 1

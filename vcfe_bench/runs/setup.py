@@ -10,6 +10,7 @@ from torch import nn
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import registry, specs
+from vcfe_bench.plugins.abilities import GoalGroups
 from vcfe_bench.plugins.contract.samples import checked_size
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
@@ -31,7 +32,7 @@ class Request:
     Attributes:
         methods: specs of the methods, without the reference methods.
         limit: number of videos, taken in the order of ``video_order``.
-        goals: ``one``, ``all``, ``SRC:DST`` (class names) or a value to reach.
+        goals: ``one``, ``all``, a group of the dataset, ``SRC:DST`` (class names) or a value to reach.
         target: spec of the target; None for the dataset's own, as with ``generator``.
         preset: name of a set of parameters, for all methods that define it; ``tuned`` for those in preset files.
         seed: base seed of all randomness.
@@ -152,7 +153,8 @@ def resolve(request: Request) -> Setup:
         )
     if not checked_size(dataset, request.split):
         raise UsageError(f"dataset '{dataset.spec}' has no videos in its {request.split} split")
-    selection = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values)
+    groups = dataset.goal_groups if isinstance(dataset, GoalGroups) else None
+    selection = goal_selection.read(request.goals, target.classes or dataset.classes, dataset.values, groups)
     return Setup(request, methods, dataset, target, _generator(request, dataset), selection)
 
 

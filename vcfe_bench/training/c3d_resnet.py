@@ -49,22 +49,24 @@ class C3DRecipe:
         """The network for a dataset.
 
         Raises:
-            UsageError: the dataset has no classes, or the size is unknown.
+            UsageError: the size is unknown.
         """
-        if not dataset.classes:
-            raise UsageError(f"a C3D-ResNet is a classifier, but the labels of dataset '{dataset.spec}' are values")
         if self.size not in SIZES:
             raise UsageError(f"unknown size '{self.size}'; {nearest(self.size, SIZES)}")
-        return C3DConfig(self.size, self.fc, dataset.shape, dataset.classes)
+        values = dataset.values
+        limits = (values.low, values.high) if values else None
+        return C3DConfig(self.size, self.fc, dataset.shape, dataset.classes, limits)
 
 
 def train(
     dataset: Dataset, folder: Path, recipe: C3DRecipe = C3DRecipe(), log: Callable[[str], None] = print
 ) -> C3DResNet:
-    """Train with cross-entropy, resuming from ``folder``; returns the network with averaged weights, frozen.
+    """Train, resuming from ``folder``; returns the network with averaged weights, frozen.
+
+    Classifiers are trained with cross-entropy, regressors with the squared error in units of half the range of values.
 
     Raises:
-        UsageError: the dataset has no classes, the size is unknown, or ``start`` is of another network.
+        UsageError: the size is unknown, or ``start`` is of another network.
     """
     config = recipe.config(dataset)
     torch.manual_seed(recipe.seed)
@@ -81,8 +83,10 @@ def train(
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         videos, labels = batch(rng)
         with torch.autocast(videos.device.type, torch.bfloat16):
-            logits = model(videos)
-        return F.cross_entropy(logits.float(), labels)
+            output = model(videos)
+        if config.limits is None:
+            return F.cross_entropy(output.float(), labels)
+        return F.mse_loss(output.float()[:, 0], labels) / model.reach**2
 
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.decay)
     best = loop.run(

@@ -14,8 +14,10 @@ directions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -173,6 +175,11 @@ class ShapeCrowd(ShapeWorld):
     params: ShapeCrowdParams
     classes = CLASSES
     target = "crowd_swin"
+    generator = "wan_shape_crowd"
+    goal_groups: ClassVar[Mapping[str, Mapping[int, Sequence[int]]]] = {
+        "near": {label: [(label + turn) % 8 for turn in (1, 7)] for label in range(8)},
+        "far": {label: [(label + turn) % 8 for turn in range(2, 7)] for label in range(8)},
+    }
     count = COUNT
     corruptions = ("fades", "recoloured", "turns_bystander")
     cause = ("red_direction",)
