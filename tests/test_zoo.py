@@ -22,12 +22,12 @@ def _bytes(path: Path) -> int:
 
 
 def test_sizes():
-    shape_moving, shape_shortcut = ("m_swin", "m_swin_r", "m_c3d"), ("clean_swin", "shortcut_swin")
-    shape_crowd, others = ("crowd_swin", "bystander_swin"), ("scenes_c3d", "phantom_swin")
-    others += ("conditional-echo_phantom",)
+    shape_moving, shape_shortcut = ("m_swin", "m_swin_r", "m_c3d"), ("clean_swin", "clean_c3d", "shortcut_swin")
+    shape_crowd = ("crowd_swin", "crowd_c3d", "bystander_swin")
+    others = ("scenes_c3d", "phantom_swin", "conditional-echo_phantom")
     for name in (*shape_moving, *shape_shortcut, *shape_crowd, *others):
         assert _bytes(ZOO / f"{name}.safetensors") <= 3e6
-    for name in ("wan_shape_moving", "wan_shape_shortcut", "wan_echo_phantom"):
+    for name in ("wan_shape_moving", "wan_shape_shortcut", "wan_shape_crowd", "wan_echo_phantom"):
         assert _bytes(ZOO / name) <= 11e6
 
 
@@ -70,8 +70,10 @@ def test_scenes_c3d_is_accurate():
     ("target", "dataset", "accuracy", "unlinked", "follows", "attacked"),
     [
         ("clean_swin", "shape_shortcut", 0.99, (0.95, 1.0), ("follows_distractor", 0.0, 0.4), 8),
+        ("clean_c3d", "shape_shortcut", 0.99, (0.95, 1.0), ("follows_distractor", 0.0, 0.4), 1),
         ("shortcut_swin", "shape_shortcut", 0.99, (0.0, 0.4), ("follows_distractor", 0.95, 1.0), 8),
         ("crowd_swin", "shape_crowd", 0.95, (0.95, 1.0), ("follows_blue", 0.0, 0.25), 1),
+        ("crowd_c3d", "shape_crowd", 0.95, (0.95, 1.0), ("follows_blue", 0.0, 0.25), 1),
         ("bystander_swin", "shape_crowd[link=1]", 0.95, (0.0, 0.25), ("follows_blue", 0.95, 1.0), 1),
     ],
 )
@@ -144,6 +146,15 @@ def test_the_generator_of_shape_shortcut_keeps_both_motions_and_makes_whole_obje
     assert card["reconstruction_error"] <= 0.01
     assert card["reconstruction_oracle"] >= 0.9
     assert card["coherent"] >= 0.7
+
+
+@pytest.mark.slow
+def test_the_generator_of_shape_crowd_keeps_all_motions_and_makes_whole_objects():
+    card = _made("wan_shape_crowd", "crowd_swin", "shape_crowd", limit=16, noises=4)
+    assert card["reconstruction_error"] <= 0.005
+    assert card["reconstruction_oracle"] == 1
+    assert card["reconstruction_identity"] >= 0.7
+    assert card["coherent"] >= 0.6
 
 
 @pytest.mark.slow

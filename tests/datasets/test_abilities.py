@@ -59,8 +59,8 @@ ABILITIES = (
 SHIPPED: dict[str, set[type]] = {
     "shape_moving": set(ABILITIES) - {AnnotatedAttributes, Bystanders, GoalGroups, PlantedShortcut},
     "shape_shortcut": set(ABILITIES)
-    - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker, TransferTargets},
-    "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker, TransferTargets},
+    - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker},
+    "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker},
     "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
     "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},
     "mead": {KnownLabels, TransferTargets},

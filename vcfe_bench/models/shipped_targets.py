@@ -42,6 +42,13 @@ class ShortcutSwin(ShippedTarget):
     file = "shortcut_swin.safetensors"
 
 
+class CleanC3D(ShippedTarget):
+    """A C3D-ResNet for Shape-Shortcut that relies on the object: another architecture for the task of CleanSwin."""
+
+    config_type = C3DConfig
+    file = "clean_c3d.safetensors"
+
+
 class PhantomSwin(ShippedTarget):
     """A Video Swin that predicts the ejection fraction of the echo phantom."""
 
@@ -54,6 +61,13 @@ class CrowdSwin(ShippedTarget):
 
     config_type = SwinConfig
     file = "crowd_swin.safetensors"
+
+
+class CrowdC3D(ShippedTarget):
+    """A C3D-ResNet for Shape-Crowd that relies on the red object: another architecture for the task of CrowdSwin."""
+
+    config_type = C3DConfig
+    file = "crowd_c3d.safetensors"
 
 
 class BystanderSwin(ShippedTarget):

@@ -175,6 +175,7 @@ class ShapeCrowd(ShapeWorld):
     params: ShapeCrowdParams
     classes = CLASSES
     target = "crowd_swin"
+    transfer_targets = ("crowd_swin", "crowd_c3d")
     generator = "wan_shape_crowd"
     goal_groups: ClassVar[Mapping[str, Mapping[int, Sequence[int]]]] = {
         "near": {label: [(label + turn) % 8 for turn in (1, 7)] for label in range(8)},

@@ -131,6 +131,7 @@ class ShapeShortcut(ShapeWorld):
     classes = CLASSES
     count = COUNT
     target = "shortcut_swin"
+    transfer_targets = ("clean_swin", "clean_c3d")
     generator = "wan_shape_shortcut"
     cause = ("object_direction",)
     shortcut = ("distractor_direction",)
