@@ -58,8 +58,7 @@ ABILITIES = (
 )
 SHIPPED: dict[str, set[type]] = {
     "shape_moving": set(ABILITIES) - {AnnotatedAttributes, Bystanders, GoalGroups, PlantedShortcut},
-    "shape_shortcut": set(ABILITIES)
-    - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker},
+    "shape_shortcut": set(ABILITIES) - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker},
     "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker},
     "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
     "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},
