@@ -67,9 +67,9 @@ def plan(
     console = Console()
     clips = "x".join(map(str, cost.shape))
     console.print(f"Clips of {clips}. Upper bound: methods that stop when the goal is met need fewer evaluations.")
-    for title, table in (_evaluations(cost), _hours(cost, chosen), _memory(cost.memory)):
+    for title, shown in (_evaluations(cost), _hours(cost, chosen), _memory(cost.memory)):
         console.print(f"\n{title}:", highlight=False)
-        console.print(table)
+        console.print(shown)
     console.print()
     for name in chosen:
         console.print(f"{name}: {cost.advice[name]}", soft_wrap=True, highlight=False, markup=False)
