@@ -77,6 +77,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def scale(session: nox.Session) -> None:
+    """What a run of 800,000 records costs to open, show and check, as in ``docs/scale.md``; needs 10 GB of disk."""
+    with TemporaryDirectory() as folder:
+        _python(session, "tests.scale", "--out", folder, *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The site, in ``build/site``; a link that leads nowhere is an error."""
     _python(session, "mkdocs", "build", "--strict", *session.posargs)

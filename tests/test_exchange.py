@@ -47,6 +47,19 @@ def test_many_losses_are_drawn() -> None:
     assert exchange.exchanged_values(np.arange(1.0, 41) + 0.5).p == 1 / (exchange.DRAWS + 1)
 
 
+def test_very_many_losses_have_the_p_of_the_binomial_test_and_of_draws() -> None:
+    for better, worse in ((2600, 2500), (2500, 2600), (3000, 2400)):
+        losses = np.repeat([1.0, -1.0], [better, worse])
+        expected = stats.binomtest(better, better + worse, alternative="greater").pvalue
+        assert exchange.exchanged_values(losses).p == pytest.approx(expected, rel=0.01)
+    losses = np.random.default_rng(0).lognormal(size=5500) * np.random.default_rng(1).choice(
+        (1, -1), 5500, p=(0.52, 0.48)
+    )
+    signs = np.random.default_rng(2).choice((1.0, -1.0), (5_000, 5500))
+    drawn = (signs @ np.abs(losses) >= losses.sum()).mean()
+    assert exchange.exchanged_values(losses).p == pytest.approx(drawn, abs=0.02)
+
+
 def test_sets_are_exchanged_video_by_video() -> None:
     """For a loss that is a mean over videos, exchanging sets is exchanging values."""
     losses = np.array([0.5, 0.25, -0.125, 1.0, 0.75])

@@ -36,6 +36,26 @@ def test_the_interval_is_about_that_of_the_normal_theory():
     assert (estimate.n, estimate.missing, estimate.clusters) == (200, 0, 200)
 
 
+@pytest.mark.parametrize("goals", [1, 3])
+def test_for_many_videos_the_computed_interval_is_the_drawn_one(goals, monkeypatch):
+    values = np.random.default_rng(0).lognormal(size=6000 * goals)
+    videos = np.repeat(np.arange(6000), goals)
+    computed = mean_interval(values, videos)
+    monkeypatch.setattr("vcfe_bench.stats.intervals.LARGE", 10_000)
+    drawn = mean_interval(values, videos)
+    width = drawn.high - drawn.low
+    assert (computed.value, computed.n, computed.clusters) == (drawn.value, 6000 * goals, 6000)
+    assert computed.low == pytest.approx(drawn.low, abs=0.02 * width)
+    assert computed.high == pytest.approx(drawn.high, abs=0.02 * width)
+
+
+def test_clusters_may_be_named_in_any_way():
+    values = np.random.default_rng(0).normal(size=60)
+    names = [f"video {number % 17}" for number in range(60)]
+    numbers = np.array([number % 17 for number in range(60)])
+    assert mean_interval(values.tolist(), names) == mean_interval(values, numbers)
+
+
 def test_goals_of_one_video_count_as_one():
     values = np.repeat(np.random.default_rng(0).normal(size=30), 3)
     clusters = np.repeat(np.arange(30), 3).tolist()
@@ -238,6 +258,14 @@ def test_many_videos_are_tested_about_as_by_the_t_test():
     estimate = paired_difference(first, np.zeros(40))
     assert estimate.p == pytest.approx(stats.ttest_1samp(first, 0).pvalue, abs=0.01)
     assert estimate.p == paired_difference(first, np.zeros(40)).p, "the draws are seeded"
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.12])
+def test_the_computed_p_of_many_videos_is_about_the_drawn_one(shift, monkeypatch):
+    first, second = np.random.default_rng(4).normal(size=(2, 1000)) + np.array([[shift], [0.0]])
+    drawn = paired_difference(first, second)
+    monkeypatch.setattr("vcfe_bench.stats.significance.LARGE", 1000)
+    assert paired_difference(first, second).p == pytest.approx(drawn.p, abs=0.015)
 
 
 def test_rates_are_tested_as_by_mcnemar():

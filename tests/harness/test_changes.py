@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.harness.test_cli import call
-from tests.harness.toys import MEASURED, METRICS, ask, run
+from tests.harness.toys import MEASURED, METRICS, ask, rewrite, run
 from vcfe_bench.cli.progress import progress_display
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.method import Method
@@ -196,10 +196,7 @@ def test_a_run_is_extended_by_more_videos(tmp_path: Path) -> None:
 
 def test_a_run_of_the_first_videos_of_the_split_is_another_run(tmp_path: Path) -> None:
     run(tmp_path / "run", limit=2)
-    path = tmp_path / "run" / "run.json"
-    former = json.loads(path.read_text())
-    del former["configuration"]["choice"]
-    path.write_text(json.dumps(former))
+    rewrite(tmp_path / "run" / "run.json", lambda former: former["configuration"].pop("choice"))
     with pytest.raises(UsageError, match=r"holds another run \(choice first, not stratified\)"):
         run(tmp_path / "run", limit=2)
 

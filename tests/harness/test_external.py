@@ -18,6 +18,7 @@ from tests.harness.test_cli import call
 from tests.harness.toys import METRICS, run
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.results import leaderboard
+from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows import run as runner
@@ -118,9 +119,9 @@ def test_the_target_is_checked_first(given: Given, tmp_path: Path, monkeypatch: 
 def test_it_is_an_ordinary_run(given: Given, source: Path, tmp_path: Path) -> None:
     out = external.score(given, tmp_path / "out", METRICS)
     before = pd.read_parquet(out / "records.parquet")
-    journal = len(RunDirectory(out).journal)
+    records = RunDirectory(out).entries(Record)
     external.score(given, tmp_path / "out", METRICS)
-    assert len(RunDirectory(out).journal) == journal, "nothing is done twice"
+    assert repr(RunDirectory(out).entries(Record)) == repr(records), "nothing is done twice"
     runner.rescore(out, METRICS)
     pd.testing.assert_frame_equal(pd.read_parquet(out / "records.parquet"), before)
     frame = leaderboard.join([source, out]).frame

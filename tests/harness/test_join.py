@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.harness.toys import ask, run
+from tests.harness.toys import ask, rewrite, run
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.registry import DATASETS, METRICS
@@ -39,12 +39,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def copy(runs: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(runs["half"], tmp_path / "copy"))
-
-
-def rewrite(file: Path, change: object) -> None:
-    content = json.loads(file.read_text())
-    change(content)  # type: ignore[operator]
-    file.write_text(json.dumps(content))
 
 
 def test_methods_of_two_machines_have_the_same_numbers_in_one_table_as_in_their_own(runs: dict[str, Path]) -> None:
@@ -166,9 +160,10 @@ def test_a_failure_is_replaced_by_the_result_of_another_run(tmp_path: Path) -> N
 
 
 def test_different_results_of_the_same_task_are_noted(runs: dict[str, Path], copy: Path) -> None:
-    records = pd.read_parquet(copy / "records.parquet")
-    records.loc[records["method"] == "no_edit", "video_sha256"] = "another"
-    records.to_parquet(copy / "records.parquet")
+    def change(records: pd.DataFrame) -> None:
+        records.loc[records["method"] == "no_edit", "video_sha256"] = "another"
+
+    rewrite(copy / "records.parquet", change)
     board = leaderboard.join([runs["half"], copy])
     assert any(note.startswith("no_edit: 6 results differ between runs although their tasks") for note in board.notes)
 
@@ -198,16 +193,18 @@ def test_methods_are_compared_but_references_are_not(runs: dict[str, Path]) -> N
     assert not frame["toy_FR_best"].loc[["true_edit", "reconstruction", "no_edit"]].any()
 
 
+def _meet(method: str, samples: set[str], records: pd.DataFrame) -> None:
+    mine = records["method"] == method
+    records.loc[mine, "met"] = records.loc[mine, "sample"].isin(samples)
+
+
 @pytest.fixture
 def flips(runs: dict[str, Path], tmp_path: Path) -> list[Path]:
     """The runs ``push`` and ``half``, as if they had met their goals on four and on three of the six videos."""
     met = {"push": {"light-0", "light-1", "light-2", "light-3"}, "half": {"light-2", "light-3", "light-4"}}
     for name, samples in met.items():
         path = Path(shutil.copytree(runs[name], tmp_path / name))
-        records = pd.read_parquet(path / "records.parquet")
-        mine = records["method"] == f"toy_{name}"
-        records.loc[mine, "met"] = records.loc[mine, "sample"].isin(samples)
-        records.to_parquet(path / "records.parquet")
+        rewrite(path / "records.parquet", partial(_meet, f"toy_{name}", samples))
     return [tmp_path / name for name in met]
 
 
@@ -277,9 +274,11 @@ def test_distances_over_a_part_are_of_that_part_and_have_its_floor(flips: list[P
 
 
 def test_rows_are_divided_by_whether_the_target_was_right(copy: Path) -> None:
+    def change(records: pd.DataFrame) -> None:
+        records.loc[records["sample"].isin(["light-0", "light-3"]), "prediction"] = 1
+
+    rewrite(copy / "records.parquet", change)
     records = pd.read_parquet(copy / "records.parquet")
-    records.loc[records["sample"].isin(["light-0", "light-3"]), "prediction"] = 1
-    records.to_parquet(copy / "records.parquet")
     frame = leaderboard.join([copy], by=["target_right"]).frame
     records = records.query("method == 'toy_half'")
     right = ~records["sample"].isin(["light-0", "light-3"])

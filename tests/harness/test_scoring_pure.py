@@ -15,7 +15,6 @@ from vcfe_toys.metrics import Bias, Change, Flip, Masked, Spread
 from vcfe_bench.core import seeds
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.interfaces import Case
-from vcfe_bench.runs.journal import Scores
 from vcfe_bench.runs.records import Record
 from vcfe_bench.scoring.cards import build, problems
 from vcfe_bench.scoring.pairs import score_pairs
@@ -159,12 +158,9 @@ def test_without_requested_values_there_are_no_pairs() -> None:
     assert (score.n, score.reason) == (0, "no goal requests a value")
 
 
-def test_problems_count_the_latest_scores_of_each_record() -> None:
-    def entry(id: str, error: str | None) -> Scores:
-        return Scores(id, {"x": 0.0, "y": 0.0}, {"x": 1, "y": 1}, {"x": error} if error else {})
-
-    entries = [entry("a", "first"), entry("b", "second"), entry("c", "third"), entry("a", None)]
-    assert problems(entries) == {"x": "failed on 2 videos: second"}
+def test_problems_count_the_errors_of_each_metric() -> None:
+    errors = {("b", "x"): "second", ("c", "x"): "third", ("c", "y"): "other"}
+    assert problems(errors) == {"x": "failed on 2 videos: second", "y": "failed on 1 videos: other"}
 
 
 def test_every_requested_metric_has_a_card() -> None:

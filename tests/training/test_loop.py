@@ -117,6 +117,26 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         _train(tmp_path, 20, identity="circles")
 
 
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
+    expected = _train(tmp_path / "whole", 50)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "parts", 50, stop_at=37)
+    (file,) = [path for path in (tmp_path / "parts").iterdir() if path.suffix != ".before"]
+    content, lines = bytearray(file.read_bytes()), []
+    content[content.index(b"optimizers")] ^= 1
+    file.write_bytes(content if damage == "flip" else content[: len(content) // 2])
+    if damage == "delete":
+        file.unlink()
+    resumed = _train(tmp_path / "parts", 50, log=lines.append)
+    assert torch.equal(expected.weight, resumed.weight)
+    assert any("going on from the checkpoint before" in line for line in lines)
+    for path in (tmp_path / "parts").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UsageError, match="are damaged: choose another --checkpoints folder"):
+        _train(tmp_path / "parts", 50)
+
+
 def test_the_schedule_warms_up_and_decays():
     schedule = loop.Schedule(1000, warmup=100, floor=0.02)
     factors = [schedule.factor(step) for step in range(1000)]

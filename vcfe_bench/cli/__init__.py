@@ -26,6 +26,7 @@ from vcfe_bench.cli.plan import plan
 from vcfe_bench.cli.report import report
 from vcfe_bench.cli.run import run
 from vcfe_bench.cli.score import rescore, score
+from vcfe_bench.cli.status import status, verify
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.tune import tune
 from vcfe_bench.cli.validate import validate_app
@@ -56,6 +57,8 @@ app.command(
     epilog="Example: vcfe-bench explain clip.mp4 --target i3d_kinetics400 --to 'driving car' --method pgd "
     "--out runs/clip"
 )(explain)
+app.command(epilog="Example: vcfe-bench status runs/first")(status)
+app.command(epilog="Example: vcfe-bench verify runs/first")(verify)
 app.command(epilog="Example: vcfe-bench leaderboard runs/first runs/second --sort FR --out table.md")(leaderboard)
 app.command(epilog="Example: vcfe-bench curves runs/quarter runs/half runs/full --out curves.svg")(curves)
 app.command(epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv")(check)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.figures.labels import goal_label, prediction_label
-from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
+from vcfe_bench.runs import tables
+from vcfe_bench.runs.run_directory import RunDirectory
 
 GAP = 2
 """Width of the white bar between frames, in pixels of the video."""
@@ -36,18 +37,20 @@ def figure(store: RunDirectory, ids: Sequence[str], frames: int = 9, differences
     Raises:
         UsageError: no such record, one without a video, or records of several originals.
     """
-    records = store.table(RECORDS).set_index("id")
+    records = tables.read_records(store).set_index("id")
     selected = [_record(records, id) for id in ids]
     originals = {record["original"] for record in selected}
     if len(originals) != 1:
         raise UsageError(f"the records are of {len(originals)} different originals; choose records of one")
-    original = store.video(originals.pop()).numpy()
+    by_name = {original.video: original.sha256 for original in store.originals().values()}
+    name = originals.pop()
+    original = store.video(name, by_name.get(name)).numpy()
     shown = np.linspace(0, len(original) - 1, min(frames, len(original))).round().astype(int)
     classes = store.configuration.classes
     title = f"original {selected[0]['sample']}, predicted {prediction_label(selected[0]['prediction'], classes)}"
     strips = [(title, _join(original[shown]))]
     for record in selected:
-        video = store.video(record["video"]).numpy()
+        video = store.video(record["video"], record["video_sha256"]).numpy()
         strips.append((_title(record, classes), _join(video[shown])))
         if differences:
             difference = abs(video[shown].astype(int) - original[shown]).sum(axis=1)

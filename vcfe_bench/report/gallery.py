@@ -11,7 +11,8 @@ import pandas as pd
 
 from vcfe_bench.figures.labels import goal_label, prediction_label
 from vcfe_bench.report.media import Media, Sheet
-from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
+from vcfe_bench.runs import tables
+from vcfe_bench.runs.run_directory import RunDirectory
 
 SEMANTIC_FLIP = "semantic_FR"
 """The metric that tells whether the content of a counterfactual shows the goal."""
@@ -124,7 +125,7 @@ def worlds(stores: Sequence[RunDirectory]) -> list[World]:
 def _together(stores: Sequence[RunDirectory]) -> pd.DataFrame:
     """All records; of a task in several runs the first that was successful."""
     together = pd.concat(
-        [store.table(RECORDS).assign(run=place) for place, store in enumerate(stores)], ignore_index=True
+        [tables.read_records(store).assign(run=place) for place, store in enumerate(stores)], ignore_index=True
     )
     successful_first = (together["status"] != "ok").sort_values(kind="stable").index
     return together.loc[successful_first].drop_duplicates("id").sort_index()

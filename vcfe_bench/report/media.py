@@ -10,9 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vcfe_bench.core.errors import UsageError
 from vcfe_bench.runs.run_directory import RunDirectory
-from vcfe_bench.video import lossless
 
 FOLDER = "media"
 
@@ -45,10 +43,7 @@ class Media:
             UsageError: the video is missing or damaged.
         """
         if sha256 not in self._sheets:
-            try:
-                pixels = store.video(video)
-            except OSError:
-                raise UsageError(f"{store.path}/videos/{video}{lossless.SUFFIX} is missing or damaged") from None
+            pixels = store.video(video, sha256)
             file = f"{FOLDER}/{sha256[:20]}.png"
             (self.root / FOLDER).mkdir(parents=True, exist_ok=True)
             image = tile(pixels)

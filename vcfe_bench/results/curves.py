@@ -14,8 +14,9 @@ from vcfe_bench.core.text import number
 from vcfe_bench.results.cells import Cell
 from vcfe_bench.results.grid import Column, Grid
 from vcfe_bench.results.rows import declined
+from vcfe_bench.runs import tables
 from vcfe_bench.runs.configuration import REFERENCES
-from vcfe_bench.runs.run_directory import RECORDS, RunDirectory
+from vcfe_bench.runs.run_directory import RunDirectory
 
 MEASURES = ("FR", "semantic_FR", "minimal_FR")
 """The rates that are drawn against calls. FR is whether the goal is met; the others are metrics of these names."""
@@ -49,7 +50,7 @@ def records_of(stores: Sequence[RunDirectory]) -> pd.DataFrame:
     Raises:
         UsageError: a run has no records yet.
     """
-    tables = [store.table(RECORDS).assign(budget=store.configuration.budget or math.inf) for store in stores]
+    tables = [tables.read_records(store).assign(budget=store.configuration.budget or math.inf) for store in stores]
     together = pd.concat(tables, ignore_index=True)
     done_first = (together["status"] != "ok").sort_values(kind="stable").index
     return together.loc[done_first].drop_duplicates("id").sort_index()

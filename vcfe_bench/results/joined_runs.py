@@ -30,9 +30,10 @@ from vcfe_bench.results.rows import (
     questions,
     shared_flips,
 )
+from vcfe_bench.runs import tables
 from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
 from vcfe_bench.runs.records import Record, ScoredCard
-from vcfe_bench.runs.run_directory import METRICS, RECORDS, SETS, RunDirectory
+from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.tables import SET_COLUMNS
 
 
@@ -79,8 +80,8 @@ class _Run:
 
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, RunDirectory(path)
-        self.records, self.sets = self.store.table(RECORDS), self.store.table(SETS)
-        self.cards = scored_cards(self.store)
+        self.records, self.sets = tables.read_records(self.store), tables.read_sets(self.store)
+        self.cards = tables.read_cards(self.store)
         self.missing = missing_tasks(self.store, self.records)
 
     @property
@@ -111,11 +112,6 @@ class _Run:
     @cached_property
     def by_method(self) -> dict[str, pd.DataFrame]:
         return {str(method): records for method, records in self.records.groupby("method", sort=False)}
-
-
-def scored_cards(store: RunDirectory) -> list[ScoredCard]:
-    """The cards that belong to the tables of a run."""
-    return [ScoredCard.read(card) for card in store.json(METRICS)]
 
 
 def missing_tasks(store: RunDirectory, records: pd.DataFrame) -> int:

@@ -15,10 +15,13 @@ from vcfe_bench.results import comparison, joined_runs
 from vcfe_bench.results.comparison import Section
 from vcfe_bench.results.means import mean_columns
 from vcfe_bench.results.rows import ALL, BUDGET, DIVISIONS, Row, asked
+from vcfe_bench.runs import tables
 from vcfe_bench.runs.records import ScoredCard
-from vcfe_bench.runs.run_directory import RECORDS, SETS, RunDirectory
+from vcfe_bench.runs.run_directory import RunDirectory
 
 CSV = "leaderboard.csv"
+OUTPUTS = ("before", "after")
+"""Columns of records with the raw outputs of the target, which no table shows."""
 RECONSTRUCTION = "reconstruction"
 """The reference method that only encodes and decodes."""
 PARTS: Mapping[str, Mapping[str, float]] = {
@@ -80,9 +83,17 @@ def load(path: Path) -> Leaderboard:
     Raises:
         UsageError: not a run, or not scored yet.
     """
-    store = RunDirectory(path)
-    records, sets = store.table(RECORDS), store.table(SETS)
-    metrics = _in_order(joined_runs.scored_cards(store))
+    return of(RunDirectory(path))
+
+
+def of(store: RunDirectory) -> Leaderboard:
+    """The leaderboard of an open run.
+
+    Raises:
+        UsageError: it is not scored yet.
+    """
+    records, sets = tables.read_records(store, OUTPUTS), tables.read_sets(store)
+    metrics = _in_order(tables.read_cards(store))
     frame = build(records, sets, metrics, list(store.configuration.methods))
     missing = joined_runs.missing_tasks(store, records)
     return Leaderboard(frame, metrics, missing, notes=store.dataset_notes())
@@ -124,7 +135,7 @@ def join(
 
 def write(store: RunDirectory) -> Leaderboard:
     """Bring ``leaderboard.csv`` up to the records."""
-    board = load(store.path)
+    board = of(store)
     store.put_table(CSV, board.frame)
     return board
 

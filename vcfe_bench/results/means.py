@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from vcfe_bench.runs.records import ScoredCard
@@ -15,8 +16,8 @@ COUNTED = ("rate", "share of attributes", "share of frames", "share of pairs")
 
 def mean_columns(records: pd.DataFrame, card: ScoredCard, name: str) -> dict[str, float]:
     """The mean of a metric as ``name``, with ``_low``, ``_high`` (95 % interval over videos) and ``_n``."""
-    values = records[card.name].to_numpy(float).tolist() if card.name in records else [math.nan] * len(records)
-    videos = list(records["sample"])
+    values = records[card.name].to_numpy(float) if card.name in records else np.full(len(records), math.nan)
+    videos = pd.factorize(records["sample"])[0]
     if card.unit in COUNTED:
         mean = intervals.rate_interval(values, videos)
     else:

@@ -24,9 +24,12 @@ class Superseded:
 
 def superseded(planned: Plan, store: RunDirectory) -> Iterator[Superseded]:
     """The tasks of a plan that have results under another identity only, by method."""
-    records = store.entries(Record)
-    known, results = {record.id for record in records}, {_question(record) for record in records}
-    tasks = (task for task in planned.tasks if task.id not in known and task.skip is None)
+    known = store.journal.state.tasks
+    tasks = [task for task in planned.tasks if task.id not in known and task.skip is None]
+    ids = {task.id for task in planned.tasks}
+    if not tasks or known.keys() <= ids:
+        return
+    results = {_question(record) for record in store.entries(Record)}
     counts = Counter(task.method for task in tasks if (task.method, task.original.index, str(task.goal)) in results)
     for method, count in counts.items():
         yield Superseded(method, _reason(store, method), count)

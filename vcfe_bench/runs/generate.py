@@ -15,7 +15,7 @@ from vcfe_bench.executors.interface import Executor, Lost, Work
 from vcfe_bench.plugins.contract.errors import ContractError
 from vcfe_bench.plugins.contract.outputs import checked_output
 from vcfe_bench.plugins.method import Progress
-from vcfe_bench.runs import micro_batch, plan
+from vcfe_bench.runs import damage, plan
 from vcfe_bench.runs.changes import superseded
 from vcfe_bench.runs.journal import DatasetNotes, Original, Planned, Reused, Session
 from vcfe_bench.runs.micro_batch import Batch, BatchWork, Outcome
@@ -25,7 +25,7 @@ from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.reference_cache import ReferenceCache
-from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.runs.run_directory import ARTEFACTS, TRACES, RunDirectory
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.runs.shards import Shard
 from vcfe_bench.video import lossless
@@ -77,7 +77,8 @@ def complete(
     for tasks in superseded(planned, store):
         observer.superseded(tasks)
     cache = ReferenceCache(setup)
-    done = {id for id, record in store.records().items() if _is_final(record)}
+    again = _mend(setup, store, observer)
+    done = {id for id, task in store.journal.state.of_plan() if task.final} - again
     reused = [keep(setup, store, outcome) for outcome in cache.outcomes(planned.tasks, done)]
     if reused:
         store.append(Reused(tuple(record.id for record in reused)))
@@ -118,9 +119,20 @@ def _lost(batch: MicroBatch, lost: Lost) -> list[Outcome]:
     return [Outcome(task, task.record("failed", lost.reason, lost.details)) for task in batch.tasks]
 
 
-def _is_final(record: Record) -> bool:
-    """Whether a task with this record need not be tried again; its budget is part of the task's identity."""
-    return record.status != "failed" or record.reason.startswith(micro_batch.OVER)
+def _mend(setup: Setup, store: RunDirectory, observer: Observer) -> set[str]:
+    """Make originals that are damaged or missing again, and tell what was damaged; the tasks that have to run again."""
+    damaged = damage.find(store)
+    if damaged.names():
+        store.mended.append(damaged.sentence(store.path))
+    originals = store.originals()
+    lost = set(damaged.originals)
+    for original in originals.values():
+        if f"{damage.VIDEOS}/{original.video}{lossless.SUFFIX}" in lost:
+            _put_original(setup, store, original)
+    for text in store.mended:
+        observer.warned(text)
+    store.mended.clear()
+    return set(damaged.results)
 
 
 def _entry(planned: Plan, whole: Plan, shard: Shard | None) -> Planned:
@@ -136,7 +148,7 @@ def record_plan(store: RunDirectory, planned: Plan, originals: Originals, entry:
         store.append(originals.known[index])
     if store.planned() != entry:
         store.append(entry)
-    known = store.records()
+    known = dict(store.journal.state.of_plan())
     for task in planned.tasks:
         if task.skip is not None and task.id not in known:
             store.append(task.record("skipped", task.skip))
@@ -156,8 +168,9 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
         fps = task.original.fps
         _keep_original(setup, store, task.original)
         stored = store.put_video(task.id, outcome.pixels, fps)
-        store.put_arrays("traces", task.id, outcome.trace)
-        store.put_arrays("artefacts", task.id, outcome.artefacts)
+        arrays = {TRACES: outcome.trace, ARTEFACTS: outcome.artefacts}
+        for folder, content in arrays.items():
+            store.put_arrays(folder, task.id, content)
         try:
             output = checked_output(setup.target, lossless.dequantise(stored), len(task.original.output))
         except ContractError as error:
@@ -169,6 +182,7 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
                 video_sha256=lossless.content_hash(stored),
                 after=output,
                 met=bool(task.goal.met(torch.tensor([output]))[0]),
+                files=tuple(folder for folder, content in arrays.items() if content),
             )
     store.append(record)
     return record
@@ -176,5 +190,9 @@ def keep(setup: Setup, store: RunDirectory, outcome: Outcome) -> Record:
 
 def _keep_original(setup: Setup, store: RunDirectory, original: Original) -> None:
     if not store.has_video(original.video):
-        sample = sample_of(setup.dataset, setup.request.split, original)
-        store.put_video(original.video, lossless.quantise(sample.video), original.fps)
+        _put_original(setup, store, original)
+
+
+def _put_original(setup: Setup, store: RunDirectory, original: Original) -> None:
+    sample = sample_of(setup.dataset, setup.request.split, original)
+    store.put_video(original.video, lossless.quantise(sample.video), original.fps)

@@ -1,12 +1,9 @@
-"""The journal of a run: a file of JSON lines that is only ever appended to, and the kinds of lines in it."""
+"""The kinds of lines in the journal of a run."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -77,12 +74,13 @@ class Reused:
 @dataclass(frozen=True)
 class Scores:
     """Values of sample metrics for the record ``id``, with the version of each metric and the errors of those that
-    failed (their value is NaN)."""
+    failed (their value is NaN). ``curves`` tells whether curves behind the values were stored."""
 
     id: str
     values: Mapping[str, float]
     versions: Mapping[str, int]
     errors: Mapping[str, str] = field(default_factory=dict)
+    curves: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,8 +134,27 @@ class Scored:
     requested: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """Lines that are damaged or lost, and whose content is made again from here on: the first number of each range and
+    the one after its last."""
+
+    lines: tuple[tuple[int, int], ...]
+
+
 Entry = (
-    Configured | Reused | Original | Planned | Session | Record | Scores | SetRow | RealVideos | DatasetNotes | Scored
+    Configured
+    | Reused
+    | Original
+    | Planned
+    | Session
+    | Record
+    | Scores
+    | SetRow
+    | RealVideos
+    | DatasetNotes
+    | Scored
+    | Repaired
 )
 KINDS: Mapping[str, type[Entry]] = {
     "configuration": Configured,
@@ -151,40 +168,24 @@ KINDS: Mapping[str, type[Entry]] = {
     "others": RealVideos,
     "dataset": DatasetNotes,
     "scored": Scored,
+    "repaired": Repaired,
 }
 """Types of entries by the ``kind`` in their line."""
-_NAMES = {cls: kind for kind, cls in KINDS.items()}
+NAMES = {cls: kind for kind, cls in KINDS.items()}
+"""The ``kind`` of each type of entry."""
 _ADAPTERS: Mapping[str, TypeAdapter[Entry]] = {kind: TypeAdapter(cls) for kind, cls in KINDS.items()}
 
 
-def read(path: Path) -> list[Entry]:
-    """All entries of a journal. A last line that was cut short is ignored, and so are kinds that are not known.
+def parse(content: Mapping[str, Any]) -> Entry | None:
+    """The entry of a line; None for a kind that is not known.
 
     Raises:
-        OSError, ValueError: it cannot be read.
+        ValueError: it lacks a field.
     """
-    text = path.read_text() if path.exists() else ""
-    return list(_entries(text.split("\n")[:-1]))
+    kind = content["kind"]
+    return _ADAPTERS[kind].validate_python(content) if kind in KINDS else None
 
 
-def append(path: Path, entry: Entry) -> None:
-    """Add one line; it is on the disk when this returns."""
-    with path.open("a") as file:
-        file.write(json.dumps({"kind": _NAMES[type(entry)], **asdict(entry)}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def drop_cut_line(path: Path) -> None:
-    """Remove a last line that was not written completely."""
-    if path.exists():
-        with path.open("rb+") as file:
-            content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
-
-
-def _entries(lines: list[str]) -> Iterator[Entry]:
-    for line in lines:
-        content = json.loads(line)
-        if content["kind"] in KINDS:
-            yield _ADAPTERS[content["kind"]].validate_python(content)
+def content_of(entry: Entry) -> dict[str, Any]:
+    """What the line of an entry holds."""
+    return {"kind": NAMES[type(entry)], **asdict(entry)}

@@ -28,7 +28,7 @@ from vcfe_bench.plugins.method import Context, Method, Progress, Query
 from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
-from vcfe_bench.runs.records import Record, Status
+from vcfe_bench.runs.records import OVER, Record, Status
 from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.runs.state_guard import guarded, private
 from vcfe_bench.runs.watch import watched
@@ -38,8 +38,6 @@ MEMORY_INTERVAL = 0.02
 """Seconds between two samples of the memory in use."""
 ROUNDING = 1e-9
 """Share of the budget that the rounding of a sum of prices may exceed it by."""
-OVER = "over the budget"
-"""How the reason of a task begins for which the method spent more than its budget."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from vcfe_bench.plugins.terms import Criterion
 
 Status = Literal["ok", "failed", "skipped"]
 Level = Literal["sample", "set", "pair"]
+OVER = "over the budget"
+"""How the reason of a task begins for which the method spent more than its budget."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Record:
         forwards: numbers of forward passes by network, ``backwards`` those of backward passes.
         traceback: of the error, where there was one.
         side_effects: what the method left changed besides its results, and was put back: "default dtype, grad mode".
+        files: the folders with arrays that were stored with the counterfactual: ``traces``, ``artefacts``.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Record:
     backwards: Mapping[str, int] = field(default_factory=dict)
     traceback: str = ""
     side_effects: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

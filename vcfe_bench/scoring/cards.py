@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Metric, PairMetric, SampleMetric, SetMetric
-from vcfe_bench.runs.journal import Scores
 from vcfe_bench.runs.records import Level, ScoredCard
 
 LEVELS: tuple[tuple[type, Level], ...] = ((SampleMetric, "sample"), (SetMetric, "set"), (PairMetric, "pair"))
@@ -54,17 +53,15 @@ def installed_version(spec: str) -> int | None:
         return None
 
 
-def problems(entries: Iterable[Scores]) -> dict[str, str]:
-    """For each metric that failed on records, by name: on how many, and the first of the errors."""
-    latest: dict[tuple[str, str], str | None] = {}
-    for entry in entries:
-        for name in entry.values:
-            latest[entry.id, name] = entry.errors.get(name)
-    errors: dict[str, list[str]] = {}
-    for (_, name), error in latest.items():
-        if error:
-            errors.setdefault(name, []).append(error)
-    return {name: f"failed on {len(texts)} videos: {texts[0]}" for name, texts in errors.items()}
+def problems(errors: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """For each metric that failed on records, by name: on how many, and the first of the ``errors``.
+
+    These are by record id and metric name.
+    """
+    by_metric: dict[str, list[str]] = {}
+    for (_, name), error in errors.items():
+        by_metric.setdefault(name, []).append(error)
+    return {name: f"failed on {len(texts)} videos: {texts[0]}" for name, texts in by_metric.items()}
 
 
 def _card(metric: Metric, unavailable: str | None) -> ScoredCard:

@@ -12,6 +12,7 @@ from vcfe_bench.executors import parallel
 from vcfe_bench.plugins.contract.errors import ContractError
 from vcfe_bench.plugins.contract.values import checked_features
 from vcfe_bench.plugins.metric import Footage, SetMetric
+from vcfe_bench.runs.files import DamagedFile
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.scoring.sets import SetFeatures
@@ -21,15 +22,23 @@ Report = Callable[[int, int], None]
 
 
 class FeatureStore:
-    """Features of one network, in files ``features/<network>/<content hash>.npz`` of a run directory."""
+    """Features of one network, in files ``features/<network>/<content hash>.npz`` of a run directory.
 
-    def __init__(self, store: RunDirectory, network: str) -> None:
+    Features for a metric of a later version than 1 are in ``features/<network>@<version>/``, so that a new version
+    never uses those of an old one; in runs that an earlier version of the package began, all are in one folder.
+    """
+
+    def __init__(self, store: RunDirectory, network: str, version: int | None) -> None:
         self.store = store
-        self.folder = "features/" + re.sub(r"[^\w.-]+", "-", network)
+        later = f"@{version}" if version and version > 1 and not store.journal.state.old else ""
+        self.folder = "features/" + re.sub(r"[^\w.-]+", "-", network) + later
 
     def get(self, sha256: str) -> np.ndarray | None:
-        """The stored features of a video, or None."""
-        arrays = self.store.arrays(self.folder, sha256[:32])
+        """The stored features of a video; None where there are none, or the file is damaged."""
+        try:
+            arrays = self.store.arrays(self.folder, sha256[:32])
+        except DamagedFile:
+            return None
         return None if arrays is None else arrays["features"]
 
     def put(self, sha256: str, features: np.ndarray) -> None:
@@ -82,7 +91,7 @@ def stored_features(store: RunDirectory, metric: SetMetric, records: Sequence[Re
     Raises:
         UsageError: some are missing.
     """
-    features = FeatureStore(store, metric.network)
+    features = FeatureStore(store, metric.network, metric.card.version)
     originals = [features.get(sha256) for sha256 in original_hashes(store, records)]
     counterfactuals = [features.get(record.video_sha256 or "") for record in records]
     pairs = [

@@ -43,6 +43,6 @@ def _score(metric: Metric, parts: Sequence[Part]) -> tuple[SetScore, Floor]:
     )
     hashes = [sha256 for store, records in parts for sha256 in original_hashes(store, records)]
     first = parts[0][0]
-    reference = FeatureStore(first, metric.network).stored(first.real_videos())
+    reference = FeatureStore(first, metric.network, metric.card.version).stored(first.real_videos())
     floor = score_floor(dict(zip(hashes, together.originals, strict=True)), reference, metric)
     return score_set(together, metric), floor

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache, lru_cache
 
+import numpy as np
 from torch import Tensor
 
-from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.contract.samples import checked_sample
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.metric import Footage
 from vcfe_bench.plugins.read_only import read_only
+from vcfe_bench.runs.files import AGAIN, DamagedFile
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.records import Record
-from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.runs.run_directory import ARTEFACTS, RunDirectory
 from vcfe_bench.video import lossless
 
 
@@ -45,17 +46,21 @@ class Reader:
         """The stored counterfactual of a successful record, ``[T, 3, H, W]`` in [0, 1].
 
         Raises:
-            UsageError: the file is missing or does not hold the video that was stored.
+            DamagedFile: the file is missing or does not hold the video that was stored.
         """
         assert record.video is not None
-        try:
-            pixels = self.store.video(record.video)
-            intact = lossless.content_hash(pixels) == record.video_sha256
-        except OSError:
-            intact = False
-        if not intact:
-            raise UsageError(f"{self.store.path}/videos/{record.video}{lossless.SUFFIX} is missing or damaged")
-        return read_only(lossless.dequantise(pixels))
+        return read_only(lossless.dequantise(self.store.video(record.video, record.video_sha256)))
+
+    def artefacts(self, record: Record) -> dict[str, np.ndarray]:
+        """The artefacts that were stored with the counterfactual of a record.
+
+        Raises:
+            DamagedFile: they are missing or damaged.
+        """
+        stored = self.store.arrays(ARTEFACTS, record.id)
+        if stored is None and ARTEFACTS in record.files:
+            raise DamagedFile(f"{self.store.path / ARTEFACTS / record.id}.npz is missing: {AGAIN}")
+        return stored or {}
 
     def _sample(self, index: int) -> Sample:
         original = self.originals.get(index)

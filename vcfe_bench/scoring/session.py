@@ -20,8 +20,9 @@ from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Case, Footage, PairMetric, SampleMetric, SetMetric
 from vcfe_bench.plugins.read_only import read_only
-from vcfe_bench.runs import process_state
-from vcfe_bench.runs.journal import Planned, RealVideos, Scored, Scores, SetRow
+from vcfe_bench.runs import damage, process_state, tables
+from vcfe_bench.runs.files import CannotWrite, DamagedFile
+from vcfe_bench.runs.journal import NAMES, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import CURVES, RunDirectory
@@ -46,7 +47,8 @@ def score_run(
             videos of the dataset or the stored counterfactuals are no longer those of the run.
     """
     names = list(specs or registry.METRICS.names())
-    if not fresh and _up_to_date(store, names):
+    damaged = damage.find(store)
+    if not fresh and not damaged.of_scores and _up_to_date(store, names):
         return
     must_work = specs is not None
     requested = cards.build(names, dataset, must_work)
@@ -54,12 +56,11 @@ def score_run(
     networks, unavailable = load_networks(
         store.configuration, dataset, [metric for metric in metrics if isinstance(metric, SampleMetric)], must_work
     )
-    session = _Session(store, Reader(store, dataset), observer, networks)
+    session = _Session(store, Reader(store, dataset), observer, networks, frozenset(damaged.curves))
     session.score_samples([m for m in metrics if isinstance(m, SampleMetric) and m.card.name not in unavailable], fresh)
     unavailable |= session.score_sets([m for m in metrics if isinstance(m, SetMetric)])
     session.score_pairs([m for m in metrics if isinstance(m, PairMetric)])
-    current = store.records()
-    problems = cards.problems(entry for entry in store.scores() if entry.id in current)
+    problems = cards.problems(tables.errors(store))
     computed = [
         replace(
             entry.card,
@@ -75,25 +76,31 @@ def score_run(
 
 def _up_to_date(store: RunDirectory, names: Sequence[str]) -> bool:
     """Whether these metrics were scored, in the versions installed, after the last change of results."""
-    if not store.journal or not isinstance(store.journal[-1], Scored):
+    state = store.journal.state
+    if state.last_kind != NAMES[Scored] or not all(
+        name in state.scored and state.scored[name] == cards.installed_version(name) for name in names
+    ):
         return False
-    scored: set[tuple[str, int | None]] = set()
-    for entry in reversed(store.journal):
-        if isinstance(entry, (Record, Planned)):
-            break
-        if isinstance(entry, Scored):
-            requested = entry.requested
-            scored |= {(card.spec, card.version) for card in entry.cards if requested is None or card.spec in requested}
-    return all((name, cards.installed_version(name)) in scored for name in names)
+    known = [card for card in store.cards() if card.spec in names]
+    sets = {card.name for card in known if card.level in ("set", "pair")}
+    failed = {name for _, task in state.of_plan() for name in task.failed}
+    return (
+        failed.isdisjoint(card.name for card in known)
+        and not any(row.reason for row in store.set_rows().values() if row.metric in sets)
+        and not any(card.unavailable for card in known if card.level == "set")
+    )
 
 
 class _Session:
     """One scoring of a run: appends results to its journal and reports progress to the observer."""
 
-    def __init__(self, store: RunDirectory, reader: Reader, observer: Observer, networks: Networks) -> None:
+    def __init__(
+        self, store: RunDirectory, reader: Reader, observer: Observer, networks: Networks, lost_curves: frozenset[str]
+    ) -> None:
         self.store, self.reader, self.observer, self.networks = store, reader, observer, networks
         self.settings = process_state.settings()
         del self.settings["number of threads"]  # of this thread; metrics run in others
+        self.lost_curves = lost_curves
         done = [record for record in store.records().values() if record.status == "ok"]
         plan = store.planned()
         places = {id: place for place, id in enumerate(plan.tasks)} if plan else {}
@@ -105,22 +112,25 @@ class _Session:
 
     def score_samples(self, metrics: Sequence[SampleMetric], fresh: bool) -> None:
         """Score each counterfactual with the metrics that it has no value of in their current version."""
-        known = {(entry.id, name, version) for entry in self.store.scores() for name, version in entry.versions.items()}
+        tasks, lost = self.store.journal.state.tasks, self.lost_curves
         work = []
         for record in self.records:
-            due = [m for m in metrics if fresh or (record.id, m.card.name, m.card.version) not in known]
+            known = {} if fresh or record.id in lost else tasks[record.id].versions
+            due = [metric for metric in metrics if known.get(metric.card.name) != metric.card.version]
             if due:
                 work.append((record, due))
         for count, (record, scores) in enumerate(parallel.execute(self._score_case, work), 1):
             if scores.curves:
-                stored = self.store.arrays(CURVES, record.id) or {}
+                stored = {} if record.id in lost else self.store.arrays(CURVES, record.id) or {}
                 self.store.put_arrays(CURVES, record.id, {**stored, **scores.curves})
-            self.store.append(Scores(record.id, scores.values, scores.versions, scores.errors))
+            self.store.append(
+                Scores(record.id, scores.values, scores.versions, scores.errors, curves=bool(scores.curves))
+            )
             self.observer.scored(count, len(work), "videos scored")
 
     def _score_case(self, work: tuple[Record, list[SampleMetric]]) -> tuple[Record, CaseScores]:
         record, metrics = work
-        artefacts = self.store.arrays("artefacts", record.id) or {}
+        artefacts = self.reader.artefacts(record)
         case = Case(
             dataset=self.reader.dataset,
             sample=self.reader.sample(record.index),
@@ -147,9 +157,11 @@ class _Session:
         videos = self._videos(reference)
         unavailable = {}
         for metric in metrics:
-            kept = FeatureStore(self.store, metric.network)
+            kept = FeatureStore(self.store, metric.network, metric.card.version)
             try:
                 features = extract_features(metric, videos, kept, partial(self._report_features, metric.network))
+            except (CannotWrite, DamagedFile):
+                raise
             except (Exception, SystemExit) as error:
                 unavailable[metric.card.name] = describe(error)
                 continue

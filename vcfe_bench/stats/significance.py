@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from vcfe_bench.stats.exchange import LARGE, expanded
 from vcfe_bench.stats.intervals import LEVEL, RESAMPLES, ROUNDING, Estimate, mean_interval, present_values
 
 Direction = Literal["higher", "lower"]
@@ -44,8 +45,8 @@ def answers(records: pd.DataFrame, metric: str) -> pd.Series:
 def paired(first: pd.Series, second: pd.Series) -> Difference:
     """The mean of ``first - second`` over the samples and goals that both have; clusters are source videos."""
     shared = first.index.intersection(second.index)
-    videos = shared.get_level_values("sample").tolist()
-    return paired_difference(first[shared].tolist(), second[shared].tolist(), videos)
+    videos = pd.factorize(shared.get_level_values("sample"))[0]
+    return paired_difference(first[shared].to_numpy(float), second[shared].to_numpy(float), videos)
 
 
 def ranks(names: Sequence[str], records: Sequence[pd.DataFrame], metric: str, direction: Direction) -> list[Rank]:
@@ -109,13 +110,16 @@ class Difference(Estimate):
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable] | None = None
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
+    clusters: Sequence[Hashable] | np.ndarray | None = None,
 ) -> Difference:
     """Mean of ``first[i] - second[i]`` with the interval of ``mean_interval`` and a sign-flip permutation test.
 
     The test flips the signs of all differences of a source video together, in all ways if these are at most
-    ``RESAMPLES``, else in ``RESAMPLES`` random ways, and p is the share of ways with a sum at least as far from 0. For
-    differences of -1, 0 and 1 this is McNemar's test. Pairs with a NaN are excluded and counted as missing. ``p`` is
+    ``RESAMPLES``, else in ``RESAMPLES`` random ways, and p is the share of ways with a sum at least as far from 0; from
+    ``exchange.LARGE`` source videos on it is computed (``exchange.expanded``). For differences of -1, 0 and 1 this is
+    McNemar's test. Pairs with a NaN are excluded and counted as missing. ``p`` is
     NaN without pairs.
 
     Raises:
@@ -124,14 +128,23 @@ def paired_difference(
     if len(first) != len(second):
         raise ValueError(f"{len(first)} values against {len(second)}")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    mean = mean_interval(differences.tolist(), clusters)
-    kept, groups = present_values(differences.tolist(), clusters)
+    mean = mean_interval(differences, clusters)
+    kept, groups = present_values(differences, clusters)
     p = np.nan
     if len(kept):
         sums = np.bincount(groups, kept)
-        reached = np.abs(np.einsum("n,nr->r", sums, _signs(len(sums), RESAMPLES)))
-        p = float((reached >= abs(sums.sum()) * (1 - ROUNDING)).mean())
+        p = _flipped(sums) if len(sums) < LARGE else _expanded(sums)
     return Difference(mean.value, mean.low, mean.high, mean.n, mean.missing, mean.clusters, p)
+
+
+def _flipped(sums: np.ndarray) -> float:
+    reached = np.abs(np.einsum("n,nr->r", sums, _signs(len(sums), RESAMPLES)))
+    return float((reached >= abs(sums.sum()) * (1 - ROUNDING)).mean())
+
+
+def _expanded(sums: np.ndarray) -> float:
+    sizes = np.abs(sums[sums != 0])
+    return min(2 * expanded(sizes, (abs(float(sums.sum())) + float(sizes.sum())) / 2), 1.0) if len(sizes) else 1.0
 
 
 @lru_cache(maxsize=8)

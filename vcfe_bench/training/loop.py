@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.training import checkpoint_file
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,15 +56,15 @@ def run(
 ) -> M:
     """Minimise ``loss(step, rng)`` over ``module`` and return the exponential moving average of its weights.
 
-    The randomness of a step depends only on ``(seed, step)``, and everything else is saved in ``checkpoint`` (every
-    ``every`` steps, atomically), so that an interrupted training resumes as if it had not been interrupted.
+    The randomness of a step depends only on ``(seed, step)``, and everything else is saved in ``checkpoint`` every
+    ``every`` steps (see ``checkpoint_file``), so that an interrupted training resumes as if it had not been.
     ``identity`` describes the model, the recipe and the dataset.
 
     With an ``accelerator`` the loss is computed at its precision, gradients are averaged over its processes, and only
     its main process writes and logs. ``module`` has to be on the accelerator's device and not prepared by it.
 
     Raises:
-        UsageError: the checkpoint belongs to another training.
+        UsageError: the checkpoint belongs to another training, is damaged like the one before, or cannot be written.
     """
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema))  # type: ignore[no-untyped-call]
     scaler = accelerator and accelerator.scaler
@@ -73,8 +73,8 @@ def run(
     main = accelerator is None or accelerator.is_main_process
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     start = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = checkpoint_file.read(checkpoint, log if main else lambda text: None)
+    if state is not None:
         if state["identity"] != identity:
             raise UsageError(f"{checkpoint} belongs to another training: choose another --checkpoints folder")
         module.load_state_dict(state["module"])
@@ -121,16 +121,8 @@ def run(
                 "step": step + 1,
                 "identity": identity,
             }
-            _write(state | ({"scaler": scaler.state_dict()} if scaler else {}), checkpoint)
+            checkpoint_file.write(checkpoint, state | ({"scaler": scaler.state_dict()} if scaler else {}))
     return average.module  # type: ignore[return-value]
-
-
-def _write(state: dict[str, Any], checkpoint: Path) -> None:
-    """Write a checkpoint atomically."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, checkpoint)
 
 
 def _average(parameters: list[nn.Parameter], accelerator: Accelerator) -> None:

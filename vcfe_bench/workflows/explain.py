@@ -32,7 +32,7 @@ from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup
-from vcfe_bench.runs.tables import latest_scores
+from vcfe_bench.runs.tables import records_table
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.explain_request import ExplainRequest, Prediction, clip_shape, requested_goal
@@ -168,7 +168,7 @@ class Prepared:
         lossless.write(store.path / COUNTERFACTUAL, counterfactual, sample.fps)
         write_mp4(store.path / SIDE_BY_SIDE, side_by_side(original, counterfactual), sample.fps)
         strips.figure(store, [record.id]).savefig(store.path / STRIP, dpi=150)
-        values = latest_scores(store).get(record.id, {})
+        values = records_table(store).set_index("id").loc[record.id]
         cards = [card for card in store.cards() if not card.unavailable]
         explained = Explained(
             folder=store.path,
@@ -177,7 +177,7 @@ class Prepared:
             met=bool(record.met),
             before=self.prediction,
             after=Prediction.read(record.after, self.clip.classes),
-            scores={card.name: _number(values.get(card.name, math.nan)) for card in cards},
+            scores={card.name: _number(float(values.get(card.name, math.nan))) for card in cards},
             directions={card.name: card.direction for card in cards},
             seconds=record.seconds,
         )

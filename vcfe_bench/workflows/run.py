@@ -7,7 +7,7 @@ from pathlib import Path
 from vcfe_bench.executors import choice, serial
 from vcfe_bench.executors.interface import Executor
 from vcfe_bench.plugins import registry
-from vcfe_bench.runs import sanity
+from vcfe_bench.runs import damage, sanity
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
@@ -73,6 +73,10 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
         UsageError: ``directory`` is not a run or in use, a metric is unknown, or the dataset no longer has the videos
             of the run.
     """
+    observer = observer or Observer()
     with scored_run(directory) as store:
+        damaged = damage.find(store)
+        if damaged.of_scores:
+            observer.warned(damaged.sentence(store.path))
         dataset = registry.DATASETS.build(store.configuration.dataset)
-        score_run(store, dataset, metrics, observer or Observer(), fresh=True)
+        score_run(store, dataset, metrics, observer, fresh=True)

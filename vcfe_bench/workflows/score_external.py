@@ -112,6 +112,10 @@ def score(
         UsageError: anything the user has to change, such as originals without a goal.
     """
     observer = observer or Observer()
+    if specs.parse(given.method)[0] in REFERENCES:
+        raise UsageError(
+            f"'{given.method}' is the name of a reference method, which has a row of its own: choose another --method"
+        )
     setup = resolve(Request(REFERENCES, given.dataset, given.split, target=given.target))
     originals, counterfactuals = (_videos(folder, observer) for folder in (given.originals, given.counterfactuals))
     requested = _goals(given.goals, setup)

@@ -46,6 +46,7 @@ def write_tables(store: RunDirectory) -> None:
     """Write ``records.parquet``, ``sets.parquet``, ``metrics.json`` and ``leaderboard.csv`` from the journal."""
     tables.write(store)
     leaderboard.write(store)
+    store.put_checksums()
 
 
 def _opened(path: Path, configuration: Configuration | None, overwrite: bool | None) -> RunDirectory:

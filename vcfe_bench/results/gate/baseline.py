@@ -95,14 +95,16 @@ def of_run(path: Path) -> Result:
         UsageError: not a run, not scored, or not finished.
     """
     from vcfe_bench.results import leaderboard  # only runs need it, not committed tables
-    from vcfe_bench.runs.run_directory import RECORDS, RUN, RunDirectory
+    from vcfe_bench.runs import tables
+    from vcfe_bench.runs.run_directory import RunDirectory
 
-    board, store = leaderboard.load(path), RunDirectory(path)
+    store = RunDirectory(path)
+    board = leaderboard.of(store)
     if board.missing:
         raise UsageError(
             f"{path} is not finished, {board.missing} planned tasks have not run: run the same command again to resume"
         )
-    environment = store.json(RUN)["environment"]
+    environment = store.run["environment"]
     about = Description(
         scheme=SCHEME,
         vcfe_bench=environment["versions"]["vcfe-bench"],
@@ -113,19 +115,20 @@ def of_run(path: Path) -> Result:
         metrics=board.metrics,
         deciding=deciding.default(board.metrics),
     )
-    stored, originals = store.table(RECORDS), store.originals()
+    stored, originals = tables.read_records(store, leaderboard.OUTPUTS), store.originals()
     stored["original_sha256"] = [originals[index].sha256 for index in stored["index"]]
     names = [card.name for card in board.metrics if card.level == "sample" and card.name in stored]
     records = stored[[*RECORD_COLUMNS, *names]].astype(RECORD_COLUMNS)
     places = {id: place for place, id in enumerate(stored["id"])}
-    latest = {(entry.id, name): entry.errors.get(name) for entry in store.scores() for name in entry.values}
-    errors = {(places[id], name): text for (id, name), text in latest.items() if text and id in places}
+    errors = {(places[id], name): text for (id, name), text in tables.errors(store).items() if id in places}
+
+    versions = {str(card.network): card.version for card in board.metrics}
 
     def features(network: str) -> FeaturesByHash:
         from vcfe_bench.scoring.features import FeatureStore  # reaches torch
 
         hashes = pd.concat([records["video_sha256"], records["original_sha256"]]).dropna().unique()
-        stored = FeatureStore(store, network).stored(hashes)
+        stored = FeatureStore(store, network, versions[network]).stored(hashes)
         return {sha256: video.astype(np.float16) for sha256, video in stored.items()}
 
     return Result(board.frame, about, records, features, errors)
