@@ -43,7 +43,10 @@ def _toys_in_subprocesses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TOYS), os.environ.get("PYTHONPATH")])))
 
 
-@pytest.fixture(autouse=True)
-def _no_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of tests start no worker process unless they ask for one: it takes longer than a run of the toys."""
-    monkeypatch.setattr(choice, "DEFAULT", InProcess())
+@pytest.fixture(scope="session", autouse=True)
+def _no_worker_processes() -> Iterator[None]:
+    """Runs of tests start no worker process unless they ask for one: it takes longer than a run of the toys, and does
+    not see what a test patches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "DEFAULT", InProcess())
+        yield

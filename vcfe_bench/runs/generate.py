@@ -25,7 +25,7 @@ from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.reference_cache import ReferenceCache
-from vcfe_bench.runs.run_directory import ARTEFACTS, TRACES, RunDirectory
+from vcfe_bench.runs.run_directory import ARTEFACTS, TRACES, VIDEOS, RunDirectory
 from vcfe_bench.runs.setup import Setup
 from vcfe_bench.runs.shards import Shard
 from vcfe_bench.video import lossless
@@ -127,7 +127,7 @@ def _mend(setup: Setup, store: RunDirectory, observer: Observer) -> set[str]:
     originals = store.originals()
     lost = set(damaged.originals)
     for original in originals.values():
-        if f"{damage.VIDEOS}/{original.video}{lossless.SUFFIX}" in lost:
+        if f"{VIDEOS}/{original.video}{lossless.SUFFIX}" in lost:
             _put_original(setup, store, original)
     for text in store.mended:
         observer.warned(text)

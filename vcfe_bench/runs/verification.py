@@ -11,7 +11,7 @@ from pathlib import Path
 from vcfe_bench.runs import damage, table_files
 from vcfe_bench.runs.files import DamagedFile
 from vcfe_bench.runs.lines import Reader
-from vcfe_bench.runs.run_directory import RunDirectory
+from vcfe_bench.runs.run_directory import VIDEOS, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _old_videos(store: RunDirectory, known: set[str]) -> Iterator[str]:
     hashes = {record.video: record.video_sha256 for record in store.records().values() if record.video}
     hashes |= {original.video: original.sha256 for original in store.originals().values()}
     for video, sha256 in hashes.items():
-        name = f"{damage.VIDEOS}/{video}{damage.VIDEO}"
+        name = f"{VIDEOS}/{video}{damage.VIDEO}"
         if name not in known and (store.path / name).exists():
             try:
                 store.video(video, sha256)
