@@ -71,7 +71,7 @@ def _check_complete(parts: Sequence[RunDirectory], plans: Sequence[Planned]) -> 
         if index in places:
             raise UsageError(f"{places[index]} and {part.path} are both shard {index}/{count}; give each shard once")
         places[index] = part.path
-        left = len(set(plan.tasks) - set(part.records()))
+        left = len(set(plan.tasks) - part.journal.state.tasks.keys())
         if left:
             raise UsageError(
                 f"{part.path} is unfinished: {left} of {len(plan.tasks)} tasks have no result; run it again"
@@ -101,12 +101,11 @@ def _join_results(store: RunDirectory, parts: Sequence[RunDirectory], observer: 
     """Copy records with what belongs to them, in the order of the plan; scores follow the record they are of."""
     plan = store.planned()
     assert plan is not None
-    source = {id: part for part in parts for id in part.records()}
+    source = {id: (part, record) for part in parts for id, record in part.records().items()}
     scores = {part.path: _scores(part) for part in parts}
-    known = store.records()
+    known = store.journal.state.tasks.keys()
     for count, id in enumerate(plan.tasks, 1):
-        part = source[id]
-        record = part.records()[id] if id not in known else known[id]
+        part, record = source[id]
         if id not in known:
             _copy_files(store, part, record)
             store.append(record)
