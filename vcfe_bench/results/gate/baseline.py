@@ -69,6 +69,8 @@ class Result:
     records: pd.DataFrame | None = None
     features: Callable[[str], FeaturesByHash] = _no_features
     errors: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    answers: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Values of sample metrics by video and goal, by method: kept by ``pairs``, which needs them for every metric."""
 
     @property
     def metrics(self) -> Mapping[str, ScoredCard]:

@@ -15,7 +15,7 @@ from vcfe_bench.core.errors import UsageError, describe
 from vcfe_bench.results.gate.baseline import Result
 from vcfe_bench.results.rows import asked
 from vcfe_bench.runs.records import ScoredCard
-from vcfe_bench.stats import exchange, significance
+from vcfe_bench.stats import exchange
 from vcfe_bench.stats.exchange import UNCHANGED, OneSided
 
 V = TypeVar("V", float, pd.Series)
@@ -78,20 +78,35 @@ def records_of(result: Result, method: str) -> pd.DataFrame:
     return asked(result.records[result.records["method"] == method], result.about.metrics)
 
 
+def _answers(result: Result, method: str) -> pd.DataFrame:
+    """The values of all sample metrics by video and goal, in order, averaged over seeds; NaN where there is none."""
+    if method not in result.answers:
+        records = records_of(result, method)
+        names = [card.name for card in result.about.metrics if card.level == "sample" and card.name in records]
+        result.answers[method] = records.groupby(QUESTION)[names].mean()
+    return result.answers[method]
+
+
 def _of_tables(against: Result, run: Result, method: str, card: ScoredCard) -> Pair:
     before, after = (each.value(method, card.name) for each in (against, run))
     return Pair(method, card, before, after, _loss(card, before, after), 0, math.nan, None)
 
 
 def _of_values(against: Result, run: Result, method: str, card: ScoredCard) -> Pair:
-    before, after = (significance.answers(records_of(each, method), card.name) for each in (against, run))
-    lost, missing = _lost(run, method, card, before.index.difference(after.index))
-    shared = before.index.intersection(after.index)
-    if len(before) and len(after) and not len(shared):
+    both = [_answers(each, method) for each in (against, run)]
+    if not both[0].index.equals(both[1].index):
+        together = both[0].index.union(both[1].index)
+        both = [each.reindex(together) for each in both]
+    empty = pd.Series(math.nan, both[0].index)
+    before, after = (each.get(card.name, empty) for each in both)
+    had, has = before.notna(), after.notna()
+    lost, missing = _lost(run, method, card, before.index[had & ~has])
+    shared = had & has
+    if had.any() and has.any() and not shared.any():
         raise UsageError(f"run and baseline have {card.name} of {method} for no video and goal in common")
-    if not len(shared):
+    if not shared.any():
         return Pair(method, card, math.nan, math.nan, math.nan, 0, math.nan, UNCHANGED, lost, missing)
-    before, after = before[shared].sort_index(), after[shared].sort_index()
+    before, after = before[shared], after[shared]
     losses = _loss(card, before, after)
     losses = losses.where(losses.abs() > ROUNDING * np.maximum(before.abs(), ROUNDING), 0.0)
     by_video = losses.groupby("sample", sort=False).sum()
@@ -154,8 +169,10 @@ def _videos(result: Result, method: str, card: ScoredCard) -> pd.DataFrame:
 
 def _lost(run: Result, method: str, card: ScoredCard, gone: pd.Index) -> tuple[str, int]:
     """Why the run has no values for these questions although it has counterfactuals: the metric failed on them."""
+    if not len(gone):
+        return "", 0
     records = records_of(run, method)
-    places = records.index[pd.MultiIndex.from_frame(records[QUESTION]).isin(gone)].tolist() if len(gone) else []
+    places = records.index[pd.MultiIndex.from_frame(records[QUESTION]).isin(gone)].tolist()
     texts = [run.errors[place, card.name] for place in places if (place, card.name) in run.errors]
     return (f"failed on {len(texts)} videos that the baseline has values for: {texts[0]}" if texts else ""), len(texts)
 
