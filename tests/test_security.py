@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def test_no_text_ends_a_cell_or_starts_a_tag(text: str) -> None:
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("labelled") / "run"
-    label = "<img src=x onerror=alert(1)> \x1b[31m|"
-    return workflow.run(ask(f'toy_push[steps=1,label="{label}"]', limit=2), out, ("toy_flip",))
+    label = json.dumps("<img src=x onerror=alert(1)> \x1b[31m|")
+    return workflow.run(ask(f"toy_push[steps=1,label={label}]", limit=2), out, ("toy_flip",))
 
 
 @pytest.mark.parametrize("name", ["rich", "md", "html"])
