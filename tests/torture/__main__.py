@@ -1,12 +1,13 @@
-"""``python -m tests.torture [--short]``: what can go wrong is done on purpose, counted, and printed as one table.
+"""What can go wrong is done on purpose and counted: ``python -m tests.torture [--every N] [PART …]`` prints one table.
 
-The exit code is 1 if anything ended otherwise than promised; those cases are printed below the table.
+The exit code is 1 if anything ended otherwise than promised; those cases are printed on the way.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,27 +19,28 @@ PARTS = {"accidents": accidents.lines, "damage": damage.lines, "hostile": hostil
 
 
 def main(arguments: list[str]) -> int:
-    """Do everything, or the parts that are named, in the short form with ``--short``."""
-    short = "--short" in arguments
-    named = [name for name in arguments if name in PARTS] or list(PARTS)
+    """Try all cases, or those of the parts that are named; with ``--every N``, every N-th of them."""
+    parser = ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=f"{', '.join(PARTS)}; by default all"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="try every N-th case only")
+    asked = parser.parse_args(arguments)
     lines: list[Line] = []
     start = time.monotonic()
     with TemporaryDirectory(prefix="torture-") as folder:
         (Path(folder) / "cache").mkdir()
         prepare(Path(folder) / "cache")
-        for name in named:
-            (Path(folder) / name).mkdir(exist_ok=name == "accidents")
-            place = Path(folder) / name if name == "accidents" else Path(folder) / name / "work"
-            for line in PARTS[name](place, short):
+        for name in asked.parts or PARTS:
+            (Path(folder) / name).mkdir()
+            for line in PARTS[name](Path(folder) / name, asked.every):
                 print(f"{time.monotonic() - start:5.0f} s  {line.what}: {line.tried}", file=sys.stderr, flush=True)
+                for failure in line.failures:
+                    print(f"- {failure}", file=sys.stderr, flush=True)
                 lines.append(line)
     print(table(lines))
-    failures = [failure for line in lines for failure in line.failures]
-    for failure in failures:
-        print(f"- {failure}", file=sys.stderr)
-    return int(
-        bool(failures) or any(line.outcomes.get(name) for line in lines for name in ("records lost", "records doubled"))
-    )
+    lost = any(line.outcomes[name] for line in lines for name in ("records lost", "records doubled"))
+    return int(lost or any(line.failures for line in lines))
 
 
 if __name__ == "__main__":

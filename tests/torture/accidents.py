@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import random
 import shutil
@@ -174,11 +175,11 @@ def _after(happens: Callable[[], None], function: Callable[..., object]) -> Call
     return wrapped
 
 
-def lines(folder: Path, short: bool) -> Iterator[Line]:
-    """The lines of the table."""
+def lines(folder: Path, every: int) -> Iterator[Line]:
+    """The lines of the table, with every ``every``-th case."""
     accidents = Accidents(folder)
-    yield accidents.kills(at_random=4 if short else 130, every=6 if short else 1)
-    yield accidents.full_disk(every=8 if short else 1)
-    yield accidents.signals(repeats=1 if short else 5)
-    yield accidents.two_processes(repeats=1 if short else 4)
+    yield accidents.kills(at_random=math.ceil(130 / every), every=every)
+    yield accidents.full_disk(every)
+    yield accidents.signals(repeats=math.ceil(5 / every))
+    yield accidents.two_processes(repeats=math.ceil(4 / every))
     yield accidents.records

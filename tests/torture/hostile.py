@@ -18,7 +18,6 @@ class Hostile:
     """Runs with a hostile plug-in among others."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
         self.folder, self.out = folder, folder / "run"
         assert self._run(["--methods", "steady,lucky"], in_process=True).code == 0
         self.expected = self._others()
@@ -63,33 +62,32 @@ class Hostile:
         ), case
 
 
-def lines(folder: Path, short: bool) -> Iterator[Line]:
-    """The lines of the table."""
+def lines(folder: Path, every: int) -> Iterator[Line]:
+    """The lines of the table, with every ``every``-th case."""
     from vcfe_hostile import datasets, methods, metrics, targets
 
     hostile = Hostile(folder)
-    step = 8 if short else 1
     line = Line(
         "a method that returns, raises or changes what it must not", "its records fail; those of others keep every bit"
     )
     faults = ["supports_raises", "supports_exits", "supports_false", *methods.RETURNS, *methods.DEEDS]
     left = ("close_stdout", "close_stderr", "signal_handler", "thread_left", *methods.ENDS)
-    for fault in [fault for fault in faults if fault not in left][::step]:
+    for fault in [fault for fault in faults if fault not in left][::every]:
         line.add(*hostile.contained(fault, ["--methods", f"hostile[fault={fault}],steady,lucky"]))
     yield line
     line = Line(
         "a method that ends its process, blocks it, or leaves something behind",
         "its record fails; those of others keep every bit",
     )
-    for fault in left[-1:] if short else left:
+    for fault in left[::-every]:
         line.add(*hostile.contained(fault, ["--methods", f"hostile[fault={fault}],steady,lucky"], in_process=False))
     yield line
     line = Line("a dataset with an impossible size or sample", "refused in one line")
-    for fault in ["size_raise", *datasets.SIZES, *datasets.SAMPLES][::step]:
+    for fault in ["size_raise", *datasets.SIZES, *datasets.SAMPLES][::every]:
         line.add(*hostile.answered(fault, ["--methods", "steady", "--dataset", f"hostile_lights[fault={fault}]"]))
     yield line
     line = Line("a target with impossible outputs, from the start or later", "refused in one line, or its records fail")
-    for fault in list(targets.OUTPUTS)[::step]:
+    for fault in list(targets.OUTPUTS)[::every]:
         for late in ("false", "true"):
             spec = f"hostile_conv[fault={fault},late={late}]"
             line.add(*hostile.answered(spec, ["--methods", "steady", "--target", spec]))
@@ -99,6 +97,6 @@ def lines(folder: Path, short: bool) -> Iterator[Line]:
     )
     names = [f"hostile_score[fault={fault}]" for fault in [*metrics.SCORES, *metrics.CURVES]]
     names += [f"hostile_set[fault={fault}]" for fault in [*metrics.FEATURES, *metrics.DISTANCES]]
-    for name in names[::step]:
+    for name in names[::every]:
         line.add(*hostile.contained(name, ["--methods", "steady,lucky"], metrics=f"{name},{METRICS}"))
     yield line

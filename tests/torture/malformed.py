@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,14 +106,14 @@ CONTENTS: dict[str, bytes] = {
 }
 
 
-def files(folder: Path, short: bool) -> Line:
+def files(folder: Path, every: int) -> Line:
     """Files of every kind replaced by something else, given to the commands that read them."""
     line = Line("run directories, tables and paths that are something else", "one line and exit code 2")
     run = folder / "whole"
     goods = [part for pair in GOOD.items() for part in pair]
     assert call("run", *goods, "--in-process", "--out", run).code == 0
     assert call("check", run, "--against", folder / "base.csv", "--update").code == 0
-    for name, content in list(CONTENTS.items())[:: 6 if short else 1]:
+    for name, content in list(CONTENTS.items())[::every]:
         broken = folder / "broken"
         for file in ("run.json", "journal.jsonl", "records.parquet", "sets.parquet", "metrics.json"):
             shutil.rmtree(broken, ignore_errors=True)
@@ -137,7 +138,7 @@ def files(folder: Path, short: bool) -> Line:
             ended = call("run", *goods, "--target", target, "--in-process", "--out", folder / "out")
             line.add(*judged(ended, f"{target.partition('[')[0]}, weights are {name}"))
     paths = ["/proc/x", "/dev/null", "x" * 300, str(folder / "goals.csv"), str(folder / "goals.csv/x"), "/etc/passwd"]
-    for path in paths[:: 3 if short else 1]:
+    for path in paths[::every]:
         for command in ("leaderboard", "report", "rescore", "verify", "status", "curves"):
             line.add(*judged(call(command, path), f"{command} {path[:40]}"))
         line.add(*judged(call("run", *goods, "--in-process", "--out", path), f"run --out {path[:40]}"))
@@ -148,8 +149,7 @@ def files(folder: Path, short: bool) -> Line:
     return line
 
 
-def lines(folder: Path, short: bool) -> Iterator[Line]:
-    """The lines of the table."""
-    folder.mkdir()
-    yield arguments(folder, examples=25 if short else 420)
-    yield files(folder, short)
+def lines(folder: Path, every: int) -> Iterator[Line]:
+    """The lines of the table, with every ``every``-th case."""
+    yield arguments(folder, examples=math.ceil(420 / every))
+    yield files(folder, every)

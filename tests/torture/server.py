@@ -108,9 +108,6 @@ class Command:
         finally:
             os._exit(code & 255)
 
-    def running(self) -> bool:
-        return Path(f"/proc/{self.pid}").exists() and os.waitpid(self.pid, os.WNOHANG | os.WNOWAIT) == (0, 0)
-
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
