@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vcfe_bench.core import weights
+from vcfe_bench.core import checkpoints, weights
 from vcfe_bench.core.weights import (
     CorruptWeights,
     Weights,
@@ -115,11 +115,14 @@ def test_both_formats_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-@pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"not weights at all" * 100])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00" * 7, b"not weights at all" * 100, b"Repository not found", b"(.", b"]q."]
+)
 def test_damaged_files_are_corrupt(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CorruptWeights):
-        read(tmp_path / name)
+    for reader in (read, checkpoints.read):
+        with pytest.raises(CorruptWeights):
+            reader(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
