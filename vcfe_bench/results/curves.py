@@ -50,8 +50,8 @@ def records_of(stores: Sequence[RunDirectory]) -> pd.DataFrame:
     Raises:
         UsageError: a run has no records yet.
     """
-    tables = [tables.read_records(store).assign(budget=store.configuration.budget or math.inf) for store in stores]
-    together = pd.concat(tables, ignore_index=True)
+    frames = [tables.read_records(store).assign(budget=store.configuration.budget or math.inf) for store in stores]
+    together = pd.concat(frames, ignore_index=True)
     done_first = (together["status"] != "ok").sort_values(kind="stable").index
     return together.loc[done_first].drop_duplicates("id").sort_index()
 
