@@ -20,7 +20,7 @@ from tests.harness.toys import MEASURED, ask
 from vcfe_bench.cli import app
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.report import site
-from vcfe_bench.results import leaderboard
+from vcfe_bench.results import curves, leaderboard
 from vcfe_bench.runs import lines, sealed, snapshot, tables, verification
 from vcfe_bench.runs.files import CannotWrite, DamagedFile
 from vcfe_bench.runs.journal_file import JournalFile
@@ -183,6 +183,21 @@ def test_damaged_lines_are_refused_by_readers_and_made_again_by_the_run(intact: 
         _run(copy)
     assert _contents(copy) == _contents(intact)
     assert verification.verify(copy) == []
+
+
+def test_what_scoring_cannot_make_again_is_refused_by_it(copy: Path) -> None:
+    for file in _names(copy)[:4]:
+        content = file.read_bytes()
+        file.unlink()
+        with pytest.raises(DamagedFile, match=f"{file.name} is missing or damaged"):
+            runner.rescore(copy, METRICS)
+        file.write_bytes(content)
+
+
+def test_curves_against_calls_are_of_the_verified_table(intact: Path, copy: Path) -> None:
+    _flip(copy / "records.parquet")
+    found, expected = (curves.records_of([RunDirectory(path)]) for path in (copy, intact))
+    pd.testing.assert_frame_equal(found.drop(columns=["before", "after"]), expected.drop(columns=["before", "after"]))
 
 
 def test_without_its_journal_a_run_is_not_scored_again(copy: Path) -> None:

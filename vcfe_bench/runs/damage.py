@@ -42,6 +42,10 @@ class Damage:
         """Whether scoring can make some of it again."""
         return bool(self.curves or self.features)
 
+    def of_results(self) -> list[str]:
+        """Names of what only the command that made the run can make again."""
+        return sorted([*self.originals, *(name for names in self.results.values() for name in names)])
+
     def sentence(self, run: Path) -> str:
         """What is told when it is made again."""
         return f"{some(self.names())} of {run} missing or damaged: made again"

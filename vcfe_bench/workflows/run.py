@@ -9,6 +9,7 @@ from vcfe_bench.executors.interface import Executor
 from vcfe_bench.plugins import registry
 from vcfe_bench.runs import damage, sanity
 from vcfe_bench.runs.configuration import THREADS
+from vcfe_bench.runs.files import AGAIN, DamagedFile
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
@@ -72,10 +73,13 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
     Raises:
         UsageError: ``directory`` is not a run or in use, a metric is unknown, or the dataset no longer has the videos
             of the run.
+        DamagedFile: something is damaged or missing that scoring cannot make again.
     """
     observer = observer or Observer()
     with scored_run(directory) as store:
         damaged = damage.find(store)
+        if lost := damaged.of_results():
+            raise DamagedFile(f"{store.path / lost[0]} is missing or damaged: {AGAIN}")
         if damaged.of_scores:
             observer.warned(damaged.sentence(store.path))
         dataset = registry.DATASETS.build(store.configuration.dataset)
