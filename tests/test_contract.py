@@ -35,9 +35,8 @@ from vcfe_bench.scoring.samples import score_case
 
 ALLOWED = {"artefact_tensor", "double", "half", "gradient", "generator"}
 """What a method may return although it is unusual."""
-KEPT = {"print", "seed", "own_query", "wrapper", "fork", "warn", "progress", "inference"}
-"""Deeds that harm nobody, so that the method keeps its result."""
-SKIPPED = {"close_stdout", "close_stderr", "signal_handler", "thread_left", "recursion_limit", *methods.ENDS}
+
+SKIPPED = {"fork", "close_stdout", "close_stderr", "signal_handler", "thread_left", "recursion_limit", *methods.ENDS}
 """Deeds that would end the tests; they are for worker processes."""
 
 

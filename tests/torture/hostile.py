@@ -71,7 +71,7 @@ def lines(folder: Path, every: int) -> Iterator[Line]:
         "a method that returns, raises or changes what it must not", "its records fail; those of others keep every bit"
     )
     faults = ["supports_raises", "supports_exits", "supports_false", *methods.RETURNS, *methods.DEEDS]
-    left = ("close_stdout", "close_stderr", "signal_handler", "thread_left", *methods.ENDS)
+    left = ("fork", "close_stdout", "close_stderr", "signal_handler", "thread_left", *methods.ENDS)
     for fault in [fault for fault in faults if fault not in left][::every]:
         line.add(*hostile.contained(fault, ["--methods", f"hostile[fault={fault}],steady,lucky"]))
     yield line
