@@ -168,7 +168,7 @@ class Prepared:
         lossless.write(store.path / COUNTERFACTUAL, counterfactual, sample.fps)
         write_mp4(store.path / SIDE_BY_SIDE, side_by_side(original, counterfactual), sample.fps)
         strips.figure(store, [record.id]).savefig(store.path / STRIP, dpi=150)
-        values = records_table(store).set_index("id").loc[record.id]
+        values = records_table(store).set_index("id").loc[record.id].to_dict()
         cards = [card for card in store.cards() if not card.unavailable]
         explained = Explained(
             folder=store.path,
