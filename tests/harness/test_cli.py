@@ -58,8 +58,8 @@ def test_run_leaderboard_and_score(
         (["--dataset", "toy_lights[frames=4]"], "generator 'toy_blocks' does not fit dataset 'toy_lights[frames=4]'"),
         (["--out", "taken/run"], "cannot write to taken/run: "),
         (["--out", "."], ". is not empty and not a run"),
-        (["--target", "toy_conv[weights=taken]"], "taken cannot be read as weights"),
-        (["--target", "toy_conv[weights=taken.safetensors]"], "taken.safetensors cannot be read as weights"),
+        (["--target", "toy_conv[weights=taken]"], "taken is empty"),
+        (["--target", "toy_conv[weights=taken.safetensors]"], "there is no file taken.safetensors"),
         (["--metrics", "toy_flop"], "unknown metric 'toy_flop'; did you mean 'toy_flip'?"),
     ],
 )
