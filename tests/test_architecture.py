@@ -95,14 +95,14 @@ def test_the_page_names_the_files_from_the_command_to_the_stored_video(
 
     monkeypatch.setattr(Push, "run", record(Push.run))
     monkeypatch.setattr(RunDirectory, "put_video", record(RunDirectory.put_video))
-    command(
-        methods="toy_push", dataset="toy_lights", limit=1, metrics="toy_flip", out=tmp_path / "run", in_process=True
-    )
+    asked = {"methods": "toy_push", "dataset": "toy_lights", "limit": "1", "metrics": "toy_flip"}
+    options = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    app(["run", *options, "--out", str(tmp_path / "run"), "--in-process"], standalone_mode=False)
     to_the_method, to_the_video = stacks["Push.run"], stacks["RunDirectory.put_video"]
     assert list(dict.fromkeys([*to_the_method, *to_the_video])) == named
     assert to_the_video[0] == named[0]
     assert to_the_video[-1] == named[-1]
-    assert len(named) <= 6
+    assert len(named) <= 7
 
 
 def files(frame: FrameType | None, first: CodeType, last: list[CodeType]) -> list[str]:

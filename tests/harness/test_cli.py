@@ -33,14 +33,14 @@ def test_run_leaderboard_and_score(
     (out,) = Path("runs").iterdir()
     assert out.name.startswith("toy_lights-")
     text = capsys.readouterr().out
-    assert "toy_push[rate=60.0,steps=2]: first result, video light-0, goal class=" in text
-    assert f"run directory: {out}" in text
+    assert "toy_push[rate=60.0,steps=2]: first result, video light-0, goal " in text
+    assert f"report: vcfe-bench report {out} --open" in text
     assert call(monkeypatch, "run", "--methods", methods, *TOYS) == 0
     again = capsys.readouterr().out
     assert again.startswith("15 of 15 results are reused from the run directory\n")
     assert call(monkeypatch, "leaderboard", str(out)) == 0
-    table = capsys.readouterr().out
-    assert table in text
+    table = capsys.readouterr().out.partition("\n")[2]
+    assert table in text, "all below the title, which says how long the run took"
     assert call(monkeypatch, "rescore", str(out), "--metrics", "toy_flip") == 0
     assert table in capsys.readouterr().out
 

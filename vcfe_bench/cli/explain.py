@@ -47,13 +47,17 @@ def explain(
     The folder contains counterfactual.mkv (lossless), side_by_side.mp4 (original, counterfactual, difference),
     strip.png, scores.json, and the files of a run directory.
     """
+    from vcfe_bench.plugins import names
+
+    spec = flags.target_spec(target, weights, classes, clip, mean, std)
+    assert spec is not None
+    for kind, chosen in (("method", method), ("target", spec), ("generator", generator)):
+        names.check(kind, (chosen,))
     from rich.console import Console
 
     from vcfe_bench.cli.progress import LineProgress, progress_display
     from vcfe_bench.workflows import explain
 
-    spec = flags.target_spec(target, weights, classes, clip, mean, std)
-    assert spec is not None
     console = Console()
     request = explain.ExplainRequest(video, spec, method, to, value, tolerance, generator, preset, frames, size, seed)
     prepared = explain.Prepared(request, force, LineProgress(console))

@@ -24,12 +24,12 @@ def list_plugins(kind: Annotated[Kind, Argument(help="Kind of plug-in.")]) -> No
     from rich.table import Table
     from rich.text import Text
 
-    from vcfe_bench.plugins.registry import REGISTRIES
+    from vcfe_bench.plugins.listing_cache import listings
 
     table = Table(box=None, padding=(0, 2, 1, 0))
     for title in ("name", "from", "what it is"):
         table.add_column(title, overflow="fold")
-    for listing in REGISTRIES[kind].listings():
+    for listing in listings(kind.value.removesuffix("s")):
         what = Text(listing.summary)
         if listing.error:
             what.append(f"broken: {listing.error}", style="red")

@@ -45,13 +45,17 @@ def plan(
 
     With --detect, estimate how many videos a claim needs: the power of the paired tests between methods.
     """
+    from vcfe_bench.plugins import names, specs
+
+    named = {"method": specs.split(methods), "dataset": (dataset,), "target": (target,), "generator": (generator,)}
+    for kind, chosen in named.items():
+        names.check(kind, chosen)
     from rich.console import Console
 
     from vcfe_bench.cli.detect import print_detectable
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.costs.estimate import estimate
     from vcfe_bench.costs.gpus import GPUS
-    from vcfe_bench.plugins import specs
     from vcfe_bench.runs.setup import Request
 
     if detect is not None:
@@ -62,16 +66,16 @@ def plan(
     if not methods or not dataset:
         raise UsageError("--methods and --dataset are needed, or --detect")
     request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, target, generator, preset)  # type: ignore[arg-type]
-    chosen = tuple(specs.split(gpus)) or tuple(GPUS)
-    cost = estimate(request, chosen, _shape(shape))
+    cards = tuple(specs.split(gpus)) or tuple(GPUS)
+    cost = estimate(request, cards, _shape(shape))
     console = Console()
     clips = "x".join(map(str, cost.shape))
     console.print(f"Clips of {clips}. Upper bound: methods that stop when the goal is met need fewer evaluations.")
-    for title, shown in (_evaluations(cost), _hours(cost, chosen), _memory(cost.memory)):
+    for title, shown in (_evaluations(cost), _hours(cost, cards), _memory(cost.memory)):
         console.print(f"\n{title}:", highlight=False)
         console.print(shown)
     console.print()
-    for name in chosen:
+    for name in cards:
         console.print(f"{name}: {cost.advice[name]}", soft_wrap=True, highlight=False, markup=False)
 
 

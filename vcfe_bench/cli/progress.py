@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vcfe_bench.cli import exits
+from vcfe_bench.core.errors import NoResult
 from vcfe_bench.core.text import number, printable
+from vcfe_bench.figures.labels import goal_label
 from vcfe_bench.plugins import method as plugins
+from vcfe_bench.runs import tracebacks
 from vcfe_bench.runs.changes import Superseded
+from vcfe_bench.runs.configuration import Configuration
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 
 
-def progress_display(console: Console) -> LineProgress:
-    """The progress display that suits the console; use it as a context manager around the run."""
-    return BarProgress(console) if console.is_terminal else LineProgress(console)
+def progress_display(console: Console, quiet: bool = False, fail_fast: bool = False, bars: bool = True) -> LineProgress:
+    """The progress display that suits the console; use it as a context manager around the run.
+
+    Args:
+        quiet: print warnings and failures only.
+        fail_fast: end the run when a task fails.
+        bars: show bars on a terminal; without, a debugger has it for itself.
+    """
+    display = BarProgress if console.is_terminal and bars and not quiet else LineProgress
+    return display(console, quiet, fail_fast)
 
 
 class LineProgress(Observer):
@@ -30,11 +42,14 @@ class LineProgress(Observer):
 
     INTERVAL = 30.0
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False) -> None:
+        self.console, self.quiet, self.fail_fast = console, quiet, fail_fast
+        self.directory: Path | None = None
         self.totals: dict[str, int] = {}
         self.remaining: dict[str, int] = {}
-        self.started: set[str] = set()
+        self.shown: set[str] = set()
+        self.seen: set[str] = set()
+        self.classes: tuple[str, ...] = ()
         self.printed_at = time.monotonic()
 
     def __enter__(self) -> LineProgress:
@@ -43,12 +58,17 @@ class LineProgress(Observer):
     def __exit__(self, *error: object) -> None:
         pass
 
-    def print(self, text: str) -> None:
+    def print(self, text: str, always: bool = False) -> None:
+        if self.quiet and not always:
+            return
         self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
         self.printed_at = time.monotonic()
 
+    def started(self, path: Path, configuration: Configuration) -> None:
+        self.classes, self.directory = configuration.classes, path
+
     def warned(self, text: str) -> None:
-        self.print(f"warning: {text}")
+        self.print(f"warning: {text}", always=True)
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
         for batch in batches:
@@ -69,13 +89,20 @@ class LineProgress(Observer):
         self.remaining[method] -= len(records)
         for record in records:
             if record.status != "ok":
-                self.print(f"{method}: video {record.sample} {record.status}: {record.reason}")
-                if exits.debugging() and record.traceback:
-                    self.console.print(record.traceback, highlight=False, markup=False, soft_wrap=True)
+                self.print(f"{method}: video {record.sample} {record.status}: {record.reason}", always=True)
+            if record.traceback and self.directory and record.traceback not in self.seen:
+                self.seen.add(record.traceback)
+                shown = record.traceback if exits.debugging() else tracebacks.author_frames(record.traceback)
+                for line in shown.splitlines():
+                    indent = line[: len(line) - len(line.lstrip())]
+                    self.console.print(indent + printable(line), highlight=False, markup=False, soft_wrap=True)
+                self.print(f"whole traceback: {tracebacks.write(self.directory, record)}", always=True)
+        if self.fail_fast and any(record.status == "failed" for record in records):
+            raise NoResult(f"{method} failed, and --fail-fast ends the run; the same command resumes it")
         first = next((record for record in records if record.status == "ok"), None)
-        if first and method not in self.started:
-            self.started.add(method)
-            goal = f"goal {first.goal} {'met' if first.met else 'not met'}"
+        if first and method not in self.shown:
+            self.shown.add(method)
+            goal = f"goal {goal_label(first.goal, self.classes)} {'met' if first.met else 'not met'}"
             self.print(f"{method}: first result, video {first.sample}, {goal}, {number(first.seconds)} s")
         self.advanced(method)
 
@@ -98,8 +125,8 @@ class LineProgress(Observer):
 class BarProgress(LineProgress):
     """Shows one bar per method with the current video, iteration, loss and remaining time."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False) -> None:
+        super().__init__(console, quiet, fail_fast)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),

@@ -9,7 +9,9 @@ from typer import Argument, Option, echo
 
 
 def report(
-    directories: Annotated[list[Path], Argument(metavar="RUN...", help="Directories of runs.")],
+    directories: Annotated[
+        list[Path] | None, Argument(metavar="RUN...", help="Directories of runs; by default the latest in runs/.")
+    ] = None,
     out: Annotated[
         Path | None, Option(help="Folder to write to; by default the folder 'report' in the first run.")
     ] = None,
@@ -19,7 +21,9 @@ def report(
     import webbrowser
 
     from vcfe_bench.report import site
+    from vcfe_bench.runs.found import latest
 
+    directories = directories or [latest()]
     page = site.write(directories, out or directories[0] / "report")
     echo(f"wrote {page}")
     if show:

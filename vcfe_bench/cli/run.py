@@ -5,14 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Context, Option
 
+from vcfe_bench.cli import completion, output
 from vcfe_bench.cli import target as flags
 
 
 def run(
-    methods: Annotated[str, Option(help="Method specs, separated by commas; parameters go in brackets.")],
-    dataset: Annotated[str, Option(help="Dataset spec; parameters go in brackets.")],
+    ctx: Context,
+    methods: Annotated[
+        str,
+        Option(
+            help="Method specs, separated by commas; parameters go in brackets.",
+            autocompletion=completion.plugins("method"),
+        ),
+    ] = "",
+    dataset: Annotated[
+        str,
+        Option(
+            help="Dataset specs; parameters go in brackets. There is one run for each.",
+            autocompletion=completion.plugins("dataset"),
+        ),
+    ] = "",
+    config: Annotated[
+        Path | None,
+        Option(
+            help="YAML file with what to run (methods, datasets, targets, generators, seeds, limit, metrics, ...), or "
+            "the run.json or study.yaml of a run; other options replace its values."
+        ),
+    ] = None,
     split: Annotated[str, Option(help="Split of the dataset: train, validation or test.")] = "test",
     limit: Annotated[
         int, Option(help="Number of videos, drawn from the split with every class; the same for every seed.")
@@ -27,10 +48,17 @@ def run(
     ] = "one",
     target: Annotated[
         str | None,
-        Option(help="Target spec, or package.module:name of your own network; by default the dataset's target."),
+        Option(
+            help="Target spec, or package.module:name of your own network; by default the dataset's target.",
+            autocompletion=completion.plugins("target"),
+        ),
     ] = None,
     generator: Annotated[
-        str | None, Option(help="Generator spec, or none; by default the dataset's generator.")
+        str | None,
+        Option(
+            help="Generator spec, or none; by default the dataset's generator.",
+            autocompletion=completion.plugins("generator"),
+        ),
     ] = None,
     preset: Annotated[
         str | None,
@@ -47,7 +75,7 @@ def run(
             "one video; a method that spends more has not answered.",
         ),
     ] = None,
-    metrics: Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")] = None,
+    metrics: output.Metrics = None,
     out: Annotated[
         Path | None, Option(help="Run directory; by default runs/DATASET-HASH, with a hash of the request.")
     ] = None,
@@ -98,37 +126,65 @@ def run(
     clip: flags.Clip = None,
     mean: flags.Mean = None,
     std: flags.Std = None,
+    columns: output.Columns = None,
+    full: output.Full = False,
+    intervals: output.Intervals = False,
+    hooks: Annotated[
+        str | None, Option(help="Hooks that follow the run, separated by commas; mlflow logs it to MLflow.")
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print what would run, and write nothing.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures, warnings and the summary only.")] = False,
+    fail_fast: Annotated[bool, Option("--fail-fast", help="End the run when a method fails on a video.")] = False,
+    pdb: Annotated[bool, Option("--pdb", help="Open the debugger where a method fails; implies --in-process.")] = False,
 ) -> None:
-    """Generate counterfactuals, score them and print the leaderboard. The same command resumes an interrupted run."""
-    from rich.console import Console
+    """Generate counterfactuals, score them and print a summary. The same command resumes an interrupted run."""
+    from vcfe_bench.plugins import metric_names, names
+    from vcfe_bench.workflows import study as studies
 
-    from vcfe_bench.cli.progress import progress_display
+    given = {name: value for name, value in ctx.params.items() if _was_given(ctx, name)}
+    chosen = {field: given[flag] for flag, field in FIELDS.items() if flag in given}
+    described = flags.target_spec(target, weights, classes, clip, mean, std)
+    if described != target:
+        chosen["targets"] = (described,)
+    study = (studies.read(config) if config else studies.Study()).changed(chosen)
+    requests = study.requests()
+    for kind in ("method", "dataset", "target", "generator"):
+        names.check(kind, getattr(study, f"{kind}s"))
+    if study.metrics is not None:
+        study = study.changed({"metrics": metric_names.resolve(",".join(study.metrics), names.names("metric"))})
+    if dry_run:
+        from vcfe_bench.cli.run_study import print_plans
+
+        print_plans(study, requests)
+        return
+    from vcfe_bench.cli.run_study import Manner, run_study
     from vcfe_bench.core import devices
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.executors import choice
     from vcfe_bench.executors.in_process import InProcess
     from vcfe_bench.executors.interface import Options
-    from vcfe_bench.plugins import specs
-    from vcfe_bench.results import leaderboard
-    from vcfe_bench.results.unanswered import require_results
-    from vcfe_bench.results.writers import terminal
-    from vcfe_bench.runs.setup import Request
     from vcfe_bench.runs.shards import Shard
-    from vcfe_bench.workflows import run as workflow
 
-    console = Console()
-    spec = flags.target_spec(target, weights, classes, clip, mean, std)
-    request = Request(tuple(specs.split(methods)), dataset, split, limit, goals, spec, generator, preset, seed, budget)  # type: ignore[arg-type]
     part = None if shard is None else Shard.parse(shard)
     devices.use(device)
-    if in_process and executor:
-        raise UsageError("give either --executor or --in-process")
+    if (in_process or pdb) and executor:
+        raise UsageError("give either --executor or --in-process (which --pdb implies)")
     options = Options(jobs, timeout, None if memory is None else memory * 1e9, address)
-    workers = InProcess.configured(options) if in_process else choice.chosen(executor, options)
-    chosen = None if metrics is None else tuple(specs.split(metrics))
-    with progress_display(console) as observer:
-        directory = workflow.run(request, out, chosen, observer, overwrite, force, workers, part)
-    console.print(terminal.render(leaderboard.load(directory)))
-    console.print(f"run directory: {directory}", soft_wrap=True, highlight=False, markup=False)
-    if part is None:  # a shard may have no tasks of a method
-        require_results(directory, request.methods)
+    workers = InProcess.configured(options) if in_process or pdb else choice.chosen(executor, options)
+    run_study(study, requests, Manner(workers, part, overwrite, force, quiet, fail_fast, pdb, full, intervals))
+
+
+FIELDS = {
+    "methods": "methods",
+    "dataset": "datasets",
+    "target": "targets",
+    "generator": "generators",
+    "seed": "seeds",
+    **{name: name for name in ("split", "limit", "goals", "preset", "budget", "metrics", "columns", "hooks", "out")},
+}
+"""Fields of a study by the option that replaces them."""
+
+
+def _was_given(ctx: Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"

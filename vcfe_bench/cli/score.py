@@ -7,9 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from vcfe_bench.cli import output
 from vcfe_bench.cli import target as flags
-
-Metrics = Annotated[str | None, Option(help="Metric specs, separated by commas; by default all.")]
 
 
 def score(
@@ -23,7 +22,7 @@ def score(
     dataset: Annotated[str, Option(help="Spec of the dataset that the originals belong to.")],
     out: Annotated[Path, Option(help="Directory of the new run.")],
     split: Annotated[str, Option(help="Split of the originals: train, validation or test.")] = "test",
-    metrics: Metrics = None,
+    metrics: output.Metrics = None,
     target: Annotated[
         str | None,
         Option(help="Target spec, or package.module:name of your own network; by default the dataset's target."),
@@ -39,39 +38,43 @@ def score(
     force: flags.Force = False,
 ) -> None:
     """Score counterfactuals that another program has made, as an ordinary run."""
+    from vcfe_bench.plugins import names
+
+    spec = flags.target_spec(target, weights, classes, clip, mean, std)
+    names.check("dataset", (dataset,))
+    names.check("target", (spec,))
     from rich.console import Console
 
     from vcfe_bench.cli.progress import progress_display
-    from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
     from vcfe_bench.results.unanswered import require_results
-    from vcfe_bench.results.writers import terminal
     from vcfe_bench.workflows import score_external
 
     console = Console()
-    spec = flags.target_spec(target, weights, classes, clip, mean, std)
     name = method or counterfactuals.resolve().name
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec, split)  # type: ignore[arg-type]
     with progress_display(console) as observer:
-        chosen = None if metrics is None else tuple(specs.split(metrics))
+        chosen = output.metric_specs(metrics)
         directory = score_external.score(given, out, chosen, observer, force)
-    console.print(terminal.render(leaderboard.load(directory)))
+    output.print_board(console, leaderboard.load(directory), hint=output.report_hint(directory))
     require_results(directory, (name,))
 
 
 def rescore(
-    directory: Annotated[Path, Argument(metavar="DIR", help="Directory of a run.")], metrics: Metrics = None
+    directory: Annotated[
+        Path | None, Argument(metavar="DIR", help="Directory of a run; by default the latest in runs/.")
+    ] = None,
+    metrics: output.Metrics = None,
 ) -> None:
     """Score the stored counterfactuals of a run again, without generating anything."""
     from rich.console import Console
 
     from vcfe_bench.cli.progress import progress_display
-    from vcfe_bench.plugins import specs
     from vcfe_bench.results import leaderboard
-    from vcfe_bench.results.writers import terminal
+    from vcfe_bench.runs.found import latest
     from vcfe_bench.workflows import run as workflow
 
-    console = Console()
+    console, directory = Console(), directory or latest()
     with progress_display(console) as observer:
-        workflow.rescore(directory, None if metrics is None else tuple(specs.split(metrics)), observer)
-    console.print(terminal.render(leaderboard.load(directory)))
+        workflow.rescore(directory, output.metric_specs(metrics), observer)
+    output.print_board(console, leaderboard.load(directory), hint=output.report_hint(directory))

@@ -28,6 +28,10 @@ def tune(
     24 settings are tried on validation videos, with Optuna. The objective is FR · transfer_FR · (1 - LPIPS). The same
     command continues an interrupted search.
     """
+    from vcfe_bench.plugins import names
+
+    for kind, spec in (("method", method), ("dataset", dataset), ("target", target), ("generator", generator)):
+        names.check(kind, (spec,))
     from rich.console import Console
 
     from vcfe_bench.cli.progress import progress_display

@@ -22,10 +22,15 @@ class NoResult(UsageError):
     exit_code = 1
 
 
+SHORTEST = 3
+"""Characters from which on a word can be the beginning of the name that was meant."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint of an "unknown name" message: the most similar known name or, failing that, all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1)
+    begun = [name for name in known if name.lower().startswith(word.lower())] if len(word) >= SHORTEST else []
+    close = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"there are: {', '.join(known)}" if known else "there are none"

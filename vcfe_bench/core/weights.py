@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.core.folders import cache as cache
 from vcfe_bench.core.mismatch import Mismatch
 
 ZOO = Path(__file__).parents[1] / "models" / "zoo"
@@ -57,11 +57,6 @@ class Weights:
     distribution: str = ""
     path: str = ""
     url: str = ""
-
-
-def cache() -> Path:
-    """Folder of downloads: ``$VCFE_BENCH_CACHE``, by default ``~/.cache/vcfe-bench``."""
-    return Path(os.environ.get("VCFE_BENCH_CACHE") or Path.home() / ".cache" / "vcfe-bench")
 
 
 def find(weights: Weights) -> Path:

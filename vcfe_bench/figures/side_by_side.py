@@ -20,10 +20,14 @@ def side_by_side(original: Tensor, counterfactual: Tensor) -> Tensor:
     The difference is grey: the sum of absolute differences over the channels, scaled so that the greatest of the video
     is white.
     """
-    difference = (counterfactual.int() - original.int()).abs().sum(dim=1, keepdim=True)
-    grey = (255 * difference / difference.max().clamp_min(1)).round().to(torch.uint8).expand_as(original)
     line = torch.full((*original.shape[:3], GAP), 255, dtype=torch.uint8)
-    return torch.cat([original, line, counterfactual, line, grey], dim=3)
+    return torch.cat([original, line, counterfactual, line, difference(original, counterfactual)], dim=3)
+
+
+def difference(original: Tensor, counterfactual: Tensor) -> Tensor:
+    """Where two uint8 ``[T, 3, H, W]`` videos differ, as a grey one of the same shape; see ``side_by_side``."""
+    summed = (counterfactual.int() - original.int()).abs().sum(dim=1, keepdim=True)
+    return (255 * summed / summed.max().clamp_min(1)).round().to(torch.uint8).expand_as(original)
 
 
 def write_mp4(path: Path, pixels: Tensor, fps: float) -> None:

@@ -8,10 +8,9 @@ is listed with its error, also if it exits the interpreter.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,37 +21,14 @@ from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.base import Plugin
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
+from vcfe_bench.plugins.listing import Listing
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import Metric, PairMetric, SampleMetric, SetMetric
+from vcfe_bench.plugins.names import entries as _entries
 from vcfe_bench.plugins.source import source_file
 from vcfe_bench.plugins.target import Target
 
 P = TypeVar("P", bound=Plugin)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Description of a registered plug-in, as ``vcfe-bench list`` shows it.
-
-    Attributes:
-        name: name of the entry point.
-        distribution: distribution that registers it; empty if unknown.
-        version: version of that distribution.
-        file: source file; empty if it cannot be located.
-        summary: first line of the class's docstring.
-        parameters: defaults of the parameters by name, as they are written in a spec.
-        presets: names of the presets of a method.
-        error: why the plug-in cannot be loaded, or None.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    file: str
-    summary: str = ""
-    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    presets: tuple[str, ...] = ()
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,15 +148,6 @@ def frozen_target(spec: str) -> Target:
         UsageError: there is no such target, or it cannot be built.
     """
     return TARGETS.build(spec).to(devices.default()).eval().requires_grad_(False)
-
-
-@functools.cache
-def _entries(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
-    """Entry points by name; more than one for a name only if different objects are registered under it."""
-    groups: dict[str, dict[str, EntryPoint]] = {}
-    for entry in entry_points(group=f"vcfe_bench.{kind}s"):
-        groups.setdefault(entry.name, {}).setdefault(entry.value, entry)
-    return {name: tuple(entries.values()) for name, entries in groups.items()}
 
 
 def _dump(params: Any) -> dict[str, Any]:

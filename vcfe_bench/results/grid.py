@@ -52,7 +52,7 @@ def grids(board: Leaderboard) -> Iterator[Grid]:
     frame = board.frame
     for values, section in frame.groupby(list(board.by), sort=False) if board.by else [((), frame)]:
         division = ", ".join(f"{name} {value}" for name, value in zip(board.by, values, strict=True))
-        names = ["method", *_distinguishing(section, board.by)]
+        names = ["method", *distinguishing(section, board.by)]
         identity = tuple(Column(name, "identity") for name in names)
         for criterion, cards in by_criterion(section, board.metrics):
             cards = [shown for card in cards for shown in _with_shared(card, section)]
@@ -93,7 +93,7 @@ def _title(division: str, name: str) -> str:
     return printable(f"{division}: {name}" if division else name)
 
 
-def _distinguishing(section: pd.DataFrame, by: tuple[str, ...]) -> list[str]:
+def distinguishing(section: pd.DataFrame, by: tuple[str, ...]) -> list[str]:
     """The columns that, besides the method, distinguish the rows of a section."""
     known = [name for name in (*CONTEXT, "seed") if name in section]
     if section.duplicated(["method", *known]).any() and "code" in section:

@@ -16,6 +16,7 @@ from vcfe_bench.results.comparison import Section
 from vcfe_bench.results.means import mean_columns
 from vcfe_bench.results.rows import ALL, BUDGET, DIVISIONS, Row, asked
 from vcfe_bench.runs import tables
+from vcfe_bench.runs.configuration import Configuration
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
 
@@ -63,6 +64,7 @@ class Leaderboard:
         missing: the number of planned tasks that have not run.
         by: the columns that divide a table of several runs.
         notes: what a reader should know about the runs.
+        subject: what all rows of a table of one run have in common, in a few words.
     """
 
     frame: pd.DataFrame
@@ -70,6 +72,7 @@ class Leaderboard:
     missing: int = 0
     by: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    subject: str = ""
 
     @property
     def compared(self) -> bool:
@@ -96,7 +99,14 @@ def of(store: RunDirectory) -> Leaderboard:
     metrics = _in_order(tables.read_cards(store))
     frame = build(records, sets, metrics, list(store.configuration.methods))
     missing = joined_runs.missing_tasks(store, records)
-    return Leaderboard(frame, metrics, missing, notes=store.dataset_notes())
+    return Leaderboard(frame, metrics, missing, notes=store.dataset_notes(), subject=_subject(store.configuration))
+
+
+def _subject(made: Configuration) -> str:
+    """Dataset, target, number of videos and seed, and the split where it is not the test split."""
+    split = "" if made.split == "test" else f"{made.split} split"
+    parts = (made.dataset, made.target.spec, f"{made.limit} videos", split, f"seed {made.seed}")
+    return " · ".join(filter(None, parts))
 
 
 def join(

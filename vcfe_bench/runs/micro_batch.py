@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -94,6 +95,10 @@ def _built_again(request: Request, configuration: dict[str, Any]) -> BatchWork:
     return work
 
 
+DEBUGGER: ContextVar[Callable[[BaseException], None] | None] = ContextVar("debugger", default=None)
+"""Called with an exception of a method where it is raised, if methods run in this process."""
+
+
 def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None]) -> list[Outcome]:
     """Run a method on a micro-batch: one outcome per task. An exception becomes the outcome of all tasks.
 
@@ -128,6 +133,8 @@ def perform(setup: Setup, batch: MicroBatch, report: Callable[[Progress], None])
             raise
         except BaseException as error:  # SystemExit among them: a method cannot end the run
             status, reason, trace = "failed", _reason(error), traceback.format_exc()
+            if debugger := DEBUGGER.get():
+                debugger(error)
         seconds = (time.perf_counter() - start) / len(tasks)
     cost = _Cost(seconds, method.width - len(tasks), memory.peak, calls, ", ".join(changes.settings))
     if changes.networks:

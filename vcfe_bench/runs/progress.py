@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from vcfe_bench.plugins.method import Progress
 from vcfe_bench.runs.changes import Superseded
+from vcfe_bench.runs.configuration import Configuration
 from vcfe_bench.runs.plan import MicroBatch, Plan
 from vcfe_bench.runs.records import Record
 
@@ -17,6 +19,12 @@ class Observer:
     def warned(self, text: str) -> None:
         """Something makes the results doubtful; a Python warning where no display shows it."""
         warnings.warn(text, stacklevel=2)
+
+    def started(self, path: Path, configuration: Configuration) -> None:
+        """The run directory is open, and the run as it was requested is resolved."""
+
+    def ended(self, path: Path, error: BaseException | None = None) -> None:
+        """The run has ended, its tables are written; ``error`` is what ended it early."""
 
     def planned(self, plan: Plan, batches: Sequence[MicroBatch], done: int) -> None:
         """Generation starts: the micro-batches left to run, and how many tasks have a result already."""

@@ -17,38 +17,15 @@ from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
-from vcfe_bench.plugins.terms import SPLITS, Split
+from vcfe_bench.plugins.terms import SPLITS
 from vcfe_bench.runs import goal_selection, tuned
 from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
 from vcfe_bench.runs.goal_selection import GoalSelection
 from vcfe_bench.runs.network_guard import NetworkGuard, Watched
 from vcfe_bench.runs.prices import Prices
+from vcfe_bench.runs.request import Request
 
-
-@dataclass(frozen=True)
-class Request:
-    """What to run, as the user specifies it.
-
-    Attributes:
-        methods: specs of the methods, without the reference methods.
-        limit: number of videos, taken in the order of ``video_order``.
-        goals: ``one``, ``all``, a group of the dataset, ``SRC:DST`` (class names) or a value to reach.
-        target: spec of the target; None for the dataset's own, as with ``generator``.
-        preset: name of a set of parameters, for all methods that define it; ``tuned`` for those in preset files.
-        seed: base seed of all randomness.
-        budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
-    """
-
-    methods: tuple[str, ...]
-    dataset: str
-    split: Split = "test"
-    limit: int = 8
-    goals: str = "one"
-    target: str | None = None
-    generator: str | None = None
-    preset: str | None = None
-    seed: int = 0
-    budget: float | None = None
+__all__ = ["Request", "Setup", "method_identity", "resolve"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 ENUMERATED = 16
 """Most videos of which all exchanges of values are enumerated; of distances between sets, ``ENUMERATED_SETS``."""
@@ -113,7 +113,8 @@ def expanded(sizes: np.ndarray, gained: float) -> float:
     variance = float((sizes**2).sum())
     x = (2 * gained - step - float(sizes.sum())) / np.sqrt(variance)
     kurtosis = -2 * float((sizes**4).sum()) / variance**2
-    return float(np.clip(stats.norm.sf(x) + stats.norm.pdf(x) * kurtosis / 24 * (x**3 - 3 * x), 0.0, 1.0))
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    return float(np.clip(special.ndtr(-x) + density * kurtosis / 24 * (x**3 - 3 * x), 0.0, 1.0))
 
 
 def _all_sums(sizes: np.ndarray) -> np.ndarray:

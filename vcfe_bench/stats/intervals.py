@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 """Confidence level of all intervals."""
@@ -118,7 +118,7 @@ def _expanded(residuals: np.ndarray) -> tuple[float, float]:
     """
     spread = math.sqrt(float(np.mean(residuals**2)))
     skewness = float(np.mean((residuals / spread) ** 3))
-    z = float(stats.norm.isf(TAIL))
+    z = -float(special.ndtri(TAIL))
     shift = skewness * (2 * z**2 + 1) / (6 * math.sqrt(len(residuals)))
     return -z - shift, z - shift
 
@@ -164,8 +164,8 @@ def clopper_pearson(successes: float, trials: float) -> tuple[float, float]:
     """
     tail = (1 - LEVEL) / 2
     failures = max(trials - successes, 0.0)
-    low = float(stats.beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
-    high = float(stats.beta.isf(tail, successes + 1, failures)) if failures > 0 else 1.0
+    low = float(special.betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
+    high = float(special.betainccinv(successes + 1, failures, tail)) if failures > 0 else 1.0
     return low, high
 
 

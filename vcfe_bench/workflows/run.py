@@ -8,13 +8,15 @@ from vcfe_bench.executors import choice, serial
 from vcfe_bench.executors.interface import Executor
 from vcfe_bench.plugins import registry
 from vcfe_bench.runs import damage, sanity
-from vcfe_bench.runs.configuration import THREADS
+from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.files import AGAIN, DamagedFile
+from vcfe_bench.runs.found import RUNS
 from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.setup import Request, resolve
 from vcfe_bench.runs.shards import Shard
 from vcfe_bench.scoring.session import score_run
+from vcfe_bench.workflows import study
 from vcfe_bench.workflows.scored_run import scored_run
 
 
@@ -54,17 +56,31 @@ def run(
     configuration = setup.configuration()
     for spec in metrics or ():
         registry.METRICS.build(spec)
-    part = f"-shard-{shard.index}-of-{shard.count}" if shard else ""
-    out = out or Path("runs") / f"{setup.dataset.spec.partition('[')[0]}-{configuration.name}{part}"
+    out = directory_of(configuration, out, shard=shard)
     if overwrite or not out.is_dir() or not any(out.iterdir()):
         with serial.threads(THREADS):
             sanity.check(setup.target, setup.dataset, request.split, force, observer.warned)
-    with scored_run(out, configuration, overwrite) as store:
-        generate(setup, store, observer, executor or choice.DEFAULT, shard)
-        for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
-            observer.warned(f"target '{setup.target.spec}': {doubt}")
-        score_run(store, setup.dataset, metrics, observer)
+    try:
+        with scored_run(out, configuration, overwrite) as store:
+            study.write(out / study.FILE, study.of_configuration(configuration, metrics))
+            observer.started(out, configuration)
+            generate(setup, store, observer, executor or choice.DEFAULT, shard)
+            for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
+                observer.warned(f"target '{setup.target.spec}': {doubt}")
+            score_run(store, setup.dataset, metrics, observer)
+    except BaseException as error:
+        observer.ended(out, error)
+        raise
+    observer.ended(out)
     return out
+
+
+def directory_of(
+    configuration: Configuration, out: Path | None = None, folder: Path = RUNS, shard: Shard | None = None
+) -> Path:
+    """The directory of a run: ``out``, by default ``<dataset>-<hash of the request>`` in a folder."""
+    part = f"-shard-{shard.index}-of-{shard.count}" if shard else ""
+    return out or folder / f"{configuration.dataset.partition('[')[0]}-{configuration.name}{part}"
 
 
 def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: Observer | None = None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from vcfe_bench.results.grid import Grid
 from vcfe_bench.results.leaderboard import Leaderboard
-from vcfe_bench.results.writers import csv, html, latex, markdown, terminal
+from vcfe_bench.results.writers import csv, github, html, latex, markdown, terminal
 
 WRITERS: Mapping[str, Callable[[Leaderboard], str]] = {
     "rich": terminal.write,
@@ -13,5 +14,13 @@ WRITERS: Mapping[str, Callable[[Leaderboard], str]] = {
     "latex": latex.write,
     "html": html.write,
     "csv": csv.write,
+    "github": github.write,
 }
 """Functions that write a leaderboard as text, by the name of the format."""
+
+PAGES: Mapping[str, Callable[[Iterable[Grid], Iterable[str]], str]] = {
+    "md": markdown.page,
+    "latex": latex.page,
+    "html": html.page,
+}
+"""Functions that write any tables and notes as text, for example those of a summary."""

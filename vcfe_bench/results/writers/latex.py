@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vcfe_bench.results.cells import Cell
 from vcfe_bench.results.grid import Grid, grids
 from vcfe_bench.results.leaderboard import Leaderboard
@@ -20,9 +22,13 @@ SIGNS = {
 
 
 def write(board: Leaderboard) -> str:
+    """All tables and notes of a leaderboard."""
+    return page(grids(board), notes(board))
+
+
+def page(tables: Iterable[Grid], notes: Iterable[str]) -> str:
     """One ``table`` environment per table, then the notes as comments."""
-    tables = [_table(grid) for grid in grids(board)]
-    return "\n\n".join([*tables, "\n".join(f"% {note}" for note in notes(board))]) + "\n"
+    return "\n\n".join([*(_table(grid) for grid in tables), "\n".join(f"% {note}" for note in notes)]) + "\n"
 
 
 def _table(grid: Grid) -> str:

@@ -12,9 +12,15 @@ from vcfe_bench.results.notes import notes
 
 
 def write(board: Leaderboard) -> str:
+    """All tables and notes of a leaderboard."""
+    return page(grids(board), notes(board))
+
+
+def page(tables: Iterable[Grid], notes: Iterable[str]) -> str:
     """Tables with bold titles, then the notes as a list."""
-    tables = [table(grid) for grid in grids(board)]
-    return "\n\n".join([*tables, "\n".join(f"- {in_markdown(note)}" for note in notes(board))]) + "\n"
+    return (
+        "\n\n".join([*(table(grid) for grid in tables), "\n".join(f"- {in_markdown(note)}" for note in notes)]) + "\n"
+    )
 
 
 def table(grid: Grid) -> str:

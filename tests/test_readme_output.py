@@ -1,0 +1,35 @@
+"""The output of the quick start in README is that of the committed table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from vcfe_bench.results.summary import short
+from vcfe_bench.runs.records import ScoredCard
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = {
+    "FR↑": ("FR", "rate", "sample"),
+    "semFR↑": ("semantic_FR", "rate", "sample"),
+    "valid↑": ("valid_share", "rate", "sample"),
+    "SSIM↑": ("SSIM", "", "sample"),
+    "LPIPS*↓": ("LPIPS(st-alex)", "", "sample"),
+    "FVD↓": ("FVD(i3d)", "", "set"),
+}
+
+
+def test_the_table_in_readme_is_that_of_the_committed_run() -> None:
+    (block,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.split() for line in block.splitlines()]
+    head = lines[1]
+    table = pd.read_csv(ROOT / "leaderboards" / "shape_moving_start.csv").set_index("method")
+    rows = {line[0]: dict(zip(head, line, strict=True)) for line in lines[2:] if line[0] in table.index}
+    assert set(rows) == set(table.index)
+    for method, row in rows.items():
+        for title, (name, unit, level) in COLUMNS.items():
+            card = ScoredCard(name, name, level, unit=unit)  # type: ignore[arg-type]
+            assert row[title] == short(float(table.loc[method, name]), card), (method, name)
+    assert max(len(line) for line in block.splitlines()) <= 80
