@@ -74,24 +74,25 @@ def test_distributions_have_a_dot_for_each_value(finished: Path, groups: dict[st
     ]
 
 
-def test_convergence_is_the_median_over_videos(finished: Path, groups: dict[str, Group]) -> None:
+def test_convergence_has_a_line_for_each_video_that_ends_in_a_dot(finished: Path, groups: dict[str, Group]) -> None:
     store = RunDirectory(finished)
     ids = store.table("records.parquet").query("status == 'ok' and method == 'toy_push[rate=60.0,steps=2]'")["id"]
     traces = np.array([(store.arrays("traces", id) or {})["loss"] for id in ids])
     plot = groups["Convergence"].plots[0]
     assert plot.title.endswith(": loss")
-    (line,) = [
-        e
+    paths = [
+        e.get("d", "")
         for e in elements(plot.svg, "path")
-        if "stroke: var(--series-0)" in e.get("style", "") and "stroke-width: 1.5" in e.get("style", "")
+        if "stroke-width: 0.8" in e.get("style", "") and "var(--series-0)" in e.get("style", "")
     ]
-    (_, first), (_, second) = (map(float, point) for point in re.findall(r"([\d.]+) ([\d.]+)", line.get("d", "")))
-    (band,) = [e for e in elements(plot.svg, "path") if e.get("id") and "stroke" not in e.get("style", "none")]
-    heights = [float(y) for _, y in re.findall(r"([\d.-]+) ([\d.-]+)", band.get("d", ""))]
-    low, middle, high = np.percentile(traces, (25, 50, 75), axis=0)
-    bottom, top = max(heights), min(heights)
-    scale = (high.max() - low.min()) / (bottom - top)
-    assert (second - first) * -scale == pytest.approx(middle[1] - middle[0], rel=1e-3)
+    lines = np.array([re.findall(r"[ML] ([\d.]+) ([\d.]+)", path) for path in paths], float)
+    assert lines.shape == (len(traces), 2, 2)
+    heights = lines[:, :, 1]
+    slope, offset = np.polyfit(traces.ravel(), heights.ravel(), 1)
+    assert slope < 0
+    assert heights == pytest.approx(slope * traces + offset, abs=1e-2)
+    dots = {(e.get("x"), e.get("y")) for e in elements(plot.svg, "use") if "var(--series-0)" in e.get("style", "")}
+    assert np.array(sorted(dots), float) == pytest.approx(np.array(sorted({tuple(line[-1]) for line in lines})))
 
 
 def test_confusion_counts_goals_met_of_goals_requested(finished: Path, groups: dict[str, Group]) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.report.page import Element, read
 from tests.report.worlds import HOSTILE, PUSH, lights, with_boxes
 from vcfe_bench.cli import main
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.core.text import number
+from vcfe_bench.figures.abreast import GAP, LABEL
 from vcfe_bench.report import site
 from vcfe_bench.results import leaderboard
 from vcfe_bench.results.grid import grids
 from vcfe_bench.results.notes import notes
+from vcfe_bench.video import lossless
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,15 @@ def data(page: Element) -> dict:
     return json.loads(page.one("script", id="data").text)
 
 
+def published(report: Path, name: str) -> Any:
+    """The value in a file of data."""
+    text = (report / "data" / f"{name}.js").read_text()
+    start = f'receive("{name}",'
+    assert text.startswith(start)
+    assert text.endswith(");\n")
+    return json.loads(text[len(start) : -3])
+
+
 def test_tables_are_those_of_the_terminal(finished: Path, page: Element) -> None:
     board = leaderboard.join([finished])
     expected = list(grids(board))
@@ -57,36 +72,107 @@ def test_tables_are_those_of_the_terminal(finished: Path, page: Element) -> None
 
 
 def test_every_record_has_its_place(finished: Path, page: Element, records: pd.DataFrame) -> None:
-    done, rest = records[records["status"] == "ok"], records[records["status"] != "ok"]
-    articles = {article.attributes["id"]: article for article in page.all("article")}
-    assert list(articles) == done["id"].tolist()
     classes = ("left", "middle", "right")
-    items = data(page)["items"]
-    for record in done.to_dict("records"):
-        article, item = articles[record["id"]], items[record["id"]]
-        link = article.one("a")
-        assert (link.text, link.attributes["href"]) == (record["method"], f"#{record['id']}")
-        goal = classes[int(record["goal"][-1])]
-        assert f"predicted {classes[record['prediction']]}, goal {goal}" in article.text
-        badges = [badge.text for badge in article.all(class_="badge")]
-        semantic = {1: "semantic flip", 0: "no semantic flip"}[record["semantic_FR"]]
-        assert badges == ["flipped" if record["met"] else "not flipped", semantic]
-        assert len(list(article.all("canvas"))) == 3
-        scores = dict(zip((e.text for e in article.all("dt")), (e.text for e in article.all("dd")), strict=True))
+    methods, rows = data(page)["methods"], published(finished / "report", "page-0")
+    assert rows == data(page)["first"]
+    questions = records.drop_duplicates(["index", "goal"])
+    assert [row["sample"] for row in rows] == questions["sample"].tolist()
+    assert [row["goal"] for row in rows] == [classes[int(goal[-1])] for goal in questions["goal"]]
+    assert [row["prediction"] for row in rows] == [classes[place] for place in questions["prediction"]]
+    answers = {answer["id"]: (row, answer) for row in rows for answer in row["answers"]}
+    assert set(answers) == set(records["id"])
+    for record in records.to_dict("records"):
+        row, answer = answers[record["id"]]
+        assert (row["sample"], methods[answer["method"]]) == (record["sample"], record["method"])
+        assert (answer["status"], answer["reason"]) == (record["status"], record["reason"])
+        if record["status"] != "ok":
+            assert answer["video"] is None
+            continue
+        assert (answer["met"], answer["semantic"]) == (record["met"], bool(record["semantic_FR"]))
+        assert answer["prediction"] == classes[int(np.argmax(record["after"]))]
         known = {name: record[name] for name in ("toy_FR", "change", "semantic_FR") if pd.notna(record[name])}
-        assert scores == {name: number(value) for name, value in known.items()}
-        assert item["scores"] == pytest.approx(known)
-        for side in ("original", "video"):
-            assert (finished / "report" / item[side]["file"]).is_file()
-    rows = {row.attributes["id"]: row for row in page.all("tr") if "id" in row.attributes}
-    assert list(rows) == rest["id"].tolist()
-    for record in rest.to_dict("records"):
-        assert record["reason"] in rows[record["id"]].text
+        assert answer["scores"] == {name: number(value) for name, value in known.items()}
+        assert (finished / "report" / answer["video"]["file"]).is_file()
+        assert (finished / "report" / row["original"]["file"]).is_file()
+    failed = {row.attributes["id"]: row for row in page.all("tr") if "id" in row.attributes}
+    assert list(failed) == [f"failed-{id}" for id in records.loc[records["status"] != "ok", "id"]]
+    for record in records[records["status"] != "ok"].to_dict("records"):
+        assert record["reason"] in failed[f"failed-{record['id']}"].text
+
+
+def test_columns_to_filter_and_sort_by_are_those_of_the_rows(finished: Path, page: Element) -> None:
+    rows, index = data(page)["first"], published(finished / "report", "index")
+    for field in ("world", "prediction", "goal"):
+        assert index[field] == [row[field] for row in rows]
+    change = published(finished / "report", f"score-{data(page)['scores'].index('change')}")
+    for place, row in enumerate(rows):
+        for answer in row["answers"]:
+            met = index["met"][answer["method"]][place]
+            assert met == (int(answer["met"]) if answer["video"] else None)
+            value = change[answer["method"]][place]
+            assert (value is None) == ("change" not in answer["scores"])
+            if value is not None:
+                assert number(value) == answer["scores"]["change"]
+
+
+def test_many_rows_are_divided_into_pages(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vcfe_bench.report.data.PAGE", 4)
+    page = read(site.write([finished], tmp_path / "report").read_text())
+    sizes = [len(published(tmp_path / "report", f"page-{place}")) for place in range(2)]
+    assert (data(page)["count"], data(page)["page"], sizes) == (6, 4, [4, 2])
+    assert len(data(page)["first"]) == 4
+
+
+def test_the_summary_has_methods_before_references_and_explains_its_columns(finished: Path, page: Element) -> None:
+    table = page.one("table", class_="summary")
+    methods = [cell.text for cell in table.all("th", scope="row")]
+    assert methods[-3:] == ["true_edit", "reconstruction", "no_edit"]
+    assert set(methods) == set(data(page)["methods"])
+    board = leaderboard.join([finished])
+    frame = board.frame.set_index("method")
+    heads = {button.text.split()[0]: place for place, button in enumerate(table.all("button"))}
+    for row in table.one("tbody").all("tr"):
+        cells = [cell.text for cell in row.parts if isinstance(cell, Element)]
+        assert cells[heads["semantic_FR"]] == number(frame.loc[cells[0], "semantic_FR"])
+        seconds = frame.loc[cells[0], "seconds"]
+        assert cells[heads["s/video"]] == ("-" if pd.isna(seconds) else number(seconds))
+    (card,) = (card for card in board.metrics if card.name == "semantic_FR")
+    button = next(button for button in table.all("button") if button.text.startswith("semantic_FR"))
+    assert card.question in page.one("span", id=button.attributes["aria-describedby"]).text
+
+
+def test_it_says_where_its_numbers_come_from(finished: Path, page: Element) -> None:
+    run = json.loads((finished / "run.json").read_text())
+    facts = {part.one("dt").text: part.one("dd").text for part in page.one("details", class_="provenance").all("div")}
+    assert facts["version"] == f"vcfe-bench {run['environment']['versions']['vcfe-bench']}"
+    assert facts["revision"] == run["environment"]["revision"]
+    target = run["configuration"]["target"]
+    assert target["fingerprint"] in facts[f"target {target['spec']}"]
+    words = shlex.split(facts["command"])
+    assert words[words.index("--methods") + 1] == ",".join(list(run["configuration"]["methods"])[:-3])
+    assert words[words.index("--limit") + 1] == "6"
+    assert json.loads((finished / "report" / "run-1.json").read_text()) == run
+    assert len(pd.read_parquet(finished / "report" / "records.parquet")) == run["configuration"]["limit"] * 7
+    assert pd.read_csv(finished / "report" / "leaderboard.csv")["method"].tolist() == data(page)["methods"]
+
+
+def test_videos_can_be_downloaded_as_mp4_and_gif(finished: Path, page: Element) -> None:
+    row = next(row for row in data(page)["first"] if all(answer["video"] for answer in row["answers"][:2]))
+    report, answered = finished / "report", sum(answer["video"] is not None for answer in row["answers"])
+    gif = Image.open(report / row["clips"]["gif"])
+    width, height = (answered + 1) * (120 + GAP) - GAP, 120 + LABEL
+    assert (gif.n_frames, gif.size) == (5, (width, height))
+    video = lossless.read_foreign(report / row["clips"]["mp4"])
+    assert video.shape == (5, 3, height, width)
+    stored = np.asarray(Image.open(report / row["original"]["file"]).crop((0, 0, 12, 12)), int)
+    shown = video[0, :, LABEL : LABEL + 120, :120].unfold(1, 10, 10).unfold(2, 10, 10).float().mean(dim=(3, 4))
+    assert np.abs(shown.permute(1, 2, 0).numpy() - stored).mean() < 8
 
 
 def test_boxes_reach_the_page(page: Element) -> None:
-    tubes = [item for item in data(page)["items"].values() if item["boxes"]]
-    assert {item["method"] for item in tubes} == {"toy_push[rate=60.0,steps=2]"}
+    found = data(page)
+    tubes = [answer for row in found["first"] for answer in row["answers"] if answer["boxes"]]
+    assert {found["methods"][answer["method"]] for answer in tubes} == {"toy_push[rate=60.0,steps=2]"}
     assert tubes[0]["attributes"] == ["bright <i>"]
     assert tubes[0]["boxes"] == [[None, *([2.0, 3.0, 4.0 + t, 5.0 + t] for t in range(4))]]
 
@@ -94,22 +180,21 @@ def test_boxes_reach_the_page(page: Element) -> None:
 def test_text_of_users_stays_text(page: Element) -> None:
     name = f"toy_push[label={HOSTILE}]"
     assert [script.attributes for script in page.all("script")] == [
-        {"src": "report.js", "defer": ""},
+        *({"src": asset, "defer": ""} for asset in site.ASSETS if asset.endswith(".js")),
         {"type": "application/json", "id": "data"},
     ]
     assert not [e for e in page.all() if any(key.startswith("on") for key in e.attributes)]
     assert name in [cell.text for cell in page.all("th", scope="row")]
     assert name in {option.text for option in page.all("option")}
-    assert name in {item["method"] for item in data(page)["items"].values()}
-    assert "explained by bright <i>" in {paragraph.text for paragraph in page.all("p")}
+    assert name in data(page)["methods"]
 
 
 def test_nothing_comes_from_elsewhere(finished: Path, page: Element) -> None:
     links = [e.attributes[key] for e in page.all() for key in ("href", "src", "xlink:href") if key in e.attributes]
-    assert {"report.css", "report.js"} < set(links)
+    assert set(site.ASSETS) < set(links)
     for link in links:
         assert link.startswith(("#", "data:,")) or (finished / "report" / link).is_file()
-    for name in ("report.css", "report.js"):
+    for name in site.ASSETS:
         assert "//" not in "".join(
             line for line in (finished / "report" / name).read_text().splitlines() if not line.startswith("//")
         )
@@ -151,10 +236,10 @@ def test_runs_are_joined_and_a_task_done_twice_is_shown_once(tmp_path: Path) -> 
     second = lights(tmp_path / "second", "toy_half", limit=3)
     page = read(site.write([first, second], tmp_path / "report").read_text())
     records = pd.concat([pd.read_parquet(run / "records.parquet") for run in (first, second)])
-    ids = [article.attributes["id"] for article in page.all("article")]
+    ids = [answer["id"] for row in data(page)["first"] for answer in row["answers"]]
     assert len(ids) == len(set(ids)) == records["id"].nunique() < len(records)
-    methods = [o.text for o in page.one("select", name="method").all("option")]
-    assert methods == ["all", "toy_push", "true_edit", "reconstruction", "no_edit", "toy_half"]
+    methods = [box.attributes["value"] for box in page.all("input", name="show")]
+    assert methods == ["toy_push", "true_edit", "reconstruction", "no_edit", "toy_half"]
 
 
 def test_a_report_is_replaced_but_nothing_else_is(finished: Path, page: Element, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from tests.harness.toys import METRICS, ask
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -25,15 +24,4 @@ def with_boxes(run: Path, method: str) -> Path:
     boxes = np.array([[[np.nan] * 4, *([2.0, 3.0, 4.0 + t, 5.0 + t] for t in range(4))]])
     for id in store.table("records.parquet").query("method == @method and status == 'ok'")["id"]:
         store.put_arrays("artefacts", id, {"tube_attributes": np.array(["bright <i>"]), "tube_boxes": boxes})
-    return run
-
-
-def grown(run: Path, count: int) -> Path:
-    """Copy the records of a run under new ids until there are ``count``."""
-    store = RunDirectory(run)
-    records = store.table("records.parquet")
-    copies = pd.concat([records] * (count // len(records) + 1), ignore_index=True).head(count)
-    copies["id"] = [f"{place:020x}" for place in range(count)]
-    copies["video_sha256"] = [f"{place:064x}" if pd.notna(video) else None for place, video in copies["video"].items()]
-    store.put_table("records.parquet", copies)
     return run

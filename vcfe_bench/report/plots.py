@@ -30,7 +30,7 @@ from vcfe_bench.results.curves import MEASURES, Curve, curves, records_of
 from vcfe_bench.results.grid import by_criterion
 from vcfe_bench.results.rows import declined
 from vcfe_bench.runs.records import ScoredCard
-from vcfe_bench.runs.run_directory import CURVES
+from vcfe_bench.runs.run_directory import CURVES, RunDirectory
 
 SIZE = (3.6, 2.7)
 """Size of a plot, in inches."""
@@ -44,6 +44,8 @@ LONG = 7
 """Longest name of a class that is written horizontally below its column."""
 LETTER = 0.08
 """Width of a letter in the name of a class, in inches."""
+PATHS, DOTS = 64, 500
+"""Most lines per method in a plot of convergence; most dots per method in other plots, and curves behind a median."""
 QUARTILES = (25, 50, 75)
 SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
 SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
@@ -95,12 +97,14 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
         ),
         Group(
             "Distributions",
-            "One dot per video and goal; the bar is the interquartile range, the line the median.",
+            f"One dot per video and goal, at most {DOTS} per method; the bar is the interquartile range, the line the "
+            "median.",
             tuple(_distribution(done, metric, places) for metric in values),
         ),
         Group(
             "Convergence",
-            "Losses during optimisation: the median over videos and the interquartile range.",
+            "Losses during optimisation: one line per video, which ends in a dot where the method stopped. At most "
+            f"{PATHS} videos per method.",
             tuple(_convergence(world, places)),
         ),
         Group(
@@ -183,6 +187,7 @@ def _distribution(done: pd.DataFrame, metric: ScoredCard, places: Mapping[str, i
             colour = _colour(places[method])
             axes.barh(line, high - low, 0.6, low, color=colour, alpha=0.25)
             axes.vlines(middle, line - 0.3, line + 0.3, color=colour, linewidth=2)
+            part = part.head(DOTS)
             aside = 0.2 * np.sin(np.arange(len(part)) * 2.4)
             axes.scatter(part, line + aside, 7, colour, marker=_marker(places[method]), linewidths=0, alpha=0.8)
         axes.set_yticks(range(len(values)), [_tick(method) for method in values])
@@ -194,32 +199,35 @@ def _distribution(done: pd.DataFrame, metric: ScoredCard, places: Mapping[str, i
 def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
     """One plot for each trace of each method that has 'loss' in its name."""
     series: dict[tuple[str, str], list[np.ndarray]] = {}
-    for result in world.results():
-        for name, values in (result.store.arrays("traces", result.id) or {}).items():
+    for store, method, id in _some_of_each(world, PATHS):
+        for name, values in (store.arrays("traces", id) or {}).items():
             if "loss" in name and np.isfinite(values).any():
-                series.setdefault((result.method, name), []).append(np.asarray(values, float))
+                series.setdefault((method, name), []).append(np.asarray(values, float))
     for (method, name), runs in sorted(series.items(), key=lambda entry: places[entry[0][0]]):
-        padded = np.full((len(runs), max(map(len, runs))), np.nan)
-        for line, run in zip(padded, runs, strict=True):
-            line[: len(run)] = run
-        known = np.flatnonzero(np.isfinite(padded).any(axis=0))
-        low, middle, high = np.nanpercentile(padded[:, known], QUARTILES, axis=0)
         title = f"{_tick(method)}: {name}"
         with matplotlib.rc_context(SETTINGS):
             figure, axes = _axes(title)
-            axes.fill_between(known + 1, low, high, color=_colour(places[method]), alpha=0.25, linewidth=0)
-            axes.plot(known + 1, middle, color=_colour(places[method]))
+            for run in runs:
+                known = np.flatnonzero(np.isfinite(run))
+                axes.plot(known + 1, run[known], color=_colour(places[method]), linewidth=0.8, alpha=0.5)
+                axes.plot(known[-1] + 1, run[known[-1]], "o", color=_colour(places[method]), markersize=4)
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
             axes.set(xlabel="iteration", ylabel=name)
             yield Plot(title, _svg(figure, f"{name} of {method} by iteration"))
 
 
+def _some_of_each(world: World, count: int) -> Iterator[tuple[RunDirectory, str, str]]:
+    """Run, method and id of the first ``count`` results of each method."""
+    for record in world.done.groupby("method", sort=False).head(count).to_dict("records"):
+        yield world.stores[record["run"]], record["method"], record["id"]
+
+
 def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
     """One plot for each kind of curve that metrics have stored, with all methods."""
     series: dict[str, dict[str, list[np.ndarray]]] = {}
-    for result in world.results():
-        for name, values in (result.store.arrays(CURVES, result.id) or {}).items():
-            series.setdefault(name, {}).setdefault(result.method, []).append(values)
+    for store, method, id in _some_of_each(world, DOTS):
+        for name, values in (store.arrays(CURVES, id) or {}).items():
+            series.setdefault(name, {}).setdefault(method, []).append(values)
     for name, methods in sorted(series.items()):
         with matplotlib.rc_context(SETTINGS):
             figure, axes = _axes(name)
@@ -265,7 +273,7 @@ def _reached(done: pd.DataFrame, places: Mapping[str, int]) -> Plot:
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _axes(title)
         for method, place in places.items():
-            part = done[done["method"] == method]
+            part = done[done["method"] == method].head(DOTS)
             pairs = [
                 (value, after[0])
                 for text, after in zip(part["goal"], part["after"], strict=True)

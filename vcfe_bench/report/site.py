@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.core.text import number
-from vcfe_bench.report import gallery, plots
-from vcfe_bench.report.gallery import SEMANTIC_FLIP, Item, World
-from vcfe_bench.report.media import Media
+from vcfe_bench.figures.labels import goal_label, prediction_label
+from vcfe_bench.report import data, gallery, plots
+from vcfe_bench.report.gallery import SEMANTIC_FLIP, World
+from vcfe_bench.report.media import CLIPS, Media
+from vcfe_bench.report.summary import Provenance, provenance, summary
 from vcfe_bench.results import leaderboard
 from vcfe_bench.results.grid import grids
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.notes import notes
-from vcfe_bench.runs.records import ScoredCard
+from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.run_directory import RunDirectory
 
-PAGE, STYLE, SCRIPT = "index.html", "report.css", "report.js"
+PAGE = "index.html"
+ASSETS = ("report.css", "report.js", "tables.js", "panel.js", "player.js", "gallery.js")
+MARK = "report.js"
+"""What tells that a folder is a report."""
+CSV, RECORDS = "leaderboard.csv", "records.parquet"
 BY = ("dataset", "target")
-SMALL = 256
-"""Videos narrower than this, in pixels, are enlarged by a whole factor."""
+WIDE = 160
+"""Width of a video on a wide screen, in pixels: narrower videos are enlarged to it, wider ones shrunk."""
+FAILURES = 200
+"""Records in the table of failed and skipped ones."""
 
 
 def write(paths: Sequence[Path], out: Path) -> Path:
@@ -40,8 +46,8 @@ def write(paths: Sequence[Path], out: Path) -> Path:
     worlds = gallery.worlds([RunDirectory(path) for path in dict.fromkeys(paths)])
     try:
         _prepare(out)
-        page = _page(board, worlds, Media(out))
-        for name in (STYLE, SCRIPT):
+        page = _page(board, worlds, out)
+        for name in ASSETS:
             with as_file(files("vcfe_bench.report") / "templates" / name) as source:
                 shutil.copyfile(source, out / name)
         (out / PAGE).write_text(page, encoding="utf-8")
@@ -52,16 +58,21 @@ def write(paths: Sequence[Path], out: Path) -> Path:
 
 def _prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / SCRIPT).exists():
+    if any(out.iterdir()) and not (out / MARK).exists():
         raise UsageError(f"{out} is not empty and not a report: choose another --out")
-    (out / SCRIPT).touch()
+    (out / MARK).touch()
 
 
-def _page(board: Leaderboard, worlds: Sequence[World], media: Media) -> str:
+def _page(board: Leaderboard, worlds: Sequence[World], out: Path) -> str:
     methods = list(dict.fromkeys(board.frame["method"]))
     present = [card for card in board.metrics if card.level and board.frame[card.name].notna().any()]
-    per_sample = [card for card in present if card.level == "sample"]
-    items = [item for world in worlds for item in gallery.items(world, [card.name for card in per_sample], media)]
+    scores = [card.name for card in present if card.level == "sample"]
+    media = Media(out)
+    first = data.write_pages(
+        (row for place, world in enumerate(worlds) for row in gallery.rows(world, place, methods, scores, media)), out
+    )
+    count = data.write_columns(worlds, methods, scores, out)
+    failures = pd.concat([world.records.query("status != 'ok'") for world in worlds])
     environment = Environment(
         loader=PackageLoader("vcfe_bench.report"),
         autoescape=True,
@@ -69,9 +80,11 @@ def _page(board: Leaderboard, worlds: Sequence[World], media: Media) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
     return environment.get_template("report.html.jinja").render(
-        runs=[store.configuration.write() for world in worlds for store in world.stores],
+        assets=ASSETS,
+        summaries=[summary(world, _rows(board, world), board) for world in worlds],
+        provenance=_publish(board, worlds, out),
+        downloads={"leaderboard": CSV, "records": RECORDS},
         grids=list(grids(board)),
         notes=notes(board),
         metrics=present,
@@ -82,13 +95,37 @@ def _page(board: Leaderboard, worlds: Sequence[World], media: Media) -> str:
             (method, place % plots.COLOURS, plots.MARKERS[place % len(plots.MARKERS)][1])
             for place, method in enumerate(methods)
         ],
-        items=items,
-        enlarged={item.id: max(round(SMALL / item.video.width), 1) for item in items},
-        filters=_filters(items),
-        sortable=per_sample,
-        failures=[record for world in worlds for record in world.records.query("status != 'ok'").to_dict("records")],
-        data=_data(items, per_sample),
+        filters=_filters(worlds),
+        scores=scores,
+        semantic=SEMANTIC_FLIP in scores,
+        boxes=any(answer["boxes"] for row in first for answer in row["answers"]),
+        count=count,
+        clips=CLIPS,
+        wide=WIDE,
+        failed=len(failures),
+        failures=failures.head(FAILURES).to_dict("records"),
+        data={
+            "first": first,
+            "count": count,
+            "page": data.PAGE,
+            "methods": methods,
+            "references": [place for place, method in enumerate(methods) if method in REFERENCES],
+            "worlds": [world.title for world in worlds],
+            "scores": scores,
+            "lower": [card.name for card in present if card.direction == "lower"],
+        },
     )
+
+
+def _publish(board: Leaderboard, worlds: Sequence[World], out: Path) -> list[Provenance]:
+    """Copies of the tables and configurations in the report, and where each run comes from."""
+    board.frame.to_csv(out / CSV, index=False)
+    pd.concat([world.records.drop(columns="run") for world in worlds]).to_parquet(out / RECORDS, index=False)
+    stores = [store for world in worlds for store in world.stores]
+    origins = [provenance(store, f"run-{place}.json") for place, store in enumerate(stores, start=1)]
+    for store, origin in zip(stores, origins, strict=True):
+        (out / origin.file).write_text(json.dumps(store.run, indent=1), encoding="utf-8")
+    return origins
 
 
 def _rows(board: Leaderboard, world: World) -> pd.DataFrame:
@@ -98,18 +135,13 @@ def _rows(board: Leaderboard, world: World) -> pd.DataFrame:
     return frame[titles == world.title]
 
 
-def _filters(items: Sequence[Item]) -> Mapping[str, list[str]]:
-    """The values that the gallery can be filtered by, by the name of an item's field."""
-    fields = ("method", "goal", "prediction", "world")
-    choices = {field: list(dict.fromkeys(getattr(item, field) for item in items)) for field in fields}
-    return {field: values for field, values in choices.items() if len(values) > 1}
-
-
-def _data(items: Sequence[Item], metrics: Sequence[ScoredCard]) -> Mapping[str, Any]:
-    """The data that the script reads, as JSON."""
-    return {
-        "items": {item.id: dataclasses.asdict(item) for item in items},
-        "lower": [card.name for card in metrics if card.direction == "lower"],
-        "fps": max((item.fps for item in items), default=1),
-        "semantic_flip": SEMANTIC_FLIP,
-    }
+def _filters(worlds: Sequence[World]) -> Mapping[str, list[str]]:
+    """The values that rows can be filtered by, by field; fields with one value are left out."""
+    choices: dict[str, dict[str, None]] = {"prediction": {}, "goal": {}, "world": {}}
+    for world in worlds:
+        choices["world"][world.title] = None
+        choices["goal"] |= dict.fromkeys(goal_label(goal, world.classes) for goal in world.records["goal"].unique())
+        if world.classes:
+            named = (prediction_label(value, world.classes) for value in world.records["prediction"].unique())
+            choices["prediction"] |= dict.fromkeys(named)
+    return {field: sorted(values) for field, values in choices.items() if len(values) > 1}
