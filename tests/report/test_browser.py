@@ -61,7 +61,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page that must neither log errors nor fail to load anything."""
     page = browser.new_page()
     problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("requestfailed", lambda request: problems.append(request.url))
     yield page
@@ -108,12 +108,13 @@ def test_canvases_hold_the_stored_pixels_and_their_difference(page: Page, finish
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
         page.locator("#frame").fill("3")
         painted(page, 3)
+        sample = page.locator(".record h3").first.inner_text()
         shown = {differences: canvases(page, differences) for differences in (False, True)}
     finally:
         server.shutdown()
         server.server_close()
-    records = RunDirectory(finished).table("records.parquet").query("index == 0 and method == 'reconstruction'")
-    (record,) = records.to_dict("records")
+    records = RunDirectory(finished).table("records.parquet").query("method == 'reconstruction'")
+    record = records[records["sample"] == sample].iloc[0]
     store = RunDirectory(finished)
     original, counterfactual = (store.video(record[name])[3].numpy().astype(int) for name in ("original", "video"))
     assert np.array_equal(shown[False]["original"], original)
@@ -341,8 +342,11 @@ def test_very_many_rows_open_fast_and_load_what_is_in_view(browser: Browser, fin
     assert page.locator("#count").inner_text() == "100000 of 100000"
     pages = sum("data/page-" in url for url in loaded)
     assert pages < 10
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_function("list.children.length > 6")
-    page.wait_for_function("[...document.querySelectorAll('.record')].at(-1).id.startsWith('000')")
+    for more in range(4):
+        page.evaluate("more.scrollIntoView()")
+        page.wait_for_function("count => list.children.length > count", arg=6 * (more + 1) - 1)
+    page.wait_for_function("list.children.length === 24")
+    page.click("#more")
+    page.wait_for_function("list.children.length === 30")
     assert pages < sum("data/page-" in url for url in loaded) < 10
     page.close()

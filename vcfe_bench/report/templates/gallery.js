@@ -1,8 +1,10 @@
 "use strict";
 
-// The list: what the filters select, in order. Rows are added as the end of the list comes near the window.
+// The list: what the filters select, in order. The first rows are added as the end of the list comes near the window,
+// the others on request.
 
 const STEP = 6;
+const ALONE = 24; // rows that are added without being asked for, so that what is below the list stays in reach
 const form = element("filters");
 const gallery = { chosen: [...Array(data.count).keys()], added: 0, change: 0 };
 
@@ -61,7 +63,8 @@ async function extend(count = STEP) {
     watcher.observe(row.article);
   }
   end.unobserve(element("more"));
-  if (gallery.added < chosen.length) end.observe(element("more"));
+  element("more").hidden = gallery.added >= chosen.length;
+  if (gallery.added < Math.min(chosen.length, ALONE)) end.observe(element("more"));
 }
 
 const end = new IntersectionObserver((entries) => {
@@ -124,6 +127,7 @@ async function reveal(video) {
   article?.focus({ preventScroll: true });
 }
 
+element("more").addEventListener("click", () => extend(data.page));
 form.addEventListener("change", () => {
   remember();
   apply();
