@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from vcfe_bench.figures.labels import goal_label, prediction_label
 from vcfe_bench.report import gallery
 from vcfe_bench.report.gallery import SEMANTIC_FLIP, Row, World
 
@@ -54,7 +55,7 @@ def write_columns(worlds: Sequence[World], methods: Sequence[str], metrics: Sequ
     """Write the index and the values of metrics, and return the number of rows."""
     columns = [_Columns(worlds, methods, name) for name in ("met", SEMANTIC_FLIP)]
     fields = [
-        (place, gallery.prediction_label(first["prediction"], world.classes), gallery.goal_label(goal, world.classes))
+        (place, prediction_label(first["prediction"], world.classes), goal_label(goal, world.classes))
         for place, world in enumerate(worlds)
         for (_, goal), first in _firsts(world)
     ]

@@ -4,7 +4,8 @@
 // the others on request.
 
 const STEP = 6;
-const ALONE = 24; // rows that are added without being asked for, so that what is below the list stays in reach
+// Rows that are added without a request, so that what is below the list stays in reach.
+const ALONE = 24;
 const form = element("filters");
 const gallery = { chosen: [...Array(data.count).keys()], added: 0, change: 0 };
 
