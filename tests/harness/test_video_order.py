@@ -19,6 +19,7 @@ class Listed(Silent):
     """Labels without videos."""
 
     spec = "listed"
+    classes = tuple("abcdefgh")
 
     def __init__(self, labels: Sequence[int]) -> None:
         super().__init__()
@@ -36,6 +37,7 @@ class Listed(Silent):
 
 class Measured(Listed):
     spec = "measured"
+    classes = ()
     values = Values(0, 100, 10, 1, "percent")
 
 

@@ -26,7 +26,7 @@ class Squares(Dataset):
 
     def sample(self, split: Split, index: int) -> Sample:
         rng = np.random.default_rng([index, split == "test"])
-        video = torch.full((FRAMES, 3, SIDE, SIDE), 0.5)
+        video = torch.full((FRAMES, 3, SIDE, SIDE), 127 / 255)
         rows = rng.permutation(3)[:2] * 8 + 4
         objects = []
         name = ("red", "blue")[index % 2]
