@@ -132,6 +132,7 @@ def records(videos: int, seed: int = 0) -> Iterator[Record]:
 
 def grown(path: Path, count: int) -> float:
     """Bytes by which this process grows for each of ``count`` records that are appended."""
+    shutil.rmtree(path, ignore_errors=True)
     os.fsync = lambda descriptor: None
     store, process = RunDirectory.create(path, configuration(count), environment()), psutil.Process()
     before = 0
@@ -141,8 +142,9 @@ def grown(path: Path, count: int) -> float:
         if number == 1000 + count:
             break
         store.append(replace(record, id=f"{number:020x}"))
+    after = process.memory_info().rss
     store.close()
-    return (process.memory_info().rss - before) / count
+    return (after - before) / count
 
 
 def resume(path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vcfe_bench.results.means import mean_columns
+from vcfe_bench.results.means import mean_columns, videos_of
 from vcfe_bench.results.rows import questions, shared_flips
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
@@ -51,7 +51,7 @@ def columns(sections: Sequence[Section], metrics: Sequence[ScoredCard], every: b
                 kept = records[questions(records).isin(shared)]
                 for card in cards:
                     if card.selected:
-                        added[place] |= mean_columns(kept, card, card.name + BY_ALL)
+                        added[place] |= mean_columns(kept, videos_of(kept), card, card.name + BY_ALL)
     return pd.DataFrame.from_dict(added, orient="index")
 
 

@@ -13,7 +13,7 @@ from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results import comparison, joined_runs
 from vcfe_bench.results.comparison import Section
-from vcfe_bench.results.means import mean_columns
+from vcfe_bench.results.means import mean_columns, videos_of
 from vcfe_bench.results.rows import ALL, BUDGET, DIVISIONS, Row, asked
 from vcfe_bench.runs import tables
 from vcfe_bench.runs.configuration import Configuration
@@ -86,16 +86,17 @@ def load(path: Path) -> Leaderboard:
     Raises:
         UsageError: not a run, or not scored yet.
     """
-    return of(RunDirectory(path))
+    store = RunDirectory(path)
+    return of(store, tables.read_records(store, OUTPUTS))
 
 
-def of(store: RunDirectory) -> Leaderboard:
-    """The leaderboard of an open run.
+def of(store: RunDirectory, records: pd.DataFrame) -> Leaderboard:
+    """The leaderboard of an open run with these ``records``.
 
     Raises:
         UsageError: it is not scored yet.
     """
-    records, sets = tables.read_records(store, OUTPUTS), tables.read_sets(store)
+    sets = tables.read_sets(store)
     metrics = _in_order(tables.read_cards(store))
     frame = build(records, sets, metrics, list(store.configuration.methods))
     missing = joined_runs.missing_tasks(store, records)
@@ -145,7 +146,7 @@ def join(
 
 def write(store: RunDirectory) -> Leaderboard:
     """Bring ``leaderboard.csv`` up to the records."""
-    board = of(store)
+    board = of(store, tables.read_records(store, OUTPUTS))
     store.put_table(CSV, board.frame)
     return board
 
@@ -197,9 +198,10 @@ def _row(
     row: dict[str, str | float] = {"method": method, "n": len(requested), "answered": len(done)}
     row |= {status: int((requested["status"] == status).sum()) for status in ("failed", "skipped")}
     row["declined"] = len(records) - len(requested)
+    videos = videos_of(requested)
     for card in metrics:
         if card.level == "sample":
-            row |= mean_columns(requested, card, card.name)
+            row |= mean_columns(requested, videos, card, card.name)
         elif card.level is not None:
             row |= _whole(sets, method, card.name, PARTS[card.level])
     row["seconds"] = done["seconds"].mean()

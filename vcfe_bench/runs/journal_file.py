@@ -69,7 +69,8 @@ class JournalFile:
         Raises:
             OSError: it cannot be written; the file is then as before.
         """
-        line = lines.encode(self.lines, {**content_of(entry), "time": round(time.time(), 1)})
+        content = {**content_of(entry), "time": round(time.time(), 1), "line": self.lines}
+        line = lines.encode(content)
         with self.path.open("ab") as file:
             start = file.tell()
             try:
@@ -79,8 +80,6 @@ class JournalFile:
             except OSError:
                 _cut(self.path, start)
                 raise
-        content, _ = lines.decode(line)
-        assert content is not None
         self.state.apply(Line(self.lines, start, content))
         self.lines += 1
         self._reader.offset, self._reader.following, self._reader.numbered = start + len(line), self.lines, True

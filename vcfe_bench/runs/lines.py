@@ -29,9 +29,9 @@ class Line:
     content: dict[str, Any]
 
 
-def encode(number: int, content: Mapping[str, Any]) -> bytes:
-    """The line of a content, with its end."""
-    body = json.dumps({**content, "line": number})[:-1].encode()
+def encode(content: Mapping[str, Any]) -> bytes:
+    """The line of a content, whose number it has as ``line``, with its end."""
+    body = json.dumps(content)[:-1].encode()
     return body + CRC + f'{zlib.crc32(body):08x}"}}\n'.encode()
 
 

@@ -6,8 +6,11 @@ has one row; of other kinds of lines it has the places in the journal, at which 
 
 from __future__ import annotations
 
+import gc
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,7 +99,20 @@ def _tasks(table: pa.Table, state: State) -> dict[str, TaskState]:
         few[name] = [words[place] for place in column.indices.to_pylist()]
     many = {name: table[name].to_pylist() for name in ("offset", "index", "video", "curves")}
     columns = [(few | many)[name] for name in TaskState.__dataclass_fields__]
-    return {id: TaskState(*values) for id, *values in zip(table["id"].to_pylist(), *columns, strict=True)}
+    with _uncollected():
+        return {id: TaskState(*values) for id, *values in zip(table["id"].to_pylist(), *columns, strict=True)}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection, which would look through all objects again and again while they become more."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _checksum(journal: Path, offset: int) -> int:

@@ -30,6 +30,10 @@ LATEST = (Configured, Planned, RealVideos, DatasetNotes, Scored)
 """Kinds of which the latest entry counts."""
 
 
+NONE: Mapping[str, int] = {}
+"""The versions of a task without values, one object for all."""
+
+
 @dataclass(slots=True)
 class TaskState:
     """What is known of a task: its latest record, and which metrics it has values of.
@@ -50,7 +54,7 @@ class TaskState:
     index: int
     video: int
     files: tuple[str, ...] = ()
-    versions: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=lambda: NONE)
     failed: tuple[str, ...] = ()
     curves: bool = False
 

@@ -116,8 +116,8 @@ def _expanded(residuals: np.ndarray) -> tuple[float, float]:
 
     With the skewness g of the residuals, the quantile at z of the normal distribution is z - g (2 z² + 1) / (6 √n).
     """
-    spread = math.sqrt(float(np.mean(residuals**2)))
-    skewness = float(np.mean((residuals / spread) ** 3))
+    squares = residuals * residuals
+    skewness = float(np.mean(squares * residuals)) / float(np.mean(squares)) ** 1.5
     z = -float(special.ndtri(TAIL))
     shift = skewness * (2 * z**2 + 1) / (6 * math.sqrt(len(residuals)))
     return -z - shift, z - shift

@@ -101,7 +101,8 @@ def of_run(path: Path) -> Result:
     from vcfe_bench.runs.run_directory import RunDirectory
 
     store = RunDirectory(path)
-    board = leaderboard.of(store)
+    stored = tables.read_records(store, leaderboard.OUTPUTS)
+    board = leaderboard.of(store, stored)
     if board.missing:
         raise UsageError(
             f"{path} is not finished, {board.missing} planned tasks have not run: run the same command again to resume"
@@ -117,12 +118,13 @@ def of_run(path: Path) -> Result:
         metrics=board.metrics,
         deciding=deciding.default(board.metrics),
     )
-    stored, originals = tables.read_records(store, leaderboard.OUTPUTS), store.originals()
-    stored["original_sha256"] = [originals[index].sha256 for index in stored["index"]]
+    originals = store.originals()
+    stored["original_sha256"] = [originals[index].sha256 for index in stored["index"].tolist()]
     names = [card.name for card in board.metrics if card.level == "sample" and card.name in stored]
     records = stored[[*RECORD_COLUMNS, *names]].astype(RECORD_COLUMNS)
-    places = {id: place for place, id in enumerate(stored["id"])}
-    errors = {(places[id], name): text for (id, name), text in tables.errors(store).items() if id in places}
+    failed = tables.errors(store)
+    places = {id: place for place, id in enumerate(stored["id"])} if failed else {}
+    errors = {(places[id], name): text for (id, name), text in failed.items() if id in places}
 
     versions = {str(card.network): card.version for card in board.metrics}
 
