@@ -67,7 +67,9 @@ def test_the_calculator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert call(monkeypatch, "plan", "--detect", "0.05", "--limit", "32") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["rate", "0.90", "0.85", "0.03", "722"] in rows
-    assert call(monkeypatch, "plan", "--detect", "0.05", "--sd", "0.1", "--methods", "pgd,bttf,ldvice,cg_frame,tubes") == 0
+    assert (
+        call(monkeypatch, "plan", "--detect", "0.05", "--sd", "0.1", "--methods", "pgd,bttf,ldvice,cg_frame,tubes") == 0
+    )
     text = capsys.readouterr().out
     assert "10 comparisons" in text
     assert "58" in text.split()
