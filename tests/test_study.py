@@ -44,7 +44,7 @@ def test_there_is_a_run_for_each_combination(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("methodss: pgd", "unknown field 'methodss'; did you mean 'methods'?"),
+        ("metho: pgd", "unknown field 'metho'; did you mean 'methods'?"),
         ("limit: many", "limit: Input should be a valid integer"),
         ("- pgd", "is not a study"),
         ("methods: [", "is not YAML"),
