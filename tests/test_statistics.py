@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from threadpoolctl import threadpool_info
 
+from vcfe_bench.stats.exchange import expanded
 from vcfe_bench.stats.intervals import mean_interval, pairs_interval, rate_interval
 from vcfe_bench.stats.set_distances import distance_interval, real_against_real
 from vcfe_bench.stats.significance import groups_alike, holm, paired_difference
@@ -266,6 +267,14 @@ def test_the_computed_p_of_many_videos_is_about_the_drawn_one(shift, monkeypatch
     drawn = paired_difference(first, second)
     monkeypatch.setattr("vcfe_bench.stats.significance.LARGE", 1000)
     assert paired_difference(first, second).p == pytest.approx(drawn.p, abs=0.015)
+
+
+@pytest.mark.parametrize("gained", [23, 26, 29])
+def test_the_expansion_is_close_to_the_binomial_distribution(gained):
+    exact = stats.binom.sf(gained - 1, 40, 0.5)
+    assert expanded(np.ones(40), gained) == pytest.approx(exact, abs=3e-5)
+    assert expanded(np.full(40, 3.0), 3.0 * gained) == pytest.approx(exact, abs=3e-5)
+    assert abs(stats.norm.sf((2 * gained - 1 - 40) / 40**0.5) - exact) > 5e-5, "the normal distribution is not"
 
 
 def test_rates_are_tested_as_by_mcnemar():

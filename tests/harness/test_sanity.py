@@ -123,6 +123,21 @@ def test_good_targets_are_left_alone(function: Function) -> None:
     assert sanity.examine(Given(function), CLIPS) == sanity.Findings()
 
 
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (lambda output: output.to(torch.complex64), "returns torch.complex64, not a floating-point tensor"),
+        (lambda output: output.long(), "returns torch.int64, not a floating-point tensor"),
+        (lambda output: output[0], r"returns the shape \(2,\) for one video, not \(1, K\)"),
+        (lambda output: output[:, :0], r"returns the shape \(1, 0\) for one video"),
+        (lambda output: output[..., None], r"returns the shape \(1, 2, 1\) for one video"),
+    ],
+)
+def test_outputs_of_another_form_are_one_line_even_if_forced(form: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check(Given(lambda clip: form(logits(clip))), force=True)
+
+
 def test_outputs_of_sigmoids_and_layers_in_training_mode_are_told() -> None:
     assert "sigmoid" in check(Given(lambda clip: logits(clip).sigmoid()))[0]
     (text,) = check(Given(logits, Stubborn()))

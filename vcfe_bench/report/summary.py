@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from vcfe_bench.core.text import number
 from vcfe_bench.report.gallery import World
-from vcfe_bench.results.cells import ARROWS, MISSING
+from vcfe_bench.results.cells import Cell
+from vcfe_bench.results.grid import Column
 from vcfe_bench.results.leaderboard import Leaderboard
+from vcfe_bench.results.summary import ANSWERED, CALLS, NOT_COMPARABLE, SECONDS, summaries
 from vcfe_bench.runs.configuration import NONE, REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
 
-FAMILIES = (
-    *("FR", "semantic_FR", "valid_share", "MAE", "R2", "negative_class", "positive_drop", "concept"),
-    *("SSIM", "LPIPS", "FID", "FVD"),
-)
-"""Metrics of the summary: of each family the first that has values."""
 COSTS = {
-    "calls": "Mean number of network calls per answered video. 1 call is a forward pass of the generator's velocity on "
-    "one video, or of the target in a run without a generator; a backward pass counts 2.",
-    "seconds": "Mean time per answered video in seconds, on the machine of the run.",
+    ANSWERED: "Videos with an answer, of those that the method was asked for.",
+    CALLS: "Mean number of network calls per video that was asked, answered or not. 1 call is a forward pass of the "
+    "generator's velocity on one video, or of the target in a run without a generator; a backward pass counts 2.",
+    SECONDS: "Mean time per answered video in seconds, on the machine of the run.",
 }
-TITLES = {"calls": "calls ↓", "seconds": "s/video ↓"}
 
 
 @dataclass(frozen=True)
@@ -58,41 +54,24 @@ class Summary:
 
 
 def summary(world: World, rows: pd.DataFrame, board: Leaderboard) -> Summary:
-    """The table of a world, ``rows`` of ``Leaderboard.frame``: methods first, then the reference methods."""
-    cards = list(_chosen(rows, board.metrics))
-    costs = [name for name in COSTS if rows[name].notna().any()]
-    heads = [Head(card.name + ARROWS[card.direction], card.direction, _about(card)) for card in cards]
-    heads += [Head(TITLES[name], "lower", COSTS[name]) for name in costs]
-    lines = [
-        Line(
-            row["method"],
-            row["method"] in REFERENCES,
-            (*(_cell(row, card) for card in cards), *((_number(row[name]), "") for name in costs)),
-        )
-        for _, row in rows.iterrows()
-    ]
-    return Summary(world.title, tuple(heads), tuple(sorted(lines, key=lambda line: line.reference)))
+    """The summary of a world, ``rows`` of ``Leaderboard.frame``, with intervals and what its columns mean."""
+    (table,) = summaries(replace(board, frame=rows, by=()), intervals=True)
+    cards = {card.name: card for card in board.metrics}
+    heads = [_head(column, cards.get(source)) for column, source in zip(table.columns[1:], table.sources, strict=True)]
+    lines = [_line(row, False) for row in table.methods] + [_line(row, True) for row in table.references]
+    return Summary(world.title, tuple(heads), tuple(lines))
 
 
-def _chosen(rows: pd.DataFrame, cards: Sequence[ScoredCard]) -> Iterator[ScoredCard]:
-    for family in FAMILIES:
-        named = (card for card in cards if re.fullmatch(rf"{family}(\W.*)?", card.name))
-        first = next((card for card in named if card.level and rows[card.name].notna().any()), None)
-        if first:
-            yield first
+def _head(column: Column, card: ScoredCard | None) -> Head:
+    if card is None:
+        return Head(column.title, None if column.name == ANSWERED else "lower", COSTS[column.name])
+    parts = (card.question, f"Source: {card.source}." if card.source else "", NOT_COMPARABLE if column.mark else "")
+    return Head(column.title, column.direction, " ".join(filter(None, parts)))
 
 
-def _about(card: ScoredCard) -> str:
-    return " ".join(filter(None, (card.question, f"Source: {card.source}." if card.source else "")))
-
-
-def _cell(row: pd.Series, card: ScoredCard) -> tuple[str, str]:
-    low, high = row[f"{card.name}_low"], row[f"{card.name}_high"]
-    return _number(row[card.name]), "" if pd.isna(low) else f"{number(low)} to {number(high)}"
-
-
-def _number(value: float) -> str:
-    return MISSING if pd.isna(value) else number(value)
+def _line(row: Sequence[Cell], reference: bool) -> Line:
+    first, *cells = row
+    return Line(first.value, reference, tuple((cell.value, cell.interval) for cell in cells))
 
 
 @dataclass(frozen=True)

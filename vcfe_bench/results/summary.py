@@ -37,12 +37,14 @@ FAMILIES = (
     ("FVD", ("FVD(i3d)",)),
 )
 """Titles of the summary and the metrics that may stand below them: the first that has a value."""
-_FRAME = {"n": "answered", "s/video": "seconds"}
 FEWEST = 3
 """With fewer of these, metrics of other names are shown, too, as for plug-ins that bring their own."""
 STAND_IN = "(st-"
 STAR = "*"
+NOT_COMPARABLE = "Small stand-in network, not comparable with papers."
 ANSWERED, CALLS, SECONDS = "n", "calls", "s/video"
+_FRAME = {ANSWERED: "answered", SECONDS: "seconds"}
+"""Columns of ``Leaderboard.frame`` that have other names in the summary."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ def _notes(board: Leaderboard, section: pd.DataFrame, shown: Sequence[Shown], hi
             None,
             (
                 f"Too few videos for {' and '.join(few)}." if few else "",
-                f"{STAR} small stand-in network, not comparable with papers." if standing_in else "",
+                f"{STAR} {NOT_COMPARABLE[0].lower()}{NOT_COMPARABLE[1:]}" if standing_in else "",
                 f"{missing} {'metric' if missing == 1 else 'metrics'} not available: --why." if missing else "",
                 f"{len(board.notes)} {'note' if len(board.notes) == 1 else 'notes'}: --why." if board.notes else "",
                 "All: --full.",

@@ -56,8 +56,11 @@ class Damage:
         return sorted([*results, *self.originals, *self.features])
 
 
-def find(store: RunDirectory, limit: float = LIMIT) -> Damage:
-    """What is damaged or missing; of files of more than ``limit`` bytes in all, only what is missing."""
+def find(store: RunDirectory, limit: float = LIMIT, scores_only: bool = False) -> Damage:
+    """What is damaged or missing; of files of more than ``limit`` bytes in all, only what is missing.
+
+    With ``scores_only``, only what scoring makes is looked at, not the results of tasks and the originals.
+    """
     files = {name: size for folder in FOLDERS for name, size in _files(store.path, folder)}
     read = sum(files.values()) <= limit
 
@@ -66,9 +69,9 @@ def find(store: RunDirectory, limit: float = LIMIT) -> Damage:
 
     tasks, originals = dict(store.journal.state.of_plan()), store.originals()
     done = {id: task for id, task in tasks.items() if task.status == "ok"}
-    results = {id: bad(_results(id, task)) for id, task in done.items()}
+    results = {} if scores_only else {id: bad(_results(id, task)) for id, task in done.items()}
     curves = {id: bad([f"{CURVES}/{id}{ARRAYS}"]) for id, task in done.items() if task.curves}
-    needed = {originals[task.index].video for task in done.values() if task.index in originals}
+    needed = {originals[task.index].video for task in done.values() if task.index in originals and not scores_only}
     return Damage(
         {id: names for id, names in results.items() if names},
         {id: names for id, names in curves.items() if names},

@@ -14,6 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.plugins.contract.errors import ContractError
+from vcfe_bench.plugins.contract.outputs import checked_row
 from vcfe_bench.plugins.contract.samples import checked_sample, checked_size
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.target import Target
@@ -59,14 +61,16 @@ def examine(target: Target, clips: Tensor) -> Findings:
     """Examine the statistics, the outputs and the gradients of a target on ``clips [N, T, 3, H, W]``.
 
     Raises:
-        UsageError: the target fails on the clips.
+        UsageError: the target fails on the clips, or returns anything but a row of numbers for each.
     """
     try:
         with torch.no_grad():
-            outputs = torch.cat([target(clip[None]) for clip in clips])
+            outputs = torch.cat([checked_row(target(clip[None])) for clip in clips])
             again, together = target(clips[:1]), target(clips)
     except UsageError:
         raise
+    except ContractError as error:
+        raise UsageError(f"target '{target.spec}': {error}") from error
     except Exception as error:
         raise UsageError(
             f"target '{target.spec}' fails on a clip of {list(clips[:1].shape)}: {describe(error)}"

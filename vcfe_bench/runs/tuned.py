@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import specs
 from vcfe_bench.runs.configuration import NetworkIdentity
+from vcfe_bench.runs.files import atomically
 
 PRESET = "tuned"
 FOLDER = Path("leaderboards", PRESET)
@@ -106,16 +107,10 @@ class Tuned:
         """Write the preset file into a folder; its path.
 
         Raises:
-            UsageError: it cannot be written.
+            CannotWrite: it cannot be written.
         """
         path = folder / self.question.file
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}")
-            temporary.write_bytes(_TUNED.dump_json(self, indent=2) + b"\n")
-            temporary.replace(path)
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+        atomically(path, lambda file: file.write_bytes(_TUNED.dump_json(self, indent=2) + b"\n"))
         return path
 
 

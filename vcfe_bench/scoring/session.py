@@ -47,7 +47,7 @@ def score_run(
             videos of the dataset or the stored counterfactuals are no longer those of the run.
     """
     names = list(specs or registry.METRICS.names())
-    damaged = damage.find(store)
+    damaged = damage.find(store, scores_only=True)
     if not fresh and not damaged.of_scores and _up_to_date(store, names):
         return
     must_work = specs is not None

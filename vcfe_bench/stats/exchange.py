@@ -106,11 +106,12 @@ def exchanged_sets(loss: Callable[[np.ndarray], float], videos: int, seed: int =
 def expanded(sizes: np.ndarray, gained: float) -> float:
     """The p value from the second and fourth cumulant of the sum of ``sizes`` ``[n]`` with random signs (Edgeworth).
 
-    ``gained`` is the sum of those that have a positive sign. Whole numbers get a correction for continuity.
+    ``gained`` is the sum of those that have a positive sign. Whole numbers get a correction for continuity,
+    and their variance Sheppard's.
     """
     whole = np.array_equal(sizes, np.round(sizes))
     step = float(np.gcd.reduce(sizes.astype(int))) if whole else 0.0
-    variance = float((sizes**2).sum())
+    variance = float((sizes**2).sum()) - step**2 / 3
     x = (2 * gained - step - float(sizes.sum())) / np.sqrt(variance)
     kurtosis = -2 * float((sizes**4).sum()) / variance**2
     density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)

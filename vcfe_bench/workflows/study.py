@@ -24,6 +24,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.plugins import specs
 from vcfe_bench.runs.configuration import NONE, REFERENCES, Configuration
+from vcfe_bench.runs.files import atomically
 from vcfe_bench.runs.request import Request
 
 FILE = "study.yaml"
@@ -149,9 +150,14 @@ def of_configuration(made: Configuration, metrics: tuple[str, ...] | None = None
 
 
 def write(path: Path, study: Study) -> None:
-    """Write a study as YAML, without fields that have their defaults."""
+    """Write a study as YAML, without fields that have their defaults.
+
+    Raises:
+        CannotWrite: it cannot be written.
+    """
     content = json.loads(study.model_dump_json(exclude_defaults=True))
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def _validated(content: Mapping[str, object], where: str) -> Study:

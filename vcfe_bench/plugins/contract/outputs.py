@@ -26,6 +26,18 @@ def checked_output(target: Target, video: Tensor, width: int | None = None) -> t
             output = target(video[None])
     except (Exception, SystemExit) as error:
         raise ContractError(f"the target fails: {describe(error)}") from error
+    row = checked_row(output, width)
+    if not row.isfinite().all():
+        raise ContractError("the target returns NaN or infinite outputs")
+    return tuple(row[0].tolist())
+
+
+def checked_row(output: object, width: int | None = None) -> Tensor:
+    """What a target returned for one video, as a floating-point tensor ``[1, K]``; ``width`` is the K of other videos.
+
+    Raises:
+        ContractError: it has another form.
+    """
     if not isinstance(output, Tensor) or not output.is_floating_point():
         found = output.dtype if isinstance(output, Tensor) else type_name(output)
         raise ContractError(f"the target returns {found}, not a floating-point tensor")
@@ -33,6 +45,4 @@ def checked_output(target: Target, video: Tensor, width: int | None = None) -> t
         raise ContractError(f"the target returns the shape {tuple(output.shape)} for one video, not (1, K)")
     if width is not None and output.shape[1] != width:
         raise ContractError(f"the target returns {output.shape[1]} outputs, and {width} for other videos")
-    if not output.isfinite().all():
-        raise ContractError("the target returns NaN or infinite outputs")
-    return tuple(output[0].tolist())
+    return output
