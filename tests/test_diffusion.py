@@ -19,8 +19,10 @@ def _noise(seed: int = 0) -> torch.Tensor:
     return torch.randn(2, 4, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("keeps_graph", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_reverse_sweep_equals_plain_autograd(wan, steps):
+def test_gradient_through_sampling_equals_plain_autograd(wan, monkeypatch, steps, keeps_graph):
+    monkeypatch.setattr(wan, "keeps_graph", keeps_graph)
     condition = wan.condition(torch.rand(2, 3, *SHAPE[1:]), SHAPE)
     weight = _noise(1)
 

@@ -37,10 +37,16 @@ def gradient_through(
 ) -> tuple[Tensor, Tensor]:
     """Losses ``objective(denoise(noise))`` ``[B]`` and the gradient of their sum with respect to ``noise``.
 
-    Memory does not depend on ``steps``: a first pass without gradients stores the states z_k, and a reverse sweep
-    applies the Jacobian of one step at a time, ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. This costs one
-    additional forward pass per step.
+    Unless the generator keeps the graph of all steps, memory does not depend on ``steps``: a first pass without
+    gradients stores the states z_k, and a reverse sweep applies the Jacobian of one step at a time,
+    ``g_k = J_k^T g_{k+1}``, on a graph of that step alone. This costs one additional forward pass per step.
     """
+    if generator.keeps_graph:
+        with torch.enable_grad():
+            start = noise.detach().requires_grad_()
+            losses = objective(denoise(generator, start, condition, steps))
+            (gradient,) = torch.autograd.grad(losses.sum(), start)
+        return losses.detach(), gradient
     sigmas = generator.sigmas(steps)
     states = [noise.detach()]
     with torch.no_grad():

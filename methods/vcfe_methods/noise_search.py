@@ -144,9 +144,9 @@ class NoiseSearch:
         return self.generator.decode(denoise(self.generator, z_T.detach(), self.condition, self.steps)).cpu()
 
     def cost(self, stage: Stage, n: int) -> float:
-        """Price of ``iterate`` for one video: two forward passes and a backward pass per denoising step."""
+        """Price of ``iterate`` for one video, with the denoising steps that ``gradient_through`` makes."""
         calls = self.context.calls
-        denoising = calls.cost("velocity", forwards=2 * n, backwards=n)
+        denoising = calls.cost("velocity", forwards=n if self.generator.keeps_graph else 2 * n, backwards=n)
         if stage == "inversion":
             return denoising
         return denoising + calls.cost("decode", backwards=1) + calls.cost("target", backwards=1)

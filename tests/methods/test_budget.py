@@ -13,6 +13,7 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.interfaces import Calls, Context
 from vcfe_bench.plugins.counted import counted
 from vcfe_bench.plugins.registry import METHODS
+from vcfe_methods.noise_search import NoiseSearch
 
 SPECS = (
     "bttf[steps=2,iterations=2,inversion_iterations=2,width=4]",
@@ -29,8 +30,10 @@ SPECS = (
 NETWORKS = ("velocity", "encode", "decode", "condition", "target")
 
 
-def _context() -> Context:
-    return Context(dataset=None, target=Linear(), generator=ToyGenerator())
+def _context(keeps_graph: bool = False) -> Context:
+    generator = ToyGenerator()
+    generator.keeps_graph = keeps_graph
+    return Context(dataset=None, target=Linear(), generator=generator)
 
 
 @settings(max_examples=40, deadline=None)
@@ -38,17 +41,29 @@ def _context() -> Context:
     spec=st.sampled_from(SPECS),
     prices=st.fixed_dictionaries({name: st.floats(0.5, 4) for name in NETWORKS}),
     budget=st.floats(0.5, 60),
+    keeps_graph=st.booleans(),
 )
-def test_no_method_exceeds_its_budget(spec, prices, budget):
+def test_no_method_exceeds_its_budget(spec, prices, budget, keeps_graph):
     method, queries = METHODS.build(spec), make_queries()
     calls = Calls(len(queries), lambda network, row: prices[network], budget)
     try:
-        results = method.run(queries, counted(_context(), calls))
+        results = method.run(queries, counted(_context(keeps_graph), calls))
     except UsageError:
         assert all(calls.spent(row) == 0 for row in range(len(queries)))
         return
     assert all(calls.spent(row) <= budget * (1 + 1e-9) for row in range(len(queries)))
     assert all(torch.isfinite(explanation.video).all() for explanation in results)
+
+
+@pytest.mark.parametrize("keeps_graph", [False, True])
+@pytest.mark.parametrize("stage", ["inversion", "counterfactual"])
+def test_the_cost_of_an_iteration_is_what_is_charged(stage, keeps_graph):
+    queries = make_queries()
+    calls = Calls(len(queries), lambda network, row: 1 + NETWORKS.index(network))
+    search = NoiseSearch(queries, counted(_context(keeps_graph), calls), 1.0, 3, True)
+    before = calls.spent(0)
+    search.iterate(stage, 3, torch.zeros(len(queries), *search.latent_shape))
+    assert calls.spent(0) - before == search.cost(stage, 3)
 
 
 @pytest.mark.parametrize("spec", SPECS)

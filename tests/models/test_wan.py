@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanRMS_norm
 from diffusers.schedulers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from diffusers.training_utils import _collate_lora_metadata
 from hypothesis import given
@@ -15,12 +16,22 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 from tests.models import tiny_wan
 from tests.models.tiny_wan import SHAPE
 from vcfe_bench.models.latent_video import kept, recomputed
+from vcfe_bench.models.shipped_wans import channel_norm
 from vcfe_bench.models.wan import Wan, WanModel, WanParams, decode_unclamped
 
 
 @pytest.fixture(scope="module")
 def wan(tmp_path_factory) -> Wan:
     return tiny_wan.generator(tmp_path_factory.mktemp("wan"))
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_the_norm_of_channels_is_that_of_diffusers(images):
+    norm = WanRMS_norm(6, images=images)
+    norm.gamma = torch.nn.Parameter(torch.rand_like(norm.gamma))
+    hidden = torch.randn(2, 6, 4, 4) if images else torch.randn(2, 6, 3, 4, 4)
+    hidden[0, :, ..., 0] = 0
+    torch.testing.assert_close(channel_norm(norm, hidden), norm(hidden))
 
 
 def _frame(batch: int = 1) -> torch.Tensor:

@@ -61,7 +61,7 @@ class CountingGenerator(Generator):
     def __init__(self, real: Generator, tally: Tally, side: int) -> None:
         super().__init__()
         self.real = real
-        self.constraints = real.constraints
+        self.constraints, self.keeps_graph = real.constraints, real.keeps_graph
         self.tally = tally
         self.side = side
 

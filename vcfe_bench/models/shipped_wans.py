@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import ClassVar
 
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanRMS_norm
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
 
 from vcfe_bench.core.weights import ZOO
 from vcfe_bench.models.wan import Wan, WanParams
+
+EPSILON = 1e-12
+"""Smallest length by which ``torch.nn.functional.normalize`` divides."""
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -19,12 +26,22 @@ class ShippedWanParams:
     shift: float = Field(default=3.0, gt=0)
 
 
+def channel_norm(norm: WanRMS_norm, hidden: Tensor) -> Tensor:
+    """``norm(hidden)`` for ``[B, C, …]``, in fewer passes over memory, which is what bounds it on a CPU."""
+    scale = torch.rsqrt(hidden.square().sum(dim=1, keepdim=True).clamp_min(EPSILON**2)) * norm.scale
+    return hidden * scale * norm.gamma + norm.bias
+
+
 class _ShippedWan(Wan):
     Params = ShippedWanParams
+    keeps_graph = True
     folder: ClassVar[str]
 
     def __init__(self, params: ShippedWanParams | None = None) -> None:
         super().__init__(self.full(params or ShippedWanParams()))
+        for module in self.model.vae.modules():
+            if isinstance(module, WanRMS_norm):
+                module.forward = functools.partial(channel_norm, module)  # type: ignore[method-assign]
 
     @classmethod
     def full(cls, params: ShippedWanParams) -> WanParams:

@@ -88,7 +88,7 @@ class CountedGenerator(Generator):
 
     def __init__(self, generator: Generator, calls: Calls) -> None:
         super().__init__(generator.params)
-        self.spec, self.constraints = generator.spec, generator.constraints
+        self.spec, self.constraints, self.keeps_graph = generator.spec, generator.constraints, generator.keeps_graph
 
         def encode(video: Tensor) -> Tensor:
             with calls.charged("encode", len(video), tuple(video.shape[1:])) as charge:

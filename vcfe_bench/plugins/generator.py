@@ -40,6 +40,8 @@ class Generator(Plugin, ABC):
     """
 
     constraints: Constraints
+    keeps_graph: bool = False
+    """Whether memory suffices for the graph of all denoising steps; if not, each is computed again for its gradient."""
 
     @abstractmethod
     def encode(self, video: Tensor) -> Tensor:
