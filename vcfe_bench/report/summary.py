@@ -89,6 +89,7 @@ def provenance(store: RunDirectory, file: str) -> Provenance:
     machine, versions = environment.get("machine", {}), environment.get("versions", {})
     facts = {
         "version": f"vcfe-bench {versions['vcfe-bench']}" if "vcfe-bench" in versions else "",
+        "protocol": str(made.protocol),
         "revision": environment.get("revision") or "",
         "command": command(store),
         "machine": ", ".join(

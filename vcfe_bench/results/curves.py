@@ -15,7 +15,7 @@ from vcfe_bench.results.cells import Cell
 from vcfe_bench.results.grid import Column, Grid
 from vcfe_bench.results.rows import declined
 from vcfe_bench.runs import tables
-from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.runs.configuration import REFERENCES, one_protocol
 from vcfe_bench.runs.run_directory import RunDirectory
 
 MEASURES = ("FR", "semantic_FR", "minimal_FR")
@@ -60,11 +60,13 @@ def groups(paths: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
     """``records_of`` by dataset and target.
 
     Raises:
-        UsageError: not a run, or a run has no records yet.
+        UsageError: not a run, a run has no records yet, or they were made by different protocols.
     """
     stores: dict[tuple[str, str], list[RunDirectory]] = {}
-    for path in dict.fromkeys(paths):
-        made = (store := RunDirectory(path)).configuration
+    runs = [RunDirectory(path) for path in dict.fromkeys(paths)]
+    one_protocol((store.path, store.configuration.protocol) for store in runs)
+    for store in runs:
+        made = store.configuration
         stores.setdefault((made.dataset, made.target.spec), []).append(store)
     return {names: records_of(members) for names, members in stores.items()}
 

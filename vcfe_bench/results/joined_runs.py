@@ -31,7 +31,7 @@ from vcfe_bench.results.rows import (
     shared_flips,
 )
 from vcfe_bench.runs import tables
-from vcfe_bench.runs.configuration import NONE, REFERENCES, short_hash
+from vcfe_bench.runs.configuration import NONE, REFERENCES, one_protocol, short_hash
 from vcfe_bench.runs.records import Record, ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.tables import SET_COLUMNS
@@ -49,7 +49,8 @@ def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Joined:
 
     Raises:
         UsageError: not a run or not scored, no such division or choice, a division by ``target_right`` where labels are
-            values, or a metric that has another version or feature network in another run.
+            values, runs that were made by different protocols, or a metric that has another version or feature network
+            in another run.
     """
     for name in by:
         if name not in DIVISIONS:
@@ -57,6 +58,7 @@ def read(paths: Sequence[Path], by: Sequence[str], among: str = ALL) -> Joined:
     if among not in CHOICES:
         raise UsageError(f"counterfactuals cannot be restricted to '{among}'; {nearest(among, CHOICES)}")
     runs = [_Run(path) for path in dict.fromkeys(paths)]
+    one_protocol((run.path, run.store.configuration.protocol) for run in runs)
     cards = _cards(runs)
     parts = _parts(runs, by)
     notes = [note for part in parts for note in _ambiguous(part)]

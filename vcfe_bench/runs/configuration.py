@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.terms import Split
 
 REFERENCES = ("true_edit", "reconstruction", "no_edit")
@@ -20,6 +21,14 @@ THREADS = 1
 """Torch threads per task. The last bits of a sum depend on how many threads share it, so the number is part of every
 task's identity and does not follow the machine: a task has the same result on one core and on sixty-four. Further cores
 are used by running several tasks at once."""
+
+
+PROTOCOL = 2
+"""Version of the rules by which results become numbers: which videos count in a denominator, what a call is and what a
+budget allows, which videos a split and ``--limit`` take, what the columns of metrics mean. Whoever changes one of them
+raises it and says so in ``docs/upgrading.md``. Results of two versions are never shown in one table."""
+OLDEST_PROTOCOL = 1
+"""The protocol of results that do not name one."""
 
 
 NONE = "none"
@@ -55,6 +64,7 @@ class Configuration:
         budget: what each method may spend on the network calls for a task, see ``plugins.calls``; None for no limit.
         choice: ``first`` for the order of the split, as in runs of earlier versions; ``stratified`` for that of
             ``video_order``.
+        protocol: version of the rules that the results are made by, see ``PROTOCOL``.
     """
 
     methods: Mapping[str, MethodIdentity]
@@ -69,6 +79,7 @@ class Configuration:
     threads: int
     budget: float | None = None
     choice: Literal["first", "stratified"] = "first"
+    protocol: int = OLDEST_PROTOCOL
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Configuration:
@@ -102,11 +113,29 @@ class Configuration:
         return None
 
     def write(self) -> dict[str, Any]:
-        """The configuration as JSON, without a budget where there is none."""
+        """The configuration as JSON, without a budget where there is none and without the oldest protocol."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if self.budget is None:
             del content["budget"]
+        if self.protocol == OLDEST_PROTOCOL:
+            del content["protocol"]
         return content
+
+
+def one_protocol(results: Iterable[tuple[object, int]]) -> None:
+    """Refuse results of different protocols: pairs of a name, such as the directory of a run, and its protocol.
+
+    Raises:
+        UsageError: there are two protocols among them.
+    """
+    names = {protocol: name for name, protocol in reversed(list(results))}
+    if len(names) > 1:
+        (old, first), *_, (new, last) = sorted(names.items())
+        raise UsageError(
+            f"{first} was made by protocol {old}, {last} by protocol {new}: their numbers mean different things "
+            f"(docs/upgrading.md), so they do not stand in one table; run the command that made {first} again, with "
+            "another --out"
+        )
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from vcfe_bench.core import devices, weights
 from vcfe_bench.core.environment import environment
 from vcfe_bench.plugins.source import code_identity
-from vcfe_bench.runs.configuration import REFERENCES
+from vcfe_bench.runs.configuration import PROTOCOL, REFERENCES
 from vcfe_bench.runs.micro_batch import Outcome
 from vcfe_bench.runs.plan import Task
 from vcfe_bench.runs.setup import Setup
@@ -129,6 +129,7 @@ class ReferenceCache:
     def _surroundings(self) -> dict[str, Any]:
         here = environment()
         return {
+            "protocol": PROTOCOL,
             "dataset": [self.setup.dataset.spec, code_identity(type(self.setup.dataset))],
             "versions": here["versions"],
             "processor": [here["machine"][part] for part in ("cpu", "instructions")],

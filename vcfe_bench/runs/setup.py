@@ -19,7 +19,15 @@ from vcfe_bench.plugins.source import code_identity
 from vcfe_bench.plugins.target import Target
 from vcfe_bench.plugins.terms import SPLITS
 from vcfe_bench.runs import goal_selection, tuned
-from vcfe_bench.runs.configuration import NONE, REFERENCES, THREADS, Configuration, MethodIdentity, NetworkIdentity
+from vcfe_bench.runs.configuration import (
+    NONE,
+    PROTOCOL,
+    REFERENCES,
+    THREADS,
+    Configuration,
+    MethodIdentity,
+    NetworkIdentity,
+)
 from vcfe_bench.runs.goal_selection import GoalSelection
 from vcfe_bench.runs.network_guard import NetworkGuard, Watched
 from vcfe_bench.runs.prices import Prices
@@ -95,6 +103,7 @@ class Setup:
             threads=THREADS,
             budget=self.request.budget,
             choice="stratified",
+            protocol=PROTOCOL,
         )
 
 

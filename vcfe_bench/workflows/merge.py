@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import registry
+from vcfe_bench.runs.configuration import one_protocol
 from vcfe_bench.runs.journal import DatasetNotes, Planned, Scores, Session
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
@@ -47,6 +48,7 @@ def _plan(part: RunDirectory) -> Planned:
 
 
 def _check_question(parts: Sequence[RunDirectory]) -> None:
+    one_protocol((part.path, part.configuration.protocol) for part in parts)
     first = parts[0]
     for part in parts[1:]:
         difference = first.configuration.other_question(part.configuration)

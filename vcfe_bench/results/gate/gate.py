@@ -81,6 +81,12 @@ def check(run: Result, against: Result, tolerance: Mapping[str, float], strict: 
 
 
 def _same_question(run: Result, against: Result) -> None:
+    old, new = (result.about.configuration.protocol for result in (against, run))
+    if old != new:
+        raise UsageError(
+            f"the baseline was made by protocol {old}, the run by protocol {new}: their numbers mean different things "
+            "(docs/upgrading.md); make the older one again, a baseline with --update"
+        )
     for key in QUESTION:
         old, new = (_entry(result.about.configuration, key) for result in (against, run))
         known = against.records is not None or key != "choice"  # tables of scheme 1 are older than the choice
