@@ -81,11 +81,11 @@ def check(run: Result, against: Result, tolerance: Mapping[str, float], strict: 
 
 
 def _same_question(run: Result, against: Result) -> None:
-    old, new = (result.about.configuration.protocol for result in (against, run))
-    if old != new:
+    before, after = (result.about.configuration.protocol for result in (against, run))
+    if before != after:
         raise UsageError(
-            f"the baseline was made by protocol {old}, the run by protocol {new}: their numbers mean different things "
-            "(docs/upgrading.md); make the older one again, a baseline with --update"
+            f"the baseline was made by protocol {before}, the run by protocol {after}: their numbers mean different "
+            "things (docs/upgrading.md); make the older one again, a baseline with --update"
         )
     for key in QUESTION:
         old, new = (_entry(result.about.configuration, key) for result in (against, run))
