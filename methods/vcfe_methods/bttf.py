@@ -45,15 +45,15 @@ class BTTFParams:
     N steps. ``width``: videos per micro-batch; memory grows with it.
     """
 
-    steps: int = Field(default=6, ge=1)
-    iterations: int = Field(default=6, ge=1)
+    steps: int = Field(default=3, ge=1)
+    iterations: int = Field(default=8, ge=1)
     kc_mode: Literal["per_n", "total"] = "per_n"
-    inversion_iterations: int = Field(default=10, ge=0)
+    inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True
     style_weight: float = Field(default=1e5, ge=0)
     style: bool = True
     progressive: bool = True
-    rate: float = Field(default=0.05, gt=0)
+    rate: float = Field(default=0.3, gt=0)
     width: int = Field(default=2, ge=1)
 
     def schedule(self) -> list[tuple[int, int]]:
@@ -83,7 +83,7 @@ class BTTF(Method):
         "steps": IntegerRange(2, 15),
         "iterations": IntegerRange(2, 30, log=True),
         "inversion_iterations": IntegerRange(0, 40),
-        "rate": RealRange(0.005, 0.3, log=True),
+        "rate": RealRange(0.01, 1.0, log=True),
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "embedded": {},

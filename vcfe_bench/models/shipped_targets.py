@@ -56,6 +56,13 @@ class PhantomSwin(ShippedTarget):
     file = "phantom_swin.safetensors"
 
 
+class PhantomC3D(ShippedTarget):
+    """A C3D-ResNet that predicts the ejection fraction of the echo phantom: another architecture than PhantomSwin."""
+
+    config_type = C3DConfig
+    file = "phantom_c3d.safetensors"
+
+
 class CrowdSwin(ShippedTarget):
     """Trained on Shape-Crowd with independent motions: it relies on the red object."""
 

@@ -242,6 +242,7 @@ class EchoPhantom(Dataset):
     values = VALUES
     target = "phantom_swin"
     generator = "wan_echo_phantom"
+    transfer_targets = ("phantom_swin", "phantom_c3d")
 
     def __init__(self, params: EchoPhantomParams | None = None) -> None:
         super().__init__(params)
