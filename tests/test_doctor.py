@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from vcfe_bench.cli import main
+from vcfe_bench.core import weights
 from vcfe_bench.plugins.registry import REGISTRIES
 from vcfe_bench.workflows.doctor import Part, examine
 
@@ -31,14 +34,57 @@ def test_what_works_and_what_is_missing(parts: dict[tuple[str, str], Part]) -> N
     assert "toy_broken' cannot be loaded: ModuleNotFoundError" in str(parts["method", "toy_broken"].problem)
 
 
-def test_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("part", "need"),
+    [
+        (("metric", "toy_missing"), "repair"),
+        (("method", "toy_broken"), "repair"),
+        (("generator", "wan"), "parameter"),
+        (("dataset", "mead"), "target"),
+        (("metric", "shortcut_changed"), "dataset"),
+        (("method", "pgd"), ""),
+    ],
+)
+def test_what_a_part_needs(parts: dict[tuple[str, str], Part], part: tuple[str, str], need: str) -> None:
+    assert parts[part].need == need
+    assert (parts[part].problem is None) == (need == "")
+
+
+def test_weights_are_not_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def download(*_: object, **__: object) -> None:
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    missing = weights.Weights("net.pth", "0123abcd", url="https://example.org/net.pth")
+    with weights.no_downloads(), pytest.raises(weights.NotDownloaded, match="is downloaded on first use from https"):
+        weights.find(missing)
+    with pytest.raises(AssertionError, match="downloaded"):
+        weights.find(missing)
+
+
+def test_a_screen_holds_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["vcfe-bench", "doctor"])
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
         main()
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    text = capsys.readouterr().out
+    lines = [line.strip() for line in text.splitlines()]
     total = len(REGISTRIES["targets"].names())
-    assert any(re.fullmatch(rf"targets: \d+ of {total} work as they are", line) for line in lines)
-    assert any(line.endswith("toy_missing: net.safetensors is missing") for line in lines)
-    assert lines[-1].startswith("The quick start works. ")
-    assert len(lines) <= 40
+    assert re.search(rf"Work as they are: methods \d+ of .* targets \d+ of {total}", " ".join(lines))
+    assert "toy_missing: net.safetensors is missing" in lines
+    toys = sum(line.startswith("toy_") for line in lines)
+    assert len(lines) - 2 * toys <= 24
+    assert max(map(len, lines)) <= 80
+    assert "The quick start works; " in " ".join(lines[-2:])
+
+
+@pytest.mark.slow
+def test_nothing_is_imported_that_the_plug_ins_do_not_need() -> None:
+    """Reading videos, tables of runs, signals of scipy and the models of transformers take seconds to import."""
+    heavy = ("scipy.signal", "vcfe_bench.runs.run_directory", "transformers.models.auto.modeling_auto")
+    code = (
+        "import sys; from vcfe_bench.workflows.doctor import examine; print(len(list(examine())) > 100);"
+        f"print(*(set(sys.modules) & set({heavy!r})))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["True"]

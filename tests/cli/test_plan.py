@@ -15,11 +15,14 @@ def test_plan_prints_tasks_evaluations_hours_and_memory(
     assert call(monkeypatch, "plan", *TOYS, "--goals", "all", "--gpus", "a100-80gb") == 0
     text = capsys.readouterr().out
     assert "Clips of 5x12x12." in text
-    rows = [line.split() for line in text.split("Hours for all tasks")[0].splitlines()]
+    rows = [line.split() for line in text.split("Time for all tasks")[0].splitlines()]
     (pgd,) = [row for row in rows if row[:1] == ["pgd"]]
     assert pgd[:5] == ["pgd", "6", "target", "10", "10"]
     assert "weights of target" in text
-    assert text.rstrip().endswith("a100-80gb: fits")
+    rows_of_times = text.split("Time for all tasks")[1].split("Peak memory")[0].splitlines()
+    machines = [line.split("  ")[0].strip() for line in rows_of_times if line.startswith(" ")]
+    assert machines == ["machine", "this machine", "a100-80gb"]
+    assert text.rstrip().endswith("fits: a100-80gb")
     assert list(tmp_path.iterdir()) == []
 
 

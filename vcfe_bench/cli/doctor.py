@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,14 +17,24 @@ QUICK_START = (
     ("metric", "fr"),
 )
 """Parts without which the quick start does not run, by kind and name."""
+NEEDS = {
+    "parameter": "need a parameter, such as a path or weights ('list' shows them)",
+    "target": "need a --target",
+    "download": "download their weights on first use",
+    "dataset": "are not for {world}",
+}
+"""What plug-ins that do not work as they are need."""
 
 
 def doctor() -> None:
-    """Print versions and devices, which parts do not work on this machine and why, and a verdict."""
+    """Print versions and devices, which parts do not work on this machine and why, and a verdict.
+
+    Nothing is downloaded.
+    """
     from rich.console import Console
 
     from vcfe_bench.core.text import printable
-    from vcfe_bench.workflows.doctor import examine
+    from vcfe_bench.workflows.doctor import WORLD, examine
 
     console = Console()
 
@@ -34,33 +45,32 @@ def doctor() -> None:
     for part in examine():
         parts[part.kind].append(part)
     show(", ".join(f"{part.name} {part.about}" for part in parts.pop("version")))
-    for part in parts.pop("device"):
-        show(f"{part.name}: {part.about}")
-    broken, vital = 0, []
-    for kind, found in parts.items():
-        problems = [part for part in found if part.problem is not None]
-        broken += len(problems)
-        vital += [f"{kind} {part.name}" for part in problems if (kind, part.name) in QUICK_START]
-        show(f"{kind}s: {len(found) - len(problems)} of {len(found)} work as they are")
-        for reason, names in _by_reason(problems).items():
-            show(f"  {', '.join(names)}: {reason}", "yellow")
-    show(_verdict(broken, vital), "bold")
+    for about, names in _by(parts.pop("device"), "about").items():
+        show(f"{', '.join(names)}: {about}")
+    works = [f"{kind}s {sum(p.problem is None for p in found)} of {len(found)}" for kind, found in parts.items()]
+    show(f"Work as they are: {', '.join(works)}")
+    plugins = [part for found in parts.values() for part in found]
+    unfit = [part for part in plugins if part.problem is not None]
+    for need, text in NEEDS.items():
+        if names := [part.name for part in unfit if part.need == need]:
+            show(f"{len(names)} {text.format(world=WORLD)}: {', '.join(names)}")
+    for reason, names in _by((part for part in unfit if part.need == "repair"), "problem").items():
+        show(f"{', '.join(names)}: {reason}", "yellow")
+    vital = [f"{part.kind} {part.name}" for part in unfit if (part.kind, part.name) in QUICK_START]
+    show(_verdict(len(unfit), vital), "bold")
 
 
-def _by_reason(problems: list[Part]) -> dict[str, list[str]]:
-    """Names of the parts that have a problem in common, so that a screen holds them all."""
+def _by(parts: Iterable[Part], field: str) -> dict[str, list[str]]:
+    """Names of parts by what they have in common."""
     found: dict[str, list[str]] = defaultdict(list)
-    for part in problems:
-        found[(part.problem or "").replace(f"'{part.name}' ", "")].append(part.name)
+    for part in parts:
+        found[getattr(part, field).replace(f"'{part.name}' ", "")].append(part.name)
     return found
 
 
-def _verdict(broken: int, vital: list[str]) -> str:
+def _verdict(unfit: int, vital: list[str]) -> str:
     if vital:
         return f"The quick start does not work: {', '.join(vital)} (see above). Install the package again."
-    if not broken:
+    if not unfit:
         return "Everything works."
-    return (
-        f"The quick start works. {broken} other parts need something first (see above): a path, a package or weights. "
-        "Tables leave out what is not available."
-    )
+    return f"The quick start works; {unfit} other parts need something first. Tables leave out what is not available."

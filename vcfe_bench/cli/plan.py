@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vcfe_bench.costs.estimate import Estimate, Memory
+
+ABREAST = 4
+"""Number of methods in a table of times."""
 
 
 def plan(
@@ -71,12 +74,13 @@ def plan(
     console = Console()
     clips = "x".join(map(str, cost.shape))
     console.print(f"Clips of {clips}. Upper bound: methods that stop when the goal is met need fewer evaluations.")
-    for title, shown in (_evaluations(cost), _hours(cost, cards), _memory(cost.memory)):
+    for title, *shown in (_evaluations(cost), _times(cost, cards), _memory(cost.memory)):
         console.print(f"\n{title}:", highlight=False)
-        console.print(shown)
+        for table in shown:
+            console.print(table)
     console.print()
-    for name in cards:
-        console.print(f"{name}: {cost.advice[name]}", soft_wrap=True, highlight=False, markup=False)
+    for line in _advice(cost.advice):
+        console.print(line, highlight=False, markup=False)
 
 
 def _evaluations(cost: Estimate) -> tuple[str, Table]:
@@ -94,18 +98,33 @@ def _evaluations(cost: Estimate) -> tuple[str, Table]:
     return "Network passes and operations per task", table
 
 
-def _hours(cost: Estimate, gpus: Sequence[str]) -> tuple[str, Table]:
+def _times(cost: Estimate, gpus: Sequence[str]) -> tuple[str, *tuple[Table, ...]]:
+    """Machines in rows, this one first, and methods in columns, ``ABREAST`` in a table."""
+    from math import isnan
+
     from rich.markup import escape
     from rich.table import Table
 
+    from vcfe_bench.core.text import duration
     from vcfe_bench.costs.estimate import UTILISATION
     from vcfe_bench.costs.gpus import GPUS
 
-    table = Table("method", *gpus, box=None)
-    for method in cost.methods:
-        hours = [f"{method.hours(GPUS[name], cost.dtype):,.3g}" for name in gpus]
-        table.add_row(escape(method.method), *(["?"] * len(gpus) if method.reason else hours))
-    return f"Hours for all tasks, at {UTILISATION:.0%} of the peak performance of the GPU", table
+    here = cost.here
+    rows = [["this machine", *("?" if isnan(seconds) else duration(seconds) for seconds in here.seconds)]]
+    rows += [[name, *(duration(3600 * m.hours(GPUS[name], cost.dtype)) for m in cost.methods)] for name in gpus]
+    tables = []
+    columns = [k for k, method in enumerate(cost.methods, start=1) if method.flops and not method.reason]
+    for start in range(0, len(columns), ABREAST):
+        chosen = columns[start : start + ABREAST]
+        table = Table("machine", *(escape(cost.methods[k - 1].method) for k in chosen), box=None)
+        for row in rows:
+            table.add_row(row[0], *(row[k] for k in chosen))
+        tables.append(table)
+    title = (
+        f"Time for all tasks, one after another, without scoring. This machine: {here.name}; timed: "
+        f"{here.calibration}. GPUs: {UTILISATION:.0%} of their peak performance"
+    )
+    return title, *tables
 
 
 def _memory(memory: Memory) -> tuple[str, Table]:
@@ -120,6 +139,13 @@ def _memory(memory: Memory) -> tuple[str, Table]:
         table.add_row(f"activations of {network}", f"{size / 1e9:.2f}")
     table.add_row(f"total, with {RESERVE - 1:.0%} for the allocator", f"{memory.needed:.2f}")
     return "Peak memory", table
+
+
+def _advice(advice: Mapping[str, str]) -> list[str]:
+    """What to do on each machine; those on which the run fits share a line."""
+    fits = [name for name, text in advice.items() if text == "fits"]
+    lines = [f"fits: {', '.join(fits)}"] if fits else []
+    return lines + [f"{name}: {text}" for name, text in advice.items() if text != "fits"]
 
 
 def _shape(text: str) -> tuple[int, int, int] | None:

@@ -35,6 +35,14 @@ def number(value: float) -> str:
     return f"{value:.1f}" if size < 100 else f"{value:,.0f}"
 
 
+def duration(seconds: float) -> str:
+    """Two or three digits and a unit: 0.19 s, 96 s, 12 min, 1.8 h, 180 h."""
+    size, unit = next((one for one in ((1, "s"), (60, "min")) if seconds / one[0] < 99.5), (3600, "h"))
+    value = seconds / size
+    digits = 2 if value < 1 else 1 if value < 9.95 else 0
+    return f"{value:,.{digits}f} {unit}"
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """The first names, and the number of those left out.
 

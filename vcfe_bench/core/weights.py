@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -25,6 +26,9 @@ ZOO = Path(__file__).parents[1] / "models" / "zoo"
 """Folder of the weights that are shipped with the package."""
 
 
+ON_FIRST_USE = "is downloaded on first use"
+"""Stands in the message of ``NotDownloaded``."""
+_downloads = ContextVar("downloads", default=True)
 LFS = b"version https://git-lfs"
 
 
@@ -34,6 +38,10 @@ class WeightsError(UsageError):
 
 class WeightsUnavailable(WeightsError):
     """The file was not found and could not be downloaded."""
+
+
+class NotDownloaded(WeightsUnavailable):
+    """The file is not here yet, and downloads are not allowed (``no_downloads``)."""
 
 
 class CorruptWeights(WeightsError):
@@ -98,10 +106,22 @@ def _obtain(weights: Weights) -> str:
     return "run 'pip install --force-reinstall --no-deps vcfe-bench'"
 
 
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Inside the block, weights that would be downloaded are ``NotDownloaded``."""
+    token = _downloads.set(False)
+    try:
+        yield
+    finally:
+        _downloads.reset(token)
+
+
 def _download(weights: Weights) -> Path:
     destination = cache() / weights.name
     if not weights.url:
         raise WeightsUnavailable(f"{weights.name} is missing: {_obtain(weights)}, or put the file at {destination}")
+    if not _downloads.get():
+        raise NotDownloaded(f"{weights.name} {ON_FIRST_USE} from {weights.url}, or put the file at {destination}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(destination), hash_prefix=weights.sha256, progress=False)

@@ -1,23 +1,27 @@
 """Estimates the cost of a run in advance: network evaluations, arithmetic, hours, and peak memory by network.
 
-The estimate has two steps, neither of which needs weights. First, a dry run of each method on stand-in networks counts
-its calls (``dry_run``); the goal is never met, so that methods that stop early are counted in full. Second, the real
-networks make each kind of call once on tensors without data (``networks``), which gives its arithmetic and memory. Two
-things are not measured: the overhead of the allocator, for which ``RESERVE`` is added, and the latents and videos that
-a method itself keeps, which are not on the generator's device.
+First, a dry run of each method on stand-in networks counts its calls (``dry_run``); the goal is never met, so that
+methods that stop early are counted in full. Second, the networks make each kind of call once, which gives its
+arithmetic and memory: on random data where they are small and here, otherwise on tensors without data, which needs no
+weights (``networks``). Third, short passes give the speed of this machine (``this_machine``). Two things are not
+measured: the overhead of the allocator, for which ``RESERVE`` is added, and the latents and videos that a method itself
+keeps, which are not on the generator's device.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vcfe_bench.core.errors import UsageError, describe, nearest
+from vcfe_bench.costs import this_machine
 from vcfe_bench.costs.dry_run import Clip, Tally, dry_run, unmet
 from vcfe_bench.costs.gpus import GPU, GPUS
-from vcfe_bench.costs.networks import Networks
+from vcfe_bench.costs.networks import Networks, pixels, small
+from vcfe_bench.costs.this_machine import ENLARGED, ThisMachine
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.target import Target
@@ -84,13 +88,17 @@ Change = Callable[[], tuple[str, Memory]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of a run. ``advice`` says for each GPU whether the run fits and what to change if not."""
+    """Cost of a run. ``advice`` says for each GPU whether the run fits and what to change if not.
+
+    ``here`` is this machine; the order of its seconds is that of ``methods``.
+    """
 
     shape: Clip
     dtype: str
     methods: tuple[MethodCost, ...]
     memory: Memory
     advice: Mapping[str, str]
+    here: ThisMachine
 
 
 def estimate(request: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | None = None) -> Estimate:
@@ -108,7 +116,9 @@ def estimate(request: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | 
     shape = shape or setup.dataset.shape
     generator = request.generator or setup.dataset.generator
     spec = None if generator in ("", NONE) else generator
-    networks = Networks(spec, setup.target, shape[1:])
+    calls = small(spec)
+    timed = calls and pixels(shape) <= ENLARGED * pixels(setup.dataset.shape)
+    networks = Networks(spec, setup.target, shape[1:], timed)
     if networks.generator and (violation := networks.generator.constraints.violation(shape)):
         raise UsageError(f"generator '{spec}' does not fit clips of {'x'.join(map(str, shape))}: {violation}")
     tallies, costs = [], []
@@ -119,8 +129,9 @@ def estimate(request: Request, gpus: Sequence[str] = tuple(GPUS), shape: Clip | 
     memory = Memory(networks.weights(), networks.peaks(tallies))
     changes = lighter(networks, setup.target, shape, tallies, memory)
     advice = {name: advise(memory, GPUS[name], changes) for name in gpus}
-    dtype = getattr(getattr(networks.generator, "params", None), "dtype", "float32")
-    return Estimate(shape, dtype, tuple(costs), memory, advice)
+    batches = [math.ceil(cost.tasks / method.width) for cost, method in zip(costs, setup.methods, strict=True)]
+    here = this_machine.measure(setup, networks, tallies, batches, shape, calls, memory.needed)
+    return Estimate(shape, networks.dtype, tuple(costs), memory, advice, here)
 
 
 def _method_cost(method: Method, setup: Setup, networks: Networks, frames: int) -> tuple[MethodCost, Tally]:
@@ -158,11 +169,16 @@ def lighter(networks: Networks, target: Target, shape: Clip, tallies: Sequence[T
     assert networks.generator is not None
     name, given = specs.parse(networks.generator.spec)
     params = networks.generator.params
+    decoders = {params.activations: {key: peak for key, peak in memory.peaks.items() if key == "decode"}}
 
     def changed(settings: Mapping[str, str]) -> tuple[str, Memory]:
         spec = specs.format(name, {**given, **settings})
         variant = Networks(spec, target, shape[1:])
-        return spec, Memory(variant.weights(), {**memory.peaks, **variant.peaks(tallies, ("velocity", "decode"))})
+        activations = settings["activations"]
+        if activations not in decoders:
+            decoders[activations] = variant.peaks(tallies, ("decode",))
+        peaks = {**memory.peaks, **variant.peaks(tallies, ("velocity",)), **decoders[activations]}
+        return spec, Memory(variant.weights(), peaks)
 
     new = [settings for settings in LIGHTER if any(getattr(params, key) != value for key, value in settings.items())]
     return [functools.cache(functools.partial(changed, settings)) for settings in new]

@@ -30,11 +30,11 @@ class HuggingFaceTarget(ClipTarget):
     params: HuggingFaceParams
 
     def __init__(self, params: HuggingFaceParams | None = None) -> None:
-        from transformers import AutoModelForVideoClassification, AutoVideoProcessor
-
         params = params or HuggingFaceParams()
         if not params.path:
             raise UsageError("give a directory or a hub id: huggingface[path=MCG-NJU/videomae-base-finetuned-kinetics]")
+        from transformers import AutoModelForVideoClassification, AutoVideoProcessor
+
         try:
             network = AutoModelForVideoClassification.from_pretrained(params.path, dtype=torch.float32)
             processor = AutoVideoProcessor.from_pretrained(params.path)  # type: ignore[no-untyped-call]

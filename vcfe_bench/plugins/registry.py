@@ -8,7 +8,9 @@ is listed with its error, also if it exits the interpreter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar, cast
@@ -92,7 +94,8 @@ class Registry(Generic[P]):
         return [self._listing(entry) for name in self.names() for entry in _entries(self.kind)[name]]
 
     def _load(self, entry: EntryPoint) -> type[P]:
-        cls = entry.load()
+        with _uncollected():
+            cls = entry.load()
         if not (isinstance(cls, type) and issubclass(cls, self.bases)):
             raise TypeError(f"{entry.value} is not a {' or '.join(base.__name__ for base in self.bases)}")
         return cast("type[P]", cls)
@@ -148,6 +151,18 @@ def frozen_target(spec: str) -> Target:
         UsageError: there is no such target, or it cannot be built.
     """
     return TARGETS.build(spec).to(devices.default()).eval().requires_grad_(False)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No collection of garbage inside the block: the thousands of objects of an import are not garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _dump(params: Any) -> dict[str, Any]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from vcfe_bench.authoring.conformance import DATASET
+from vcfe_bench.core import weights
 from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.registry import DATASETS, REGISTRIES
+
+WORLD = "shape_moving"
+"""The dataset for which metrics are checked."""
+Need = Literal["", "target", "parameter", "download", "dataset", "repair"]
+"""What a plug-in needs to work: a ``--target``; a parameter; weights that are downloaded on first use; another dataset
+than ``WORLD``; or something that only its message says."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,14 @@ class Part:
     name: str
     about: str = ""
     problem: str | None = None
+    need: Need = ""
 
 
 def examine() -> Iterator[Part]:
     """All parts of the installation: library versions, devices, plug-ins.
 
-    Each plug-in is built with its default parameters, which reads the weights it needs. Metrics are checked for the
-    dataset ``conformance.DATASET``, since some cannot be computed on others.
+    Each plug-in is built with its default parameters, which reads the weights it needs; nothing is downloaded. Metrics
+    are checked for the dataset ``WORLD``, since some cannot be computed on others.
     """
     current = environment()
     for name, version in current["versions"].items():
@@ -39,19 +47,33 @@ def examine() -> Iterator[Part]:
         yield Part("device", f"cuda:{index}", torch.cuda.get_device_name(index))
     if torch.backends.mps.is_available():
         yield Part("device", "mps", "Apple GPU")
-    world: Dataset = DATASETS.build(DATASET)
-    for registry in REGISTRIES.values():
-        for name in registry.names():
-            yield Part(registry.kind, name, problem=_problem(registry.kind, name, world))
+    world: Dataset = DATASETS.build(WORLD)
+    with weights.no_downloads():
+        for registry in REGISTRIES.values():
+            for name in registry.names():
+                problem, need = _problem(registry.kind, name, world)
+                yield Part(registry.kind, name, problem=problem, need=need)
 
 
-def _problem(kind: str, name: str, world: Dataset) -> str | None:
+def _problem(kind: str, name: str, world: Dataset) -> tuple[str | None, Need]:
+    registry = REGISTRIES[f"{kind}s"]
     try:
-        plugin = REGISTRIES[f"{kind}s"].build(name)
-        if kind == "metric":
-            return plugin.unavailable(world)
-        if kind == "dataset" and not plugin.target:
-            return "has no default target: name one with --target"
+        registry.load(name)
     except UsageError as error:
-        return str(error)
-    return None
+        return str(error), "repair"
+    try:
+        plugin = registry.build(name)
+    except weights.NotDownloaded as error:
+        return str(error), "download"
+    except weights.WeightsError as error:
+        return str(error), "repair"
+    except UsageError as error:
+        return str(error), "parameter"
+    if kind == "dataset" and not plugin.target:
+        return "has no default target: name one with --target", "target"
+    reason = plugin.unavailable(world) if kind == "metric" else None
+    if reason is None:
+        return None, ""
+    if weights.ON_FIRST_USE in reason:
+        return reason, "download"
+    return reason, "dataset" if "the dataset" in reason else "repair"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import find_peaks
 
 EDGE = 0.25
 """A pixel is fully cavity up to this fraction of the way from blood to wall level, and not cavity from 1 minus it."""
@@ -152,6 +151,8 @@ def _largest_other(dark: np.ndarray, chamber: np.ndarray) -> int:
 
 def _beats(area: np.ndarray, length: np.ndarray, volume: np.ndarray) -> Planimetry | None:
     """Find the beats in a volume curve ``[T]``; each has an end diastole, an end systole and a filling phase."""
+    from scipy.signal import find_peaks  # takes half a second to import
+
     if 1 - volume.min() / volume.max() < BEAT / 100:
         return None
     swing = volume.max() - volume.min()
