@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vcfe_bench.core.errors import UsageError
@@ -84,6 +84,7 @@ def test_the_main_job_ends_like_this(width: int, expected: str) -> None:
 
 
 @pytest.mark.parametrize("intervals", [False, True])
+@settings(deadline=None)
 @given(width=st.integers(30, 140))
 def test_narrow_terminals_drop_columns_and_never_break_a_number(intervals: bool, width: int) -> None:
     text = shown(width, intervals=intervals)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 from typer import Argument, Option, Typer, echo
+
+from vcfe_bench.cli import target as flags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,12 +17,20 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 10
 """Number of problems that ``check`` prints."""
 
-dataset_app = Typer(help="Inspect a dataset.", no_args_is_help=True)
+dataset_app = Typer(help="Inspect a dataset, or export its videos.", no_args_is_help=True)
+
+
+class Form(StrEnum):
+    """Forms of an exported video."""
+
+    video = "video"
+    npy = "npy"
+    png = "png"
 
 
 @dataset_app.callback()
 def _group() -> None:
-    """Inspect a dataset."""
+    """Inspect a dataset, or export its videos."""
 
 
 @runtime_checkable
@@ -103,6 +114,54 @@ def chance(
     console.print(table)
     some = next(iter(levels.values()))
     console.print(f"{some.n + some.missing} draws for {some.clusters} videos", highlight=False)
+
+
+@dataset_app.command(epilog="Example: vcfe-bench dataset export shape_moving --limit 16 --out exported")
+def export(
+    name: Annotated[str, Argument(help="Dataset spec.")],
+    out: Annotated[Path, Option(help="New folder, with originals/ and goals.csv.")],
+    limit: Annotated[int, Option(help="Number of videos, the same as those of 'run'.", min=1)] = 8,
+    split: Annotated[str, Option(help="Split of the dataset: train, validation or test.")] = "test",
+    goals: Annotated[str, Option(help="one, SRC:DST, a group of goals, or a value to reach; as for 'run'.")] = "one",
+    seed: Annotated[int, Option(help="Base random seed, which goals are drawn with.")] = 0,
+    form: Annotated[
+        Form, Option("--format", help="A lossless video file, a .npy array, or a folder of PNG files for each video.")
+    ] = Form.video,
+    target: Annotated[
+        str | None,
+        Option(help="Target spec, or package.module:name of your own network; by default the dataset's target."),
+    ] = None,
+    weights: flags.Weights = None,
+    classes: flags.Classes = None,
+    clip: flags.Clip = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
+) -> None:
+    """Write the originals and goals that 'score' expects, to make counterfactuals with any other program."""
+    import shlex
+
+    from rich.console import Console
+
+    from vcfe_bench.plugins import names
+
+    spec = flags.target_spec(target, weights, classes, clip, mean, std)
+    names.check("dataset", (name,))
+    names.check("target", (spec,))
+    from vcfe_bench.runs.setup import Request
+    from vcfe_bench.workflows import export_dataset
+
+    request = Request((), name, split, limit, goals, spec, seed=seed)  # type: ignore[arg-type]
+    with Console(stderr=True).status("running the target") as status:
+        written = export_dataset.export(
+            request, out, form.value, lambda done, total: status.update(f"writing: {done} of {total} videos")
+        )
+    given = {"originals": written.originals, "counterfactuals": "YOURS", "goals": written.goals, "dataset": name}
+    given |= {"split": split} if split != "test" else {}
+    given |= {"target": spec} if spec else {}
+    options = " ".join(f"--{option} {shlex.quote(str(value))}" for option, value in given.items())
+    echo(f"wrote {written.videos} videos to {written.originals}, and what to change in {written.goals}")
+    echo("Write each counterfactual under the name of its original to a folder of your own (YOURS), then:")
+    echo(f"vcfe-bench score {options} --out runs/yours")
 
 
 def _counts(usable: pd.DataFrame) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +104,8 @@ class LineProgress(Observer):
         if first and method not in self.shown:
             self.shown.add(method)
             goal = f"goal {goal_label(first.goal, self.classes)} {'met' if first.met else 'not met'}"
-            self.print(f"{method}: first result, video {first.sample}, {goal}, {number(first.seconds)} s")
+            seconds = "" if math.isnan(first.seconds) else f", {number(first.seconds)} s"
+            self.print(f"{method}: first result, video {first.sample}, {goal}{seconds}")
         self.advanced(method)
 
     def advanced(self, method: str) -> None:

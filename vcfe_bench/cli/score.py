@@ -36,6 +36,13 @@ def score(
     mean: flags.Mean = None,
     std: flags.Std = None,
     force: flags.Force = False,
+    references: Annotated[
+        bool,
+        Option(
+            "--references/--no-references",
+            help="Add the rows true_edit, reconstruction and no_edit, which other runs may have already.",
+        ),
+    ] = True,
 ) -> None:
     """Score counterfactuals that another program has made, as an ordinary run."""
     from vcfe_bench.plugins import names
@@ -55,7 +62,7 @@ def score(
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec, split)  # type: ignore[arg-type]
     with progress_display(console) as observer:
         chosen = output.metric_specs(metrics)
-        directory = score_external.score(given, out, chosen, observer, force)
+        directory = score_external.score(given, out, chosen, observer, force, references)
     output.print_board(console, leaderboard.load(directory), hint=output.report_hint(directory))
     require_results(directory, (name,))
 

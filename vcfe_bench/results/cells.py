@@ -13,7 +13,7 @@ from vcfe_bench.results.leaderboard import RECONSTRUCTION
 from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
-MISSING = "-"
+MISSING = "–"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 """What follows the name of a metric, by the direction that is better."""
 SELECTED = " †"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import filterfalse, islice
 
@@ -148,6 +148,18 @@ def make(setup: Setup, originals: Originals) -> Plan:
         UsageError: no video of the split fits the goals.
     """
     order = video_order(setup.dataset, setup.request.split)
+    chosen, goals = questions(setup, originals, order)
+    tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
+    rest = filterfalse({original.index for original in chosen}.__contains__, reversed(order))
+    return Plan(tasks, tuple(islice(_suitable(setup, originals, rest), len(chosen))), setup.methods)
+
+
+def questions(setup: Setup, originals: Originals, order: Sequence[int]) -> tuple[list[Original], list[list[Goal]]]:
+    """The first videos of an order that suit the goals, and the goals of each.
+
+    Raises:
+        UsageError: no video of the split fits the goals.
+    """
     chosen = [originals[index] for index in islice(_suitable(setup, originals, order), setup.request.limit)]
     if not chosen:
         request = setup.request
@@ -159,10 +171,7 @@ def make(setup: Setup, originals: Originals) -> Plan:
             f"target '{setup.target.spec}' has {len(chosen[0].output)} outputs, "
             f"dataset '{setup.dataset.spec}' {f'{len(setup.classes)} classes' if setup.classes else 'values'}"
         )
-    goals = setup.selection.goals([PredictedVideo(o.sample, o.output) for o in chosen], setup.request.seed)
-    tasks = tuple(task for method in setup.methods for task in tasks_of(setup, method, chosen, goals))
-    rest = filterfalse({original.index for original in chosen}.__contains__, reversed(order))
-    return Plan(tasks, tuple(islice(_suitable(setup, originals, rest), len(chosen))), setup.methods)
+    return chosen, setup.selection.goals([PredictedVideo(o.sample, o.output) for o in chosen], setup.request.seed)
 
 
 def tasks_of(setup: Setup, method: Method, chosen: list[Original], goals: list[list[Goal]]) -> Iterator[Task]:

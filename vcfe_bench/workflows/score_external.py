@@ -25,7 +25,7 @@ from vcfe_bench.executors import serial
 from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
-from vcfe_bench.plugins.contract.samples import checked_sample, checked_size
+from vcfe_bench.plugins.contract.samples import checked_sample
 from vcfe_bench.plugins.method import Context, Explanation, Method, Progress, Query
 from vcfe_bench.plugins.terms import Split
 from vcfe_bench.runs import plan, sanity
@@ -102,11 +102,13 @@ def score(
     metrics: tuple[str, ...] | None = None,
     observer: Observer | None = None,
     force: bool = False,
+    references: bool = True,
 ) -> Path:
     """Make a run of the given counterfactuals and the reference methods, score it, and return its directory.
 
-    An original without a counterfactual becomes a failed record. The time to read files is not recorded as a cost.
-    With ``force``, a target that fails the checks of ``runs.sanity`` is used, with warnings.
+    An original without a counterfactual becomes a failed record. What the counterfactuals cost is not known: time,
+    memory and calls are NaN. Without ``references``, the run has no rows of reference methods. With ``force``, a target
+    that fails the checks of ``runs.sanity`` is used, with warnings.
 
     Raises:
         UsageError: anything the user has to change, such as originals without a goal.
@@ -126,9 +128,10 @@ def score(
     indices = _indices(setup, originals, observer)
     samples = {name: checked_sample(setup.dataset, setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
-    setup = dataclasses.replace(setup, methods=(files, *setup.methods))
+    setup = dataclasses.replace(setup, methods=(files, *setup.methods) if references else (files,))
     configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
     with scored_run(out, configuration) as store:
+        observer.started(out, configuration)
         _generate(setup, store, {index: requested[name] for name, index in indices.items()}, observer)
         for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
             observer.warned(f"target '{setup.target.spec}': {doubt}")
@@ -214,7 +217,10 @@ def _check_names(
 
 
 def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) -> dict[str, int]:
-    """The index in the split of each original by name, in the order of the split."""
+    """The index in the split of each original by name, in the order of the split.
+
+    They are looked for in the order in which runs take videos, where exported ones come first.
+    """
     names: dict[str, str] = {}
     for name, file in originals.items():
         try:
@@ -226,7 +232,7 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
         raise UsageError(f"the originals {', '.join(repeated)} are copies of others: give each video once")
     indices: dict[str, int] = {}
     split = setup.request.split
-    for index in range(checked_size(setup.dataset, split)):
+    for index in video_order(setup.dataset, split):
         if len(indices) == len(originals):
             break
         original = names.get(
@@ -239,9 +245,9 @@ def _indices(setup: Setup, originals: Mapping[str, Path], observer: Observer) ->
     if unknown:
         raise UsageError(
             f"{', '.join(unknown)} do not equal any video of the {split} split of '{setup.dataset.spec}' in every "
-            "pixel: give the originals as the dataset has them, losslessly compressed"
+            "pixel: give the originals as 'vcfe-bench dataset export' writes them"
         )
-    return indices
+    return dict(sorted(indices.items(), key=lambda item: item[1]))
 
 
 def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], observer: Observer) -> None:
@@ -277,7 +283,7 @@ class _Work(BatchWork):
 
 
 def _without_costs(outcome: Outcome) -> Outcome:
-    record = dataclasses.replace(outcome.record, seconds=math.nan, peak_memory_mb=math.nan)
+    record = dataclasses.replace(outcome.record, seconds=math.nan, peak_memory_mb=math.nan, calls=math.nan)
     return dataclasses.replace(outcome, record=record)
 
 

@@ -4,7 +4,7 @@
 
 function value(cell) {
   const text = cell.textContent.trim();
-  if (text === "-" || text === "") return null;
+  if (text === "–" || text === "") return null;
   const number = parseFloat(text.replaceAll(",", ""));
   return cell.tagName === "TH" || cell.className === "name" || Number.isNaN(number) ? text : number;
 }
