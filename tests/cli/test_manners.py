@@ -139,6 +139,9 @@ def test_runs_are_listed_and_the_latest_is_taken(
     assert "toy_half on toy_lights, toy_conv, 3 videos" in capsys.readouterr().out
     assert call(monkeypatch, "leaderboard") == 0
     assert "toy_half" in capsys.readouterr().out
+    for command in (["status"], ["verify"], ["curves", "--out", "curves.csv"]):
+        assert call(monkeypatch, *command) == 0
+    assert "everything in runs/toy_lights-" in capsys.readouterr().out
     assert call(monkeypatch, *asked, "--dry-run") == 0
     assert "toy_half: 0 of 3 tasks to run, 3 done" in capsys.readouterr().out
 

@@ -154,3 +154,17 @@ def test_the_summary_heads_csv_markdown_and_the_step_summary() -> None:
     assert "| bttf | 1.00 | 0.88 |" in page
     assert github.write(made).startswith(page)
     assert summary.frame().loc["pgd", "FID*"] == "213"
+
+
+def test_reference_methods_that_declined_every_video_are_a_note() -> None:
+    frame = board().frame.copy()
+    gone = frame["method"] == "true_edit"
+    frame.loc[gone, ["n", "answered"]] = 0
+    frame.loc[gone, "declined"] = 8
+    frame.loc[gone, "reasons"] = "the dataset cannot render its scenes with another label (8×)"
+    frame.loc[gone, [*NAMES, "calls", "seconds"]] = math.nan
+    (summary,) = summaries(board(frame=frame))
+    lines = render(summary, 80).plain.splitlines()
+    assert not any(line.startswith("true_edit ") for line in lines)
+    assert any(line.startswith("true_edit: 8 declined: the dataset cannot render") for line in lines)
+    assert "n" not in [column.name for column in summary.columns], "all other rows are over the same videos"

@@ -10,11 +10,13 @@ from typer import Argument, Exit, Option, echo
 
 
 def check(
-    directory: Annotated[Path, Argument(metavar="RUN", help="Directory of a run.")],
     against: Annotated[
         Path,
         Option(help="The baseline: a committed .csv with its .parquet and .json, or the directory of another run."),
     ],
+    directory: Annotated[
+        Path | None, Argument(metavar="RUN", help="Directory of a run; by default the latest in runs/.")
+    ] = None,
     tolerance: Annotated[
         str,
         Option(
@@ -38,9 +40,10 @@ def check(
     from vcfe_bench.results.gate import baseline, files, gate
     from vcfe_bench.results.gate import report as gate_report
     from vcfe_bench.results.gate.sensitivity import sensitivity
+    from vcfe_bench.runs.found import latest
 
     allowed = _tolerance(tolerance)
-    run = baseline.of_run(directory)
+    run = baseline.of_run(directory or latest())
     if update:
         files.write(run, against)
         echo(f"wrote {against}, {against.with_suffix('.parquet').name} and {against.with_suffix('.json').name}")

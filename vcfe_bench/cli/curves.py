@@ -11,10 +11,13 @@ TABLES, FIGURES = (".csv", ".md"), (".svg", ".png", ".pdf")
 
 
 def curves(
-    directories: Annotated[
-        list[Path], Argument(metavar="RUN...", help="Directories of runs of one dataset and target.")
-    ],
     out: Annotated[Path, Option(help="File to write: .csv or .md for a table, .svg, .png or .pdf for a figure.")],
+    directories: Annotated[
+        list[Path] | None,
+        Argument(
+            metavar="RUN...", help="Directories of runs of one dataset and target; by default the latest in runs/."
+        ),
+    ] = None,
 ) -> None:
     """Show which share of the videos is changed as requested with at most so many network calls per video.
 
@@ -23,10 +26,11 @@ def curves(
     from vcfe_bench.core.errors import UsageError
     from vcfe_bench.results import curves as results
     from vcfe_bench.results.writers.markdown import table
+    from vcfe_bench.runs.found import latest
 
     if out.suffix not in (*TABLES, *FIGURES):
         raise UsageError(f"cannot write {out}: use one of the suffixes {', '.join((*TABLES, *FIGURES))}")
-    groups = results.groups(directories)
+    groups = results.groups(directories or [latest()])
     if len(groups) > 1:
         worlds = "; ".join(f"{dataset}, {target}" for dataset, target in groups)
         raise UsageError(f"the runs are not of one dataset and target ({worlds}): call curves once for each")

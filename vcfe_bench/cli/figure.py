@@ -9,17 +9,22 @@ from typer import Argument, Option
 
 
 def figure(
-    directory: Annotated[Path, Argument(metavar="DIR", help="The directory of a run.")],
     record: Annotated[
         list[str],
         Option(help="Id of a record, from records.parquet; repeat the option for several records of one original."),
     ],
+    directory: Annotated[
+        Path | None, Argument(metavar="DIR", help="Directory of a run; by default the latest in runs/.")
+    ] = None,
     out: Annotated[Path, Option(help="File to write: .png, .pdf or .svg.")] = Path("figure.png"),
     frames: Annotated[int, Option(help="Number of evenly spaced frames.", min=2)] = 9,
     differences: Annotated[bool, Option(help="Show difference maps.")] = True,
 ) -> None:
     """Draw strips of frames: an original, its counterfactuals and their differences."""
     from vcfe_bench.core.errors import UsageError
+    from vcfe_bench.runs.found import latest
+
+    directory = directory or latest()
     from vcfe_bench.figures import strips
     from vcfe_bench.runs.run_directory import RunDirectory
 

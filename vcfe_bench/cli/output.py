@@ -33,6 +33,11 @@ Full = Annotated[bool, Option("--full", help="Print all metrics with intervals, 
 Why = Annotated[bool, Option("--why", help="Print why metrics are not available, and what to know about the numbers.")]
 Intervals = Annotated[bool, Option("--intervals", help="Print 95 % intervals below the values of the summary.")]
 
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print failures, warnings and the summary only.")]
+Verbose = Annotated[
+    bool, Option("--verbose", "-v", help="Print a line for every counterfactual: goal, seconds, network calls.")
+]
+
 
 def metric_specs(metrics: str | None) -> tuple[str, ...] | None:
     """The specs of ``--metrics``; None for all.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vcfe_bench.cli import exits
-from vcfe_bench.core.errors import NoResult
+from vcfe_bench.core.errors import NoResult, UsageError
 from vcfe_bench.core.text import number, printable
 from vcfe_bench.figures.labels import goal_label
 from vcfe_bench.plugins import method as plugins
@@ -23,28 +23,36 @@ from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import Record
 
 
-def progress_display(console: Console, quiet: bool = False, fail_fast: bool = False, bars: bool = True) -> LineProgress:
+def progress_display(
+    console: Console, quiet: bool = False, fail_fast: bool = False, bars: bool = True, verbose: bool = False
+) -> LineProgress:
     """The progress display that suits the console; use it as a context manager around the run.
 
     Args:
         quiet: print warnings and failures only.
         fail_fast: end the run when a task fails.
         bars: show bars on a terminal; without, a debugger has it for itself.
+        verbose: print a line for every counterfactual.
+
+    Raises:
+        UsageError: both ``quiet`` and ``verbose``.
     """
+    if quiet and verbose:
+        raise UsageError("give either --quiet or --verbose")
     display = BarProgress if console.is_terminal and bars and not quiet else LineProgress
-    return display(console, quiet, fail_fast)
+    return display(console, quiet, fail_fast, verbose)
 
 
 class LineProgress(Observer):
     """Prints a line for warnings, reused results, failures, the first result and the end of each method.
 
-    During a method, it prints one every 30 seconds.
+    During a method, it prints one every 30 seconds, or one for each counterfactual if it is ``verbose``.
     """
 
     INTERVAL = 30.0
 
-    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False) -> None:
-        self.console, self.quiet, self.fail_fast = console, quiet, fail_fast
+    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False, verbose: bool = False) -> None:
+        self.console, self.quiet, self.fail_fast, self.verbose = console, quiet, fail_fast, verbose
         self.directory: Path | None = None
         self.totals: dict[str, int] = {}
         self.remaining: dict[str, int] = {}
@@ -100,13 +108,20 @@ class LineProgress(Observer):
                 self.print(f"whole traceback: {tracebacks.write(self.directory, record)}", always=True)
         if self.fail_fast and any(record.status == "failed" for record in records):
             raise NoResult(f"{method} failed, and --fail-fast ends the run; the same command resumes it")
-        first = next((record for record in records if record.status == "ok"), None)
-        if first and method not in self.shown:
+        done = [record for record in records if record.status == "ok"]
+        if self.verbose:
+            for record in done:
+                self.print(f"{method}: {self._result(record)}")
+        elif done and method not in self.shown:
             self.shown.add(method)
-            goal = f"goal {goal_label(first.goal, self.classes)} {'met' if first.met else 'not met'}"
-            seconds = "" if math.isnan(first.seconds) else f", {number(first.seconds)} s"
-            self.print(f"{method}: first result, video {first.sample}, {goal}{seconds}")
+            self.print(f"{method}: first result, {self._result(done[0])}")
         self.advanced(method)
+
+    def _result(self, record: Record) -> str:
+        costs = [] if math.isnan(record.seconds) else [f"{number(record.seconds)} s"]
+        costs += [] if math.isnan(record.calls) else [f"{record.calls:.3g} calls"]
+        goal = f"goal {goal_label(record.goal, self.classes)} {'met' if record.met else 'not met'}"
+        return ", ".join([f"video {record.sample}", goal, *costs])
 
     def advanced(self, method: str) -> None:
         if self.remaining[method] == 0 or self._due():
@@ -127,8 +142,8 @@ class LineProgress(Observer):
 class BarProgress(LineProgress):
     """Shows one bar per method with the current video, iteration, loss and remaining time."""
 
-    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False) -> None:
-        super().__init__(console, quiet, fail_fast)
+    def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False, verbose: bool = False) -> None:
+        super().__init__(console, quiet, fail_fast, verbose)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),

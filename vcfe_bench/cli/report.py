@@ -20,10 +20,11 @@ def report(
     """Write a static report for the browser: leaderboard, plots and a gallery of all videos. It needs no server."""
     import webbrowser
 
-    from vcfe_bench.report import site
     from vcfe_bench.runs.found import latest
 
     directories = directories or [latest()]
+    from vcfe_bench.report import site
+
     page = site.write(directories, out or directories[0] / "report")
     echo(f"wrote {page}")
     if show:

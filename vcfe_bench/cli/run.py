@@ -133,7 +133,8 @@ def run(
         str | None, Option(help="Hooks that follow the run, separated by commas; mlflow logs it to MLflow.")
     ] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Print what would run, and write nothing.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Print failures, warnings and the summary only.")] = False,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="End the run when a method fails on a video.")] = False,
     pdb: Annotated[bool, Option("--pdb", help="Open the debugger where a method fails; implies --in-process.")] = False,
 ) -> None:
@@ -171,7 +172,7 @@ def run(
         raise UsageError("give either --executor or --in-process (which --pdb implies)")
     options = Options(jobs, timeout, None if memory is None else memory * 1e9, address)
     workers = InProcess.configured(options) if in_process or pdb else choice.chosen(executor, options)
-    run_study(study, requests, Manner(workers, part, overwrite, force, quiet, fail_fast, pdb, full, intervals))
+    run_study(study, requests, Manner(workers, part, overwrite, force, quiet, verbose, fail_fast, pdb, full, intervals))
 
 
 FIELDS = {

@@ -34,6 +34,7 @@ class Manner:
     overwrite: bool = False
     force: bool = False
     quiet: bool = False
+    verbose: bool = False
     fail_fast: bool = False
     debug: bool = False
     full: bool = False
@@ -53,7 +54,9 @@ def run_study(study: Study, requests: Sequence[Request], manner: Manner) -> None
         start = time.monotonic()
         out = _directory(study.out, request, len(requests), manner.shard)
         with (
-            progress_display(console, manner.quiet, manner.fail_fast, bars=not manner.debug) as display,
+            progress_display(
+                console, manner.quiet, manner.fail_fast, bars=not manner.debug, verbose=manner.verbose
+            ) as display,
             _debugger(manner.debug),
         ):
             observer = hooks.Hooked(display, called) if called else display

@@ -43,6 +43,8 @@ def score(
             help="Add the rows true_edit, reconstruction and no_edit, which other runs may have already.",
         ),
     ] = True,
+    quiet: output.Quiet = False,
+    verbose: output.Verbose = False,
 ) -> None:
     """Score counterfactuals that another program has made, as an ordinary run."""
     from vcfe_bench.plugins import names
@@ -60,7 +62,7 @@ def score(
     console = Console()
     name = method or counterfactuals.resolve().name
     given = score_external.Given(originals, counterfactuals, goals, dataset, name, spec, split)  # type: ignore[arg-type]
-    with progress_display(console) as observer:
+    with progress_display(console, quiet, verbose=verbose) as observer:
         chosen = output.metric_specs(metrics)
         directory = score_external.score(given, out, chosen, observer, force, references)
     output.print_board(console, leaderboard.load(directory), hint=output.report_hint(directory))
@@ -72,6 +74,7 @@ def rescore(
         Path | None, Argument(metavar="DIR", help="Directory of a run; by default the latest in runs/.")
     ] = None,
     metrics: output.Metrics = None,
+    quiet: output.Quiet = False,
 ) -> None:
     """Score the stored counterfactuals of a run again, without generating anything."""
     from rich.console import Console
@@ -82,6 +85,6 @@ def rescore(
     from vcfe_bench.workflows import run as workflow
 
     console, directory = Console(), directory or latest()
-    with progress_display(console) as observer:
+    with progress_display(console, quiet) as observer:
         workflow.rescore(directory, output.metric_specs(metrics), observer)
     output.print_board(console, leaderboard.load(directory), hint=output.report_hint(directory))

@@ -7,18 +7,19 @@ from typing import Annotated
 
 from typer import Argument, Exit, echo
 
-Run = Annotated[Path, Argument(metavar="RUN", help="Directory of a run.")]
+Run = Annotated[Path | None, Argument(metavar="RUN", help="Directory of a run; by default the latest in runs/.")]
 
 
-def status(directory: Run) -> None:
+def status(directory: Run = None) -> None:
     """Show how far a run is: results, failures, what is left, how long it may take. Works while it runs."""
     import math
     import time
     from datetime import timedelta
 
     from vcfe_bench.runs import verification
+    from vcfe_bench.runs.found import latest
 
-    run = verification.status(directory, time.time())
+    run = verification.status(directory or latest(), time.time())
     echo(f"done     {run.done}")
     echo(f"failed   {run.failed}")
     echo(f"skipped  {run.skipped}")
@@ -35,10 +36,12 @@ def status(directory: Run) -> None:
         echo(f"  {line}")
 
 
-def verify(directory: Run) -> None:
+def verify(directory: Run = None) -> None:
     """Verify the checksums of everything that a run stores: exit code 0 if it is whole, 1 with a list if not."""
     from vcfe_bench.runs import verification
+    from vcfe_bench.runs.found import latest
 
+    directory = directory or latest()
     problems = verification.verify(directory)
     for line in problems:
         echo(line)

@@ -11,6 +11,13 @@ def prediction_label(prediction: float, classes: Sequence[str]) -> str:
 
 
 def goal_label(goal: str, classes: Sequence[str]) -> str:
-    """The class or the value that a goal names."""
-    kind, _, value = goal.partition("=")
-    return prediction_label(int(value), classes) if kind == "class" else value
+    """The class or the value that a goal names.
+
+    >>> goal_label("class=1", ["left", "right"]), goal_label("value=52.9±4.930000000000001", [])
+    ('right', '52.9±4.93')
+    """
+    kind, _, text = goal.partition("=")
+    if kind == "value" and "&" not in text:
+        value, _, tolerance = text.partition("±")
+        return f"{float(value):.6g}±{float(tolerance):.3g}"
+    return prediction_label(int(text), classes) if kind == "class" and "&" not in text else text

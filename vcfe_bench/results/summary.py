@@ -106,7 +106,8 @@ def summaries(
     """
     frame = board.frame
     divisions = frame.groupby(list(board.by), sort=False) if board.by else [((), frame)]
-    for number, (values, section) in enumerate(divisions):
+    for number, (values, whole) in enumerate(divisions):
+        section = _with_answers(whole)
         shown = _chosen(board, section, chosen) if chosen else list(_usual(board, section))
         title = _title(dict(zip(board.by, map(str, values), strict=True)), section) if board.by else board.subject
         names = distinguishing(section, board.by)
@@ -118,10 +119,16 @@ def summaries(
             (Column("method", "identity"), *(one.column for one in shown)),
             tuple(rows[place] for place in section.index[~is_reference]),
             (*(rows[place] for place in section.index[is_reference]), *floor),
-            (*_restriction(board, section, number), *_notes(board, section, shown, hint)),
+            (*_restriction(board, whole, number), *_notes(board, whole, shown, hint)),
             _priority(shown, bool(chosen)),
             tuple(one.card.name if one.card else _FRAME.get(one.column.name, one.column.name) for one in shown),
         )
+
+
+def _with_answers(section: pd.DataFrame) -> pd.DataFrame:
+    """The rows, without those of reference methods that declined every video: a note says why they did."""
+    kept = (section["n"] > 0) | ~section["method"].isin(REFERENCES)
+    return section[kept] if kept.any() else section
 
 
 def _title(values: dict[str, str], section: pd.DataFrame) -> str:
