@@ -32,6 +32,20 @@ def denoise(generator: Generator, noise: Tensor, condition: Any, steps: int) -> 
     return latent
 
 
+def invert(generator: Generator, latent: Tensor, condition: Any, steps: int, rounds: int) -> Tensor:
+    """Noise ``z_T`` that ``denoise`` turns into ``latent`` in ``steps`` steps, up to the convergence of the iteration.
+
+    The implicit equation of each Euler step backwards, ``z = z' - (s' - s) v(z, s)``, is solved by ``rounds``
+    fixed-point iterations from z = z' (as by Pan et al., "Effective Real Image Editing with Accelerated Iterative
+    Diffusion Inversion", arXiv 2309.04907). This costs ``steps * rounds`` forward passes.
+    """
+    for next_sigma, sigma in pairwise(reversed(generator.sigmas(steps))):
+        after = latent
+        for _ in range(rounds):
+            latent = after - (next_sigma - sigma) * generator.velocity(latent, sigma, condition)
+    return latent
+
+
 def gradient_through(
     generator: Generator, noise: Tensor, condition: Any, steps: int, objective: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:

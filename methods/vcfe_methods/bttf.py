@@ -45,15 +45,15 @@ class BTTFParams:
     N steps. ``width``: videos per micro-batch; memory grows with it.
     """
 
-    steps: int = Field(default=3, ge=1)
-    iterations: int = Field(default=8, ge=1)
+    steps: int = Field(default=4, ge=1)
+    iterations: int = Field(default=3, ge=1)
     kc_mode: Literal["per_n", "total"] = "per_n"
     inversion_iterations: int = Field(default=0, ge=0)
     inversion: bool = True
     style_weight: float = Field(default=1e5, ge=0)
     style: bool = True
     progressive: bool = True
-    rate: float = Field(default=0.3, gt=0)
+    rate: float = Field(default=0.5, gt=0)
     width: int = Field(default=2, ge=1)
 
     def schedule(self) -> list[tuple[int, int]]:

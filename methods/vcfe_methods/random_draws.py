@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from vcfe_bench.diffusion import denoise
-from vcfe_bench.interfaces import Context, Explanation, IntegerRange, Method, Progress, Query, SearchSpace
+from vcfe_bench.interfaces import Calls, Context, Explanation, IntegerRange, Method, Progress, Query, SearchSpace
 from vcfe_methods.budget import require
 from vcfe_methods.stored import as_stored
 
@@ -37,7 +37,7 @@ class DrawParams:
     made as long as it lasts.
     """
 
-    steps: int = Field(default=6, ge=1)
+    steps: int = Field(default=4, ge=1)
     draws: int = Field(default=64, ge=1)
 
 
@@ -83,21 +83,30 @@ class Draws(Method):
         assert best is not None
         return Explanation(best.video, trace)
 
+    def preparation(self, calls: Calls) -> float:
+        """Price of ``source`` for one video, apart from the condition."""
+        return 0.0
+
+    def source(self, query: Query, context: Context, condition: Any) -> Callable[[Tensor], Tensor]:
+        """What turns Gaussian noise ``[1, C, t, h, w]`` into the z_T of a draw; by default nothing."""
+        return lambda noise: noise
+
     @torch.no_grad()
     def _draws(self, row: int, query: Query, context: Context) -> Iterator[Draw]:
         generator, calls = context.generator, context.calls
         assert generator is not None
         each = calls.cost("velocity", forwards=self.params.steps) + calls.cost("decode") + calls.cost("target")
-        require(calls, [row], calls.cost("condition") + each)
+        require(calls, [row], calls.cost("condition") + self.preparation(calls) + each)
         original = as_stored(query.sample.video)
         frames, _, height, width = original.shape
         clip = frames, height, width
         condition = generator.condition(query.sample.video[:1], clip)
+        source = self.source(query, context, condition)
         random = query.generator("noise")
         unlimited = math.isinf(calls.left(row))
         made = 0
         while made < self.params.draws if unlimited else calls.left(row) >= each:
-            z_T = torch.randn(1, *generator.latent_shape(clip), generator=random)
+            z_T = source(torch.randn(1, *generator.latent_shape(clip), generator=random))
             video = as_stored(generator.decode(denoise(generator, z_T, condition, self.params.steps)))
             output = context.target(video)
             made += 1

@@ -362,6 +362,7 @@ def test_built_in_methods_differ_and_a_stranger_s_package_counts() -> None:
         "bttf_restarts",
         "random_draws",
         "nearest_draw",
+        "local_draws",
         "pgd",
         "cg_video",
         "cg_video_mid",

@@ -20,6 +20,7 @@ SPECS = (
     "bttf_restarts[steps=2,iterations=6,inversion_iterations=1,patience=2,width=4]",
     "random_draws[steps=2,draws=3]",
     "nearest_draw[steps=2,draws=3]",
+    "local_draws[steps=2,draws=3,rounds=1]",
     "cg_video[steps=2,scales=[0.1,0.2]]",
     "cg_video_mid[steps=2,scales=[0.1,0.2],through=decoder]",
     "cg_frame[steps=1,scales=[0.1,0.2]]",
