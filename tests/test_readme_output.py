@@ -1,13 +1,16 @@
-"""The output of the quick start in README is that of the committed table."""
+"""The output of the quick start in README and on the start page is that of the committed table."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from vcfe_bench.results.summary import short
+from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
 ROOT = Path(__file__).parents[1]
@@ -21,8 +24,13 @@ COLUMNS = {
 }
 
 
-def test_the_table_in_readme_is_that_of_the_committed_run() -> None:
-    (block,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_table_in_readme_and_on_the_start_page_is_that_of_the_committed_run(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    about = json.loads((ROOT / "leaderboards" / "shape_moving_start.json").read_text(encoding="utf-8"))
+    methods = [method for method in about["methods"] if method not in REFERENCES]
+    assert f"vcfe-bench run --methods {','.join(methods)} --dataset shape_moving\n" in text
     lines = [line.split() for line in block.splitlines()]
     head = lines[1]
     table = pd.read_csv(ROOT / "leaderboards" / "shape_moving_start.csv").set_index("method")

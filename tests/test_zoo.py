@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,9 @@ def test_the_generator_of_the_phantom_keeps_the_ejection_fraction():
     assert card["reconstruction_shift_95"] <= 2
     assert card["reconstruction_error"] <= 0.03
     assert card["repeatable"]
+
+
+def test_the_page_on_networks_links_every_card() -> None:
+    cards = {card.stem if card.parent == ZOO else card.parent.name for card in (*ZOO.glob("*.md"), *ZOO.glob("*/*.md"))}
+    page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(models/([\w-]+)\.md\)", page)) == cards
