@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 
+import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from vcfe_bench.cli import app
+from vcfe_bench.cli.dataset import _counts
 from vcfe_datasets.shapes.shape_moving import ShapeMoving
 from vcfe_datasets.shapes.shape_probe import probe
 
@@ -16,6 +20,16 @@ def test_the_card_of_shape_moving_prints_the_probe_table():
     printed = dict(re.findall(r"^\s*(\d+)\s+(0\.\d\d)\s*$", shown.output, re.MULTILINE))
     assert {int(frame): float(accuracy) for frame, accuracy in printed.items()} == _table()
     assert list(_table()) == list(range(17))
+
+
+def test_names_of_classes_are_shown_with_their_brackets() -> None:
+    console = Console(width=80, file=(text := StringIO()))
+    videos = {"label": ["falls [side view]", "[red]stands"], "split": ["train", "test"]}
+    console.print(_counts(pd.DataFrame(videos)))
+    assert [line.split("  ")[0].strip() for line in text.getvalue().splitlines()[1:3]] == [
+        "[red]stands",
+        *videos["label"][:1],
+    ]
 
 
 @pytest.mark.slow

@@ -42,5 +42,6 @@ def test_lines_elsewhere_bars_on_a_terminal(tmp_path: Path) -> None:
         assert isinstance(observer, BarProgress)
         runner.run(ask("toy_push[pause=0.1]", limit=4), tmp_path / "b", METRICS, observer)
     shown = terminal.getvalue()
+    assert "toy_push[pause=0.1]" in shown
     assert "video light-0, light-1, light-2 · iteration" in shown
     assert "loss" in shown

@@ -302,6 +302,9 @@ def test_the_values_that_hold_are_shown_as_tables() -> None:
     assert ["a", "SSIM", "1", "0.5", "0.5", "0.04", "worse"] in rows
     assert ["FR", "8", "none", "1200"] in rows
     assert ["FVD(i3d)", "8", "1.234e+04", "99", "(5", "%)"] in rows
+    one = dataclasses.replace(FINDINGS[0], method="pgd[epsilon=3]")
+    console.print(*report.tables([one], []))
+    assert "pgd[epsilon=3]" in text.getvalue()
     text_of_summary = report.markdown(FINDINGS, SEEN)
     assert text_of_summary.startswith("### vcfe-bench check: FAILED: 1 same, 1 worse, 1 cannot tell, 1 lost\n")
     assert "| b | SSIM | 1 | 0.5 | 0.5 | - | cannot tell |" in text_of_summary

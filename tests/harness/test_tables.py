@@ -41,6 +41,12 @@ def test_there_is_a_table_per_division_and_criterion(board: Leaderboard) -> None
     assert titles == [where + criterion for where in (first, second) for criterion in criteria]
 
 
+def test_brackets_of_specs_are_shown_on_a_terminal(board: Leaderboard) -> None:
+    shown = " ".join(terminal.write(board).split())
+    assert "dataset toy_lights[videos=20], target toy_conv: validity" in shown
+    assert "toy_push[label=a|b_c]" in shown
+
+
 def test_bold_is_the_significantly_best_alone(board: Leaderboard) -> None:
     (validity,) = [grid for grid in grids(board) if grid.title == "dataset toy_lights, target toy_conv: validity"]
     bold = [row[0].text for row in validity.rows if any(cell.best for cell in row)]

@@ -166,13 +166,14 @@ def export(
 
 def _counts(usable: pd.DataFrame) -> Table:
     """Number of videos by class and split."""
+    from rich.markup import escape
     from rich.table import Table
 
     from vcfe_bench.plugins.terms import SPLITS
 
     table = Table("class", *SPLITS, box=None)
     for label, group in usable.groupby("label"):
-        table.add_row(str(label), *(str((group["split"] == split).sum()) for split in SPLITS))
+        table.add_row(escape(str(label)), *(str((group["split"] == split).sum()) for split in SPLITS))
     table.add_row("all", *(str((usable["split"] == split).sum()) for split in SPLITS))
     return table
 

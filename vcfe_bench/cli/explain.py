@@ -89,6 +89,7 @@ def _classes(prediction: Prediction) -> Table:
 
 def _scores(explanation: Explained) -> Table:
     """The available scores, and the seconds that the method took."""
+    from rich.markup import escape
     from rich.table import Table
 
     from vcfe_bench.core.text import number
@@ -97,6 +98,6 @@ def _scores(explanation: Explained) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, value in explanation.scores.items():
         if value is not None:
-            table.add_row(name + ARROWS[explanation.directions[name]], number(value))
+            table.add_row(escape(name) + ARROWS[explanation.directions[name]], number(value))
     table.add_row("seconds", number(explanation.seconds))
     return table

@@ -145,11 +145,11 @@ class BarProgress(LineProgress):
     def __init__(self, console: Console, quiet: bool = False, fail_fast: bool = False, verbose: bool = False) -> None:
         super().__init__(console, quiet, fail_fast, verbose)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             console=console,
         )
         self.rows: dict[str, TaskID] = {}

@@ -42,4 +42,4 @@ def tune(
     request = Request((method,), dataset, "validation", limit, target=target, generator=generator, budget=budget)
     with progress_display(console) as observer:
         path = workflow.tune(request, out, observer, lambda line: console.print(line, soft_wrap=True, markup=False))
-    console.print(f"wrote {path}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)

@@ -49,14 +49,14 @@ def metrics(
     for row in worst.to_dict("records"):
         cells = (f"{row['auroc']:.2f} {_range(row['low'], row['high'])}", _range(row["null_low"], row["null_high"]))
         outcome = "too few videos" if isnan(row["low"]) else verdict(row["low"], row["high"])
-        table.add_row(row["metric"], *map(escape, (*cells, outcome, row["fake"])), str(row["n"]))
+        table.add_row(*map(escape, (row["metric"], *cells, outcome, row["fake"])), str(row["n"]))
     console.print(table)
     console.print(
         "if alike: where the AUROC of a distance between sets would be if it rated true edits and fakes alike "
         "(95 %). With more videos the range is narrower: --limit 128.",
         highlight=False,
     )
-    console.print(f"wrote {out}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {out}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _range(low: float, high: float) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from vcfe_bench.core.text import in_markdown
@@ -45,7 +46,7 @@ def tables(findings: Sequence[Finding], seen: Sequence[Sensitivity]) -> Iterator
         for column in columns:
             table.add_column(column, justify="left" if column in ("method", "metric", "verdict") else "right")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         yield table
 
 

@@ -51,7 +51,7 @@ def _narrow(grid: Grid) -> Iterator[Grid]:
 
 
 def _table(grid: Grid) -> Table:
-    table = Table(title=grid.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(grid.title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for place, column in enumerate(grid.columns):
         longest = max(len(row[place].text) for row in grid.rows)
         table.add_column(
