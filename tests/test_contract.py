@@ -18,6 +18,7 @@ from vcfe_toys.models import Conv
 
 from tests.harness.toys import planned
 from tests.torture.plugins.vcfe_hostile import datasets, methods, metrics, targets
+from vcfe_bench.core import process_state
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.goals import AvoidGoal, ClassGoal, Confidence, Goal, ValueGoal, obstacle, parse
 from vcfe_bench.plugins.contract.errors import ContractError
@@ -25,7 +26,6 @@ from vcfe_bench.plugins.contract.outputs import checked_output
 from vcfe_bench.plugins.contract.samples import checked_sample, checked_size
 from vcfe_bench.plugins.metric import Case
 from vcfe_bench.plugins.read_only import ReadOnly, read_only
-from vcfe_bench.runs import process_state
 from vcfe_bench.runs.micro_batch import Outcome, perform
 from vcfe_bench.runs.network_guard import checksum
 from vcfe_bench.runs.originals import Originals

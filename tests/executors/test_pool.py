@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
+import torch
 
 from tests.executors import works
 from vcfe_bench.core.errors import UsageError
@@ -44,6 +47,17 @@ def test_every_executor_has_the_same_results(executor: Executor) -> None:
     assert results(executor, works.behave, range(9), watch) == {n: n**2 for n in range(9)}
     assert sorted(watch.begun) == [*range(9)]
     assert watch.updates[0] == (0, 0)
+
+
+def test_a_micro_batch_costs_less_than_2_percent_of_the_fastest_diffusion_method() -> None:
+    table = pd.read_csv(Path(__file__).parents[2] / "leaderboards" / "shape_moving.csv").set_index("method")
+    fastest = float(table.loc[["ldvice", "ldvice_ra", "bttf", "cg_video"], "seconds"].min())
+    items = [torch.full((17, 3, 64, 64), n, dtype=torch.uint8) for n in range(30)]
+    times = []
+    for _, result in Pool().execute(works.echoed, items, [Needs()] * len(items), Watch()):
+        assert not isinstance(result, Lost)
+        times.append(time.process_time() + result[1])
+    assert np.median(np.diff(times)) < 0.02 * fastest
 
 
 def test_no_items_start_no_worker(tmp_path: Path) -> None:

@@ -75,6 +75,11 @@ def behave(item: Any, report: Callable[[Any], None]) -> Any:
     return item**2
 
 
+def echoed(item: Any, report: Callable[[Any], None]) -> tuple[Any, float]:
+    """The item, and the processor time of this process so far."""
+    return item, time.process_time()
+
+
 def die_later(item: Any, report: Callable[[Any], None]) -> Any:
     """On the item 0, prepare the death of the process during the next one."""
     if item == 0:

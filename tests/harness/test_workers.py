@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -69,10 +71,23 @@ def test_an_interrupt_ends_the_workers_and_writes_the_tables(tmp_path: Path, und
     assert_same(undisturbed, run(tmp_path / "run", Pool(), *METHODS))
 
 
+@pytest.mark.slow
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import vcfe_bench as vb\n"
+        "print('started')\n"
+        "run = vb.run('toy_half', 'toy_lights', limit=2, metrics='toy_flip,toy_spread', out='run')\n"
+        "print(sorted(set(run.records['status'])))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "started\n['ok']\n"), done.stderr
+
+
 def test_other_plug_ins_in_a_worker_are_an_error() -> None:
     work = BatchWork(resolve(ask("toy_push")))
-    build, (request, configuration) = work.__reduce__()
-    assert build(request, configuration).setup.configuration() == work.setup.configuration()
+    build, (kind, recipe, configuration) = work.__reduce__()
+    assert build(kind, recipe, configuration).setup.configuration() == work.setup.configuration()
     configuration["methods"]["toy_push"]["source"] = "other"
     with pytest.raises(UsageError, match="the code or the weights of method toy_push have changed"):
-        build(request, configuration)
+        build(kind, recipe, configuration)

@@ -32,10 +32,13 @@ def prepare(cache: Path) -> None:
     import vcfe_bench.results.gate.report
     import vcfe_bench.workflows.score_external  # noqa: F401
     from vcfe_bench.core import environment
+    from vcfe_bench.executors import choice
+    from vcfe_bench.executors.in_process import InProcess
     from vcfe_bench.plugins import registry
     from vcfe_bench.plugins.source import code_identity
 
     torch.set_num_threads(1)
+    choice.DEFAULT = InProcess()  # worker processes are started where a command asks for limits
     for found in (registry.METHODS, registry.DATASETS, registry.TARGETS, registry.GENERATORS, registry.METRICS):
         for name in found.names():
             if name.startswith(("toy_", "hostile", "steady", "lucky", "true", "recon", "no_")) and name != "toy_broken":

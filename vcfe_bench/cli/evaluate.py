@@ -43,11 +43,11 @@ def target(
     import pandas as pd
 
     from vcfe_bench.core.errors import UsageError
-    from vcfe_bench.plugins import specs
-    from vcfe_bench.plugins.registry import DATASETS, METHODS, frozen_target
+    from vcfe_bench.plugins import apart, specs
+    from vcfe_bench.plugins.registry import METHODS, frozen_target
     from vcfe_bench.workflows.evaluate_models import evaluate_target
 
-    data = DATASETS.build(dataset)
+    data = apart.dataset(dataset)
     models = [frozen_target(spec) for spec in specs.split(target or data.target)]
     if out and not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
@@ -72,10 +72,11 @@ def generator(
     force: flags.Force = False,
 ) -> None:
     """Measure reconstruction error, repeatability, and the coherence and variety of samples."""
-    from vcfe_bench.plugins.registry import DATASETS, GENERATORS, frozen_target
+    from vcfe_bench.plugins import apart
+    from vcfe_bench.plugins.registry import GENERATORS, frozen_target
     from vcfe_bench.workflows.evaluate_models import evaluate_generator
 
-    data = DATASETS.build(dataset)
+    data = apart.dataset(dataset)
     model = frozen_target(target or data.target)
     video_generator = GENERATORS.build(generator or data.generator)
     part = _split(data, split)

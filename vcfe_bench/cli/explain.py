@@ -35,6 +35,7 @@ def explain(
         int | None, Option(help="Side length of the clip in pixels; by default that of the target's input.")
     ] = None,
     seed: Annotated[int, Option(help="Base random seed.")] = 0,
+    in_process: flags.InProcess = False,
     force: flags.Force = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,
@@ -63,7 +64,7 @@ def explain(
     prepared = explain.Prepared(request, force, LineProgress(console))
     console.print("[bold]prediction for the original")
     console.print(_classes(prepared.prediction))
-    with progress_display(console) as observer:
+    with flags.executor(in_process), progress_display(console) as observer:
         explanation = prepared.run(out, observer)
     console.print("[bold]prediction for the counterfactual")
     console.print(_classes(explanation.after))

@@ -117,9 +117,7 @@ def run(
         str,
         Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps; auto spreads workers over all CUDA devices."),
     ] = "auto",
-    in_process: Annotated[
-        bool, Option("--in-process", help="Run methods in this process, as a debugger needs it; without limits.")
-    ] = False,
+    in_process: flags.InProcess = False,
     force: flags.Force = False,
     weights: flags.Weights = None,
     classes: flags.Classes = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option, echo
@@ -22,6 +23,18 @@ Std = Annotated[str | None, Option(help="Standard deviation that the target divi
 Force = Annotated[
     bool, Option("--force", help="Run a target that fails the checks of its statistics, outputs and gradients.")
 ]
+
+InProcess = Annotated[
+    bool, Option("--in-process", help="Run methods in this process, as a debugger needs it; without limits.")
+]
+
+
+def executor(in_process: bool) -> AbstractContextManager[None]:
+    """A block in which methods run in this process if asked, otherwise in a worker process."""
+    from vcfe_bench.executors import choice
+    from vcfe_bench.executors.in_process import InProcess
+
+    return choice.using(InProcess()) if in_process else nullcontext()
 
 
 def check(target: Target, dataset: Dataset, split: Split, force: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from vcfe_bench.cli import target as flags
+
 
 def tune(
     method: Annotated[str, Argument(help="Method spec; parameters in brackets are kept, the others are tuned.")],
@@ -22,6 +24,7 @@ def tune(
     out: Annotated[Path, Option(help="Folder of the preset file, and of the runs of the trials.")] = Path(
         "leaderboards/tuned"
     ),
+    in_process: flags.InProcess = False,
 ) -> None:
     """Search for the settings of a method within a budget, and write them to a preset file for 'run --preset tuned'.
 
@@ -40,6 +43,6 @@ def tune(
 
     console = Console()
     request = Request((method,), dataset, "validation", limit, target=target, generator=generator, budget=budget)
-    with progress_display(console) as observer:
+    with flags.executor(in_process), progress_display(console) as observer:
         path = workflow.tune(request, out, observer, lambda line: console.print(line, soft_wrap=True, markup=False))
     console.print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)

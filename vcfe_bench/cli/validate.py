@@ -8,6 +8,8 @@ from typing import Annotated
 
 from typer import Option, Typer
 
+from vcfe_bench.cli import target as flags
+
 validate_app = Typer(help="Validate the benchmark itself.", no_args_is_help=True)
 
 
@@ -24,6 +26,7 @@ def metrics(
     methods: Annotated[
         str, Option(help="Specs of methods whose counterfactuals are compared with true edits, too.")
     ] = "",
+    in_process: flags.InProcess = False,
 ) -> None:
     """Measure which metrics distinguish true edits from fakes: noise, blur, flicker, wrong motion, another video."""
     from rich.console import Console
@@ -38,7 +41,7 @@ def metrics(
     if not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no directory {out.parent}")
     console = Console()
-    with progress_display(console) as observer:
+    with flags.executor(in_process), progress_display(console) as observer:
         study = validate(dataset, limit, observer, specs.split(methods))
     try:
         study.to_csv(out, index=False)

@@ -22,6 +22,10 @@ class NoResult(UsageError):
     exit_code = 1
 
 
+class Elsewhere(Exception):
+    """An exception of work in another process, or the loss of that process; the message describes it on one line."""
+
+
 SHORTEST = 3
 """Characters from which on a word can be the beginning of the name that was meant."""
 
@@ -42,6 +46,8 @@ def describe(error: BaseException) -> str:
         text = printable(str(error))
     except Exception:  # an exception of a plug-in whose text cannot be made
         text = ""
+    if isinstance(error, Elsewhere):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -18,6 +18,9 @@ class InProcess(Executor):
             raise UsageError(f"{given[0]} is about worker processes; there are none with --in-process")
         return cls()
 
+    def of_calls(self) -> None:
+        return None
+
     def execute(
         self, work: Work[I, R], items: Sequence[I], needs: Sequence[Needs], watcher: Watcher
     ) -> Generator[tuple[int, R | Lost], None, None]:

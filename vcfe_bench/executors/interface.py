@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+
+import psutil
 
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
+SHARE = 0.9
+"""Share of the machine's memory that all workers together may take by default."""
 
 
 class Work(Protocol[Item, Result]):
@@ -59,6 +63,19 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a single call in a worker process may take.
+
+    Attributes:
+        seconds: time, an hour by default.
+        memory: resident bytes of the process; by default ``SHARE`` of the machine's memory.
+    """
+
+    seconds: float = 3600.0
+    memory: float = field(default_factory=lambda: SHARE * psutil.virtual_memory().total)
+
+
+@dataclass(frozen=True)
 class Options:
     """What users say about an executor; None where they say nothing.
 
@@ -90,6 +107,10 @@ class Executor(ABC):
         Raises:
             UsageError: an option makes no sense for it.
         """
+
+    def of_calls(self) -> Limits | None:
+        """Limits of single calls in a worker process on this machine; None if they run in this process."""
+        return Limits()
 
     @abstractmethod
     def execute(

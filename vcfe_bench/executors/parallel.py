@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
+_THREAD = threading.local()
 
 
 def execute(work: Callable[[Work], Result], items: Sequence[Work]) -> Iterator[Result]:
@@ -21,13 +23,26 @@ def execute(work: Callable[[Work], Result], items: Sequence[Work]) -> Iterator[R
     cores. Items that have not started are dropped when one fails or the caller stops iterating.
     """
     before = torch.get_num_threads()
-    one_each = ThreadPoolExecutor(_cores(), initializer=torch.set_num_threads, initargs=(1,))
+    end = threading.Event()
+    one_each = ThreadPoolExecutor(_cores(), initializer=_begin, initargs=(end,))
     with threadpool_limits(1, user_api="blas"), one_each as pool:
         try:
             yield from pool.map(work, items)
         finally:
+            end.set()
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(before)
+
+
+def stopped() -> bool:
+    """Whether this is a thread of ``execute`` whose result nobody waits for any more."""
+    end: threading.Event | None = getattr(_THREAD, "end", None)
+    return end is not None and end.is_set()
+
+
+def _begin(end: threading.Event) -> None:
+    torch.set_num_threads(1)
+    _THREAD.end = end
 
 
 def _cores() -> int:

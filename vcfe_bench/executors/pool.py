@@ -19,15 +19,8 @@ from typing import Any
 import psutil
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.executors.interface import Executor, I, Lost, Needs, Options, R, Watcher, Work
-from vcfe_bench.executors.worker_process import Messages, WorkerProcess
-
-TICK = 0.1
-"""Seconds between two looks at the time and the memory that workers take."""
-START = 3600.0
-"""Seconds that a worker may take to start, and build the work."""
-SHARE = 0.9
-"""Share of the machine's memory that all workers together may take by default."""
+from vcfe_bench.executors.interface import SHARE, Executor, I, Limits, Lost, Needs, Options, R, Watcher, Work
+from vcfe_bench.executors.worker_process import START, TICK, Messages, WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -64,6 +57,10 @@ class Pool(Executor):
                 yield from crew.step()
         finally:
             crew.close()
+
+    def of_calls(self) -> Limits:
+        given = {"seconds": self.timeout, "memory": self.memory}
+        return Limits(**{name: value for name, value in given.items() if value is not None})
 
     @property
     def limit(self) -> float:
@@ -141,14 +138,12 @@ class _Crew:
 
     def _check(self, worker: WorkerProcess) -> Iterator[tuple[int, Any]]:
         """Lose a worker that exceeds a limit."""
-        working = worker.place is not None or not worker.ready
-        timeout = self._timeout(worker)
-        if working and timeout is not None and time.monotonic() - worker.since > timeout:
-            worker.write_stacks()
-            yield from self._lose(worker, f"not finished after {timeout:g} s, the time limit", retry=False)
-        elif working and worker.memory() > self.pool.limit:
-            limit = f"{self.pool.limit / 1e9:.1f} GB, the memory limit"
-            yield from self._lose(worker, f"out of memory: more than {limit}")
+        if worker.place is None and worker.ready:
+            return
+        if reason := worker.too_late(self._timeout(worker)):
+            yield from self._lose(worker, reason, retry=False)
+        elif reason := worker.too_large(self.pool.limit):
+            yield from self._lose(worker, reason)
 
     def _timeout(self, worker: WorkerProcess) -> float | None:
         """Seconds that a worker may take for what it does now."""
@@ -159,11 +154,7 @@ class _Crew:
     def _lose(self, worker: WorkerProcess, reason: str, retry: bool = True) -> Iterator[tuple[int, Lost]]:
         """End a worker and start another where one is needed; the item that it worked on is tried again or lost."""
         place = worker.place
-        worker.kill()
-        lost = Lost(reason, worker.last_output())
-        if not worker.ready:
-            raise UsageError(f"a worker process could not start: {reason}{_last_line(lost.details)}")
-        worker.close()
+        lost = worker.lost(reason)
         del self.workers[worker.rank]
         if place is not None and retry and worker.finished and place not in self.retried:
             self.retried.add(place)
@@ -173,8 +164,3 @@ class _Crew:
             self._start(worker.rank)
         if place is not None:
             yield place, lost
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return f" ({lines[-1]})" if lines else ""

@@ -20,6 +20,8 @@ import ray
 from ray.exceptions import RayError
 
 from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.executors import choice
+from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.executors.interface import Executor, I, Lost, Needs, Options, R, Watcher, Work
 
 TICK = 0.2
@@ -35,6 +37,7 @@ class _Actor:
 
     def prepare(self, work: bytes, variables: dict[str, str]) -> tuple[str, str]:
         """Build the work; the node that this is on, and why it cannot be built, or nothing."""
+        choice.DEFAULT = InProcess()  # workers start no workers
         os.environ.update(variables)
         node = ray.get_runtime_context().get_node_id()
         try:

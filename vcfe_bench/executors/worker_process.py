@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,10 +19,16 @@ from typing import Any
 import psutil
 
 from vcfe_bench.core.devices import RANK
+from vcfe_bench.core.errors import UsageError
+from vcfe_bench.executors.interface import Lost
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from vcfe_bench.executors.worker_main import main; main()"
 OUTPUT = 4_000
 """Characters of a lost worker's output that are kept."""
+TICK = 0.1
+"""Seconds between two looks at the time and the memory that workers take."""
+START = 3600.0
+"""Seconds that a worker may take to start, and build the work."""
 END = 5.0
 """Seconds that a worker without an item has to end by itself."""
 STACKS = 0.2
@@ -41,10 +48,17 @@ class WorkerProcess:
         finished: number of items that it has finished.
     """
 
-    def __init__(self, rank: int, work: bytes, messages: Messages, place: int | None = None) -> None:
+    def __init__(
+        self,
+        rank: int,
+        work: bytes,
+        messages: Messages,
+        place: int | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start a process for some pickled work; ``messages`` gets what it sends, and ``("ended", None)`` at its end.
 
-        ``place`` is that of the item that it shall get once it is ready.
+        ``place`` is that of the item that it shall get once it is ready, ``variables`` are added to its environment.
         """
         self.rank, self.place = rank, place
         self.since = time.monotonic()
@@ -58,7 +72,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                env={**os.environ, RANK: str(rank)},
+                env={**os.environ, **(variables or {}), RANK: str(rank)},
                 start_new_session=True,  # an interrupt at the terminal is for the parent
             )
         threading.Thread(target=self._receive, args=(messages,), daemon=True).start()
@@ -90,7 +104,35 @@ class WorkerProcess:
         """The end of all that the process has printed, where a crash leaves its traceback."""
         return Path(self._printed).read_text(errors="replace")[-OUTPUT:]
 
-    def write_stacks(self) -> None:
+    def too_late(self, seconds: float | None) -> str:
+        """Why the worker has to be ended if it takes more than some seconds for what it does now; empty if it does not.
+
+        It then prints its stacks.
+        """
+        if seconds is None or time.monotonic() - self.since <= seconds:
+            return ""
+        self._write_stacks()
+        return f"not finished after {seconds:g} s, the time limit"
+
+    def too_large(self, limit: float) -> str:
+        """Why the worker has to be ended if it takes more than ``limit`` bytes; empty if it does not."""
+        return f"out of memory: more than {limit / 1e9:.1f} GB, the memory limit" if self.memory() > limit else ""
+
+    def lost(self, reason: str) -> Lost:
+        """End the process, which has not finished its item; the item has no result.
+
+        Raises:
+            UsageError: it had not even started.
+        """
+        self.kill()
+        lost = Lost(reason, self.last_output())
+        if not self.ready:
+            lines = lost.details.strip().splitlines()
+            raise UsageError(f"a worker process could not start: {reason}{f' ({lines[-1]})' if lines else ''}")
+        self.close()
+        return lost
+
+    def _write_stacks(self) -> None:
         """Let it print the stack of every thread, where the system has the signal for that."""
         if hasattr(signal, "SIGUSR1") and self.ready:
             self._process.send_signal(signal.SIGUSR1)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -30,7 +31,7 @@ from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.originals import sample_of
 from vcfe_bench.runs.plan import MicroBatch, Task
 from vcfe_bench.runs.records import OVER, Record, Status
-from vcfe_bench.runs.setup import Request, Setup, resolve
+from vcfe_bench.runs.setup import Setup, resolve
 from vcfe_bench.runs.state_guard import guarded, private
 from vcfe_bench.runs.watch import watched
 from vcfe_bench.video import lossless
@@ -62,7 +63,7 @@ Batch = tuple[str, tuple[Task, ...]]
 class BatchWork:
     """What is done with a micro-batch: ``perform`` with ``THREADS`` torch threads.
 
-    Pickled is only the request, from which another process builds the plug-ins of the setup again.
+    Pickled is only the recipe or the request, from which another process builds the plug-ins of the setup again.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -75,16 +76,17 @@ class BatchWork:
             return perform(self.setup, MicroBatch(self.methods[spec], tasks), report)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _built_again, (self.setup.request, self.setup.configuration().write())
+        recipe = self.setup.recipe or partial(resolve, self.setup.request)
+        return _built_again, (type(self), recipe, self.setup.configuration().write())
 
 
-def _built_again(request: Request, configuration: dict[str, Any]) -> BatchWork:
-    """The work of a request, in a worker process.
+def _built_again(kind: type[BatchWork], recipe: Callable[[], Setup], configuration: dict[str, Any]) -> BatchWork:
+    """The work of a setup, in a worker process.
 
     Raises:
-        UsageError: the plug-ins are not those that the request stands for in the process that sends it.
+        UsageError: the plug-ins are not those that the recipe stands for in the process that sends it.
     """
-    work = BatchWork(resolve(request))
+    work = kind(recipe())
     wanted, found = Configuration.read(configuration), work.setup.configuration()
     difference = wanted.other_question(found)
     for spec, method in wanted.methods.items():

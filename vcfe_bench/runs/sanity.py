@@ -176,7 +176,7 @@ def check_with_labels(target: Target, dataset: Dataset, split: Split, force: boo
         UsageError: as ``check``.
     """
     check(target, dataset, split, force, warn)
-    samples = [dataset.sample(split, index) for index in video_order(dataset, split)[:JUDGED]]
+    samples = [checked_sample(dataset, split, index) for index in video_order(dataset, split)[:JUDGED]]
     with torch.no_grad():
         outputs = [target(sample.video[None])[0].tolist() for sample in samples]
     for doubt in _doubts([float(sample.label) for sample in samples], outputs, dataset.classes):

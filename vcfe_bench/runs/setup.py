@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 from torch import nn
 
 from vcfe_bench.core.errors import UsageError, nearest
-from vcfe_bench.plugins import registry, specs
+from vcfe_bench.plugins import apart, registry, specs
 from vcfe_bench.plugins.abilities import GoalGroups
 from vcfe_bench.plugins.contract.samples import checked_size
 from vcfe_bench.plugins.dataset import Dataset
@@ -38,7 +39,10 @@ __all__ = ["Request", "Setup", "method_identity", "resolve"]
 
 @dataclass(frozen=True)
 class Setup:
-    """The plug-ins of a run. ``methods`` includes the reference methods; target and generator are frozen."""
+    """The plug-ins of a run. ``methods`` includes the reference methods; target and generator are frozen.
+
+    ``recipe`` builds the same setup in another process, and can be sent to it; by default, ``resolve`` does.
+    """
 
     request: Request
     methods: tuple[Method, ...]
@@ -46,6 +50,7 @@ class Setup:
     target: Target
     generator: Generator | None
     selection: GoalSelection
+    recipe: Callable[[], Setup] | None = None
 
     @cached_property
     def target_guard(self) -> NetworkGuard:
@@ -126,7 +131,7 @@ def resolve(request: Request) -> Setup:
         raise UsageError(f"unknown split '{request.split}'; {nearest(request.split, SPLITS)}")
     if not request.methods:
         raise UsageError("no method is given: name one with --methods")
-    dataset = registry.DATASETS.build(request.dataset)
+    dataset = apart.dataset(request.dataset)
     target_spec = request.target or dataset.target
     if not target_spec:
         raise UsageError(f"dataset '{dataset.spec}' has no target of its own: name one with --target")

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from vcfe_bench.core import process_state
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.method import Query
-from vcfe_bench.runs import process_state
 from vcfe_bench.runs.network_guard import NetworkGuard
 
 _CACHED = cached_property(lambda plugin: None)

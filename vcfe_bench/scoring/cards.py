@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins import registry
+from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.core.text import printable
+from vcfe_bench.plugins import apart, registry
+from vcfe_bench.plugins.contract.errors import ContractError, type_name
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Card, Metric, PairMetric, SampleMetric, SetMetric
 from vcfe_bench.runs.records import Level, ScoredCard
@@ -33,15 +35,18 @@ def build(specs: Sequence[str], dataset: Dataset, must_work: bool) -> list[Reque
     for spec in specs:
         try:
             metric = registry.METRICS.build(spec)
-            unavailable = metric.unavailable(dataset)
+            card = _card(metric, unavailable(metric, dataset))
         except UsageError as error:
             if must_work:
                 raise
             requested.append(Requested(ScoredCard(spec, spec, unavailable=str(error)), None))
             continue
-        if any(other.card.name == metric.card.name for other in requested):
-            raise UsageError(f"two metrics are called '{metric.card.name}'")
-        requested.append(Requested(_card(metric, unavailable), metric if unavailable is None else None))
+        except (Exception, SystemExit) as error:  # of a metric without a card, for instance
+            requested.append(Requested(ScoredCard(spec, spec, unavailable=describe(error)), None))
+            continue
+        if any(other.card.name == card.name for other in requested):
+            raise UsageError(f"two metrics are called '{card.name}'")
+        requested.append(Requested(card, metric if card.unavailable is None else None))
     return requested
 
 
@@ -49,7 +54,7 @@ def installed_version(spec: str) -> int | None:
     """The version of a metric as it is installed; None if it cannot be built, as on its card."""
     try:
         return registry.METRICS.build(spec).card.version
-    except UsageError:
+    except (Exception, SystemExit):
         return None
 
 
@@ -64,7 +69,20 @@ def problems(errors: Mapping[tuple[str, str], str]) -> dict[str, str]:
     return {name: f"failed on {len(texts)} videos: {texts[0]}" for name, texts in by_metric.items()}
 
 
+def unavailable(metric: Metric, dataset: Dataset) -> str | None:
+    """Why a metric cannot be computed for a dataset; also if it fails to say so."""
+    try:
+        reason: object = apart.call(metric, metric.unavailable, dataset)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        return describe(error)
+    return None if reason is None else printable(str(reason))
+
+
 def _card(metric: Metric, unavailable: str | None) -> ScoredCard:
+    if not isinstance(metric.card, Card):
+        raise ContractError(f"its card is {type_name(metric.card)}, not a Card")
     return ScoredCard(
         spec=metric.spec,
         level=next(level for kind, level in LEVELS if isinstance(metric, kind)),

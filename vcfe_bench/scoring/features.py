@@ -9,6 +9,7 @@ import numpy as np
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors import parallel
+from vcfe_bench.plugins import apart
 from vcfe_bench.plugins.contract.errors import ContractError
 from vcfe_bench.plugins.contract.values import checked_features
 from vcfe_bench.plugins.metric import Footage, SetMetric
@@ -63,7 +64,7 @@ def extract_features(
         sha256, read = item
         features = store.get(sha256)
         if features is None:
-            features = checked_features(metric.features_of(read()))
+            features = apart.call(metric, _features, metric, read())
             store.put(sha256, features)
         return sha256, features
 
@@ -77,6 +78,10 @@ def extract_features(
             )
         report(len(features), len(videos))
     return features
+
+
+def _features(metric: SetMetric, footage: Footage) -> np.ndarray:
+    return checked_features(metric.features_of(footage))
 
 
 def original_hashes(store: RunDirectory, records: Sequence[Record]) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins import registry
+from vcfe_bench.core.errors import UsageError, describe
+from vcfe_bench.plugins import apart, registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.metric import SampleMetric
@@ -46,6 +46,8 @@ def load_networks(
             if must_work and not isinstance(error, Missing):
                 raise
             unavailable[metric.card.name] = str(error)
+        except (Exception, SystemExit) as error:
+            unavailable[metric.card.name] = describe(error)
     return networks, unavailable
 
 
@@ -62,7 +64,7 @@ class _Loader:
             networks = replace(networks, target=self.target)
         if metric.needs_generator:
             networks = replace(networks, generator=self.generator)
-        further = self.further_targets(metric.other_targets(self.dataset))
+        further = self.further_targets(apart.call(metric, metric.other_targets, self.dataset))
         return replace(networks, others={**networks.others, **further})
 
     @cached_property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vcfe_bench import goals
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
+from vcfe_bench.plugins import apart
 from vcfe_bench.plugins.metric import PairMetric
 from vcfe_bench.runs.records import Record
 from vcfe_bench.scoring.sets import SetScore
@@ -29,6 +30,7 @@ def score_pairs(records: Sequence[Record], metric: PairMetric) -> SetScore:
     requested, reached, sources = zip(*pairs, strict=True)
     seed = seeds.derive(records[0].method, metric.card.name)
     try:
-        return SetScore.of(intervals.pairs_interval(requested, reached, metric.value, sources, seed), metric.card)
+        estimate = apart.call(metric, intervals.pairs_interval, requested, reached, metric.value, sources, seed)
+        return SetScore.of(estimate, metric.card)
     except (Exception, SystemExit) as error:
         return SetScore(len(pairs), reason=describe(error))

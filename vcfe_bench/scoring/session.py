@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from vcfe_bench import goals
+from vcfe_bench.core import process_state
 from vcfe_bench.core.errors import describe
 from vcfe_bench.executors import parallel
 from vcfe_bench.plugins import registry
 from vcfe_bench.plugins.dataset import Dataset
 from vcfe_bench.plugins.metric import Case, Footage, PairMetric, SampleMetric, SetMetric
 from vcfe_bench.plugins.read_only import read_only
-from vcfe_bench.runs import damage, process_state, tables
+from vcfe_bench.runs import damage, tables
 from vcfe_bench.runs.files import CannotWrite, DamagedFile
 from vcfe_bench.runs.journal import NAMES, RealVideos, Scored, Scores, SetRow
 from vcfe_bench.runs.progress import Observer

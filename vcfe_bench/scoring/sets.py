@@ -11,6 +11,7 @@ import numpy as np
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import describe
+from vcfe_bench.plugins import apart
 from vcfe_bench.plugins.contract.values import checked_value
 from vcfe_bench.plugins.metric import Card, SetMetric
 from vcfe_bench.runs.journal import SetRow
@@ -84,18 +85,19 @@ def set_row(method: str, metric: str, version: int, score: SetScore, floor: Floo
 def score_set(features: SetFeatures, metric: SetMetric) -> SetScore:
     """The distance between counterfactuals and originals; if the metric raises an exception, the reason instead."""
     try:
-        return SetScore.of(
-            set_distances.distance_interval(
-                features.originals,
-                features.counterfactuals,
-                metric.distance_among(features.sources),
-                features.sources,
-                lowest=metric.card.range[0],
-            ),
-            metric.card,
-        )
+        return SetScore.of(apart.call(metric, _distance, features, metric), metric.card)
     except (Exception, SystemExit) as error:
         return SetScore(len(features.sources), reason=describe(error))
+
+
+def _distance(features: SetFeatures, metric: SetMetric) -> Estimate:
+    return set_distances.distance_interval(
+        features.originals,
+        features.counterfactuals,
+        metric.distance_among(features.sources),
+        features.sources,
+        lowest=metric.card.range[0],
+    )
 
 
 def score_floor(originals: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], metric: SetMetric) -> Floor:
@@ -112,7 +114,9 @@ def score_floor(originals: Mapping[str, np.ndarray], reference: Mapping[str, np.
     seed, unbiased = seeds.derive(metric.card.name), metric.card.unbiased
     splits = set_distances.NOISE_SPLITS if unbiased else set_distances.SPLITS
     try:
-        values = set_distances.real_against_real([*real.values()], [*real], metric.distance, seed, splits)
+        values = apart.call(
+            metric, set_distances.real_against_real, [*real.values()], [*real], metric.distance, seed, splits
+        )
     except (Exception, SystemExit):
         return Floor(n=count)
     if not np.isfinite(values).all():

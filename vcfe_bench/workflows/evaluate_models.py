@@ -18,6 +18,7 @@ from vcfe_bench.goals import AvoidGoal
 from vcfe_bench.metrics.attributes import Attributes, same
 from vcfe_bench.metrics.regression import r2, rmse
 from vcfe_bench.plugins.abilities import Bystanders, CausalAttributes, ControlExperiments, IdentityAttributes, Oracle
+from vcfe_bench.plugins.contract.samples import checked_sample
 from vcfe_bench.plugins.dataset import Dataset, Sample
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Context, Method, Query
@@ -214,7 +215,7 @@ def _kept(names: Sequence[str], original: Attributes, other: Attributes) -> floa
 
 def _noises(generator: Generator, dataset: Dataset, steps: int, noises: int, split: Split) -> Measures:
     """Measurements of samples from the first frame of the first video of the split with different noises."""
-    chosen = dataset.sample(split, 0)
+    chosen = checked_sample(dataset, split, 0)
     labels: Counter[str] = Counter()
     differences: list[float] = []
     last: list[Tensor] = []
@@ -266,7 +267,7 @@ def _same(dataset: Dataset, label: int | float, other: int | float | None) -> bo
 
 def _batches(dataset: Dataset, limit: int, split: Split, width: int = BATCH) -> Iterator[list[Sample]]:
     for first in range(0, limit, width):
-        yield [dataset.sample(split, index) for index in range(first, min(first + width, limit))]
+        yield [checked_sample(dataset, split, index) for index in range(first, min(first + width, limit))]
 
 
 def _videos(samples: list[Sample]) -> Tensor:

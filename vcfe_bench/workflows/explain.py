@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vcfe_bench.core.errors import NoResult, UsageError
-from vcfe_bench.executors import serial
+from vcfe_bench.executors import choice, serial
 from vcfe_bench.figures import strips
 from vcfe_bench.figures.side_by_side import side_by_side, write_mp4
 from vcfe_bench.goals import ClassGoal, Goal
@@ -24,6 +25,7 @@ from vcfe_bench.plugins.dataset import Dataset, Values
 from vcfe_bench.plugins.generator import Generator
 from vcfe_bench.plugins.method import Method
 from vcfe_bench.plugins.metric import SampleMetric
+from vcfe_bench.plugins.target import Target
 from vcfe_bench.runs import sanity
 from vcfe_bench.runs.configuration import THREADS
 from vcfe_bench.runs.generate import generate
@@ -33,6 +35,7 @@ from vcfe_bench.runs.records import Record
 from vcfe_bench.runs.run_directory import RunDirectory
 from vcfe_bench.runs.setup import Request, Setup
 from vcfe_bench.runs.tables import records_table
+from vcfe_bench.scoring import cards
 from vcfe_bench.scoring.session import score_run
 from vcfe_bench.video import lossless
 from vcfe_bench.workflows.explain_request import ExplainRequest, Prediction, clip_shape, requested_goal
@@ -42,6 +45,7 @@ from vcfe_bench.workflows.scored_run import scored_run
 __all__ = ["ExplainRequest", "Explained", "Prediction", "Prepared", "explain"]
 
 COUNTERFACTUAL, ORIGINAL = "counterfactual.mkv", "original.mkv"
+Plugins = tuple[Target, Method, Generator | None]
 SIDE_BY_SIDE, STRIP, SCORES = "side_by_side.mp4", "strip.png", "scores.json"
 
 
@@ -99,10 +103,7 @@ class Prepared:
         Raises:
             UsageError: anything the user has to change.
         """
-        target = registry.frozen_target(request.target)
-        method = registry.METHODS.build(request.method, request.preset, request.target)
-        method.width = 1
-        generator = registry.GENERATORS.build(request.generator) if request.generator else None
+        target, method, generator = plugins = _plugins(request)
         frames, size = clip_shape(request, target, generator if method.needs_generator else None)
         dataset = OneVideo(OneVideoParams(str(request.video), frames, size))
         dataset.spec = specs.format("one_video", {"path": request.video, "frames": frames, "size": size})
@@ -123,22 +124,7 @@ class Prepared:
         if reason is not None:
             hint = ": choose one with --generator" if method.needs_generator and generator is None else ""
             raise UsageError(f"method '{method.spec}' cannot explain this video: {reason}{hint}")
-        self.setup = Setup(
-            Request(
-                (method.spec,),
-                dataset.spec,
-                limit=1,
-                goals=str(goal),
-                target=target.spec,
-                generator=request.generator,
-                seed=request.seed,
-            ),
-            _with_reconstruction(method, generator),
-            dataset,
-            target,
-            generator,
-            _OneGoal(goal),
-        )
+        self.setup = _setup(request, dataset, goal, plugins)
         self.clip = dataset
 
     def run(self, out: Path, observer: Observer | None = None) -> Explained:
@@ -150,7 +136,7 @@ class Prepared:
         """
         observer = observer or Observer()
         with scored_run(out, self.setup.configuration()) as store:
-            generate(self.setup, store, observer)
+            generate(self.setup, store, observer, choice.current())
             score_run(store, self.clip, _available_metrics(self.clip), observer)
         method = self.setup.methods[0]
         record = next(record for record in store.records().values() if record.method == method.spec)
@@ -243,6 +229,36 @@ def explain(
     return Prepared(request, force).run(Path(out))
 
 
+def _plugins(request: ExplainRequest) -> Plugins:
+    """The target, the method and the generator of a request."""
+    target = registry.frozen_target(request.target)
+    method = registry.METHODS.build(request.method, request.preset, request.target)
+    method.width = 1
+    return target, method, registry.GENERATORS.build(request.generator) if request.generator else None
+
+
+def _setup(request: ExplainRequest, dataset: OneVideo, goal: Goal, plugins: Plugins | None = None) -> Setup:
+    """The setup of a run of one video, with the plug-ins of the request."""
+    target, method, generator = plugins or _plugins(request)
+    return Setup(
+        Request(
+            (method.spec,),
+            dataset.spec,
+            limit=1,
+            goals=str(goal),
+            target=target.spec,
+            generator=request.generator,
+            seed=request.seed,
+        ),
+        _with_reconstruction(method, generator),
+        dataset,
+        target,
+        generator,
+        _OneGoal(goal),
+        partial(_setup, request, dataset, goal),
+    )
+
+
 def _with_reconstruction(method: Method, generator: Generator | None) -> tuple[Method, ...]:
     """The method and, if it uses a generator, the generator's reconstruction of the original as a baseline."""
     if generator is None or not method.needs_generator:
@@ -260,7 +276,7 @@ def _available_metrics(dataset: Dataset) -> tuple[str, ...]:
             metric = registry.METRICS.build(name)
         except UsageError:
             continue
-        if isinstance(metric, SampleMetric) and metric.unavailable(dataset) is None:
+        if isinstance(metric, SampleMetric) and cards.unavailable(metric, dataset) is None:
             names.append(name)
     return tuple(names)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins import registry
+from vcfe_bench.plugins import apart
 from vcfe_bench.runs.configuration import one_protocol
 from vcfe_bench.runs.journal import DatasetNotes, Planned, Scores, Session
 from vcfe_bench.runs.progress import Observer
@@ -35,7 +35,7 @@ def merge(shards: Sequence[Path], out: Path, observer: Observer | None = None) -
     with scored_run(out, parts[0].configuration) as store:
         _join_plan(store, parts, plans)
         _join_results(store, parts, observer)
-        dataset = registry.DATASETS.build(store.configuration.dataset)
+        dataset = apart.dataset(store.configuration.dataset)
         specs = dict.fromkeys(card.spec for part in parts for card in part.cards())
         score_run(store, dataset, tuple(specs) or None, observer)
 

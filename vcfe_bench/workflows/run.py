@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vcfe_bench.executors import choice, serial
 from vcfe_bench.executors.interface import Executor
-from vcfe_bench.plugins import registry
+from vcfe_bench.plugins import apart, registry
 from vcfe_bench.runs import damage, sanity
 from vcfe_bench.runs.configuration import THREADS, Configuration
 from vcfe_bench.runs.files import AGAIN, DamagedFile
@@ -43,7 +43,7 @@ def run(
         overwrite: delete a run that ``out`` already holds, and start again.
         force: run a target that fails the checks of ``runs.sanity``, with warnings.
         shard: run this part of the tasks only; ``workflows.merge`` joins all parts.
-        executor: how the work of methods is spread over processes, by default ``executors.choice.DEFAULT``.
+        executor: how the work of methods is spread over processes, by default ``executors.choice.current()``.
 
     Returns:
         The run's directory.
@@ -51,7 +51,21 @@ def run(
     Raises:
         UsageError: anything the user has to change.
     """
-    observer = observer or Observer()
+    executor = executor or choice.current()
+    with choice.using(executor):
+        return _run(request, out, metrics, observer or Observer(), overwrite, force, executor, shard)
+
+
+def _run(
+    request: Request,
+    out: Path | None,
+    metrics: tuple[str, ...] | None,
+    observer: Observer,
+    overwrite: bool,
+    force: bool,
+    executor: Executor,
+    shard: Shard | None,
+) -> Path:
     setup = resolve(request)
     configuration = setup.configuration()
     for spec in metrics or ():
@@ -64,7 +78,7 @@ def run(
         with scored_run(out, configuration, overwrite) as store:
             study.write(out / study.FILE, study.of_configuration(configuration, metrics))
             observer.started(out, configuration)
-            generate(setup, store, observer, executor or choice.DEFAULT, shard)
+            generate(setup, store, observer, executor, shard)
             for doubt in sanity.doubts(list(store.originals().values()), setup.classes):
                 observer.warned(f"target '{setup.target.spec}': {doubt}")
             score_run(store, setup.dataset, metrics, observer)
@@ -98,5 +112,5 @@ def rescore(directory: Path, metrics: tuple[str, ...] | None = None, observer: O
             raise DamagedFile(f"{store.path / lost[0]} is missing or damaged: {AGAIN}")
         if damaged.of_scores:
             observer.warned(damaged.sentence(store.path))
-        dataset = registry.DATASETS.build(store.configuration.dataset)
+        dataset = apart.dataset(store.configuration.dataset)
         score_run(store, dataset, metrics, observer, fresh=True)

@@ -7,6 +7,7 @@ methods apply to them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,7 @@ from vcfe_bench import goals
 from vcfe_bench.core.errors import UsageError, nearest
 from vcfe_bench.core.text import some
 from vcfe_bench.core.text_files import read_table
-from vcfe_bench.executors import serial
-from vcfe_bench.executors.in_process import InProcess
+from vcfe_bench.executors import choice, serial
 from vcfe_bench.goals import ClassGoal, Goal, ValueGoal
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.contract.samples import checked_sample
@@ -128,7 +128,7 @@ def score(
     indices = _indices(setup, originals, observer)
     samples = {name: checked_sample(setup.dataset, setup.request.split, index).id for name, index in indices.items()}
     files = Files(given.method, {samples[name]: file for name, file in counterfactuals.items()})
-    setup = dataclasses.replace(setup, methods=(files, *setup.methods) if references else (files,))
+    setup = _with_files(setup.request, files, references, setup)
     configuration = dataclasses.replace(setup.configuration(), goals="given", limit=len(originals))
     with scored_run(out, configuration) as store:
         observer.started(out, configuration)
@@ -137,6 +137,14 @@ def score(
             observer.warned(f"target '{setup.target.spec}': {doubt}")
         score_run(store, setup.dataset, metrics, observer)
     return out
+
+
+def _with_files(request: Request, files: Files, references: bool, setup: Setup | None = None) -> Setup:
+    """The setup of a request, with a method whose counterfactuals are files, and the reference methods if asked."""
+    setup = setup or resolve(request)
+    methods = (files, *setup.methods) if references else (files,)
+    recipe = functools.partial(_with_files, request, files, references)
+    return dataclasses.replace(setup, methods=methods, recipe=recipe)
 
 
 def _videos(folder: Path, observer: Observer) -> dict[str, Path]:
@@ -256,7 +264,7 @@ def _generate(setup: Setup, store: RunDirectory, requested: Mapping[int, Goal], 
     chosen = [originals[index] for index in requested]
     _check_open(chosen, requested, setup.target.spec)
     planned = _plan(setup, chosen, [*requested.values()])
-    complete(setup, store, planned, originals, observer, _Work(setup), InProcess())
+    complete(setup, store, planned, originals, observer, _Work(setup), choice.current())
 
 
 def _check_open(chosen: Sequence[Original], requested: Mapping[int, Goal], target: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vcfe_bench.core.environment import environment
 from vcfe_bench.core.errors import describe
 from vcfe_bench.executors import serial
+from vcfe_bench.plugins import apart
 from vcfe_bench.results import leaderboard
 from vcfe_bench.runs import tables
 from vcfe_bench.runs.configuration import THREADS, Configuration
@@ -39,6 +40,7 @@ def scored_run(
                 raise
             write_tables(store)
     finally:
+        apart.release()
         store.close()
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vcfe_bench.core import seeds
 from vcfe_bench.core.errors import UsageError
+from vcfe_bench.executors import choice
 from vcfe_bench.plugins import registry, specs
 from vcfe_bench.plugins.abilities import TransferTargets
 from vcfe_bench.plugins.metric import SampleMetric
@@ -132,16 +134,17 @@ class _Search:
 
     def _try(self, settings: Mapping[str, Any], number: int, observer: Observer) -> Trial:
         spec = specs.format(self.name, {**self.fixed, **settings})
-        method = registry.METHODS.build(spec)
-        setup = replace(self.setup, methods=(method,))
+        recipe = partial(_setup, self.setup.request, spec)
+        setup = replace(self.setup, methods=(registry.METHODS.build(spec),), recipe=recipe)
         folder = self.out / Path(self.question.file).stem / f"trial-{number:02d}"
         with scored_run(folder, setup.configuration()) as store:
             try:
-                generate(setup, store, _Strict(observer))
+                generate(setup, store, _Strict(observer), choice.current())
                 _check(store.records().values())
             except _Refused as refusal:
                 return Trial(dict(settings), 0.0, refused=str(refusal))
             score_run(store, setup.dataset, self.metrics, observer)
+        (method,) = setup.methods
         row: Mapping[Any, Any] = leaderboard.load(folder).frame.set_index("method").loc[method.spec].to_dict()
         flips, transfer, distance = (float(row[name]) for name in self.columns)
         return Trial(
@@ -152,6 +155,11 @@ class _Search:
             LPIPS=distance,
             calls=float(row["calls"]),
         )
+
+
+def _setup(request: Request, spec: str) -> Setup:
+    """The setup of a trial."""
+    return replace(resolve(request), methods=(registry.METHODS.build(spec),))
 
 
 def objective(flip_rate: float, transfer: float, distance: float) -> float:

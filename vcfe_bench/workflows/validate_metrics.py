@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -21,8 +22,9 @@ import numpy as np
 import pandas as pd
 
 from vcfe_bench.core import seeds
-from vcfe_bench.core.errors import UsageError
-from vcfe_bench.plugins import registry
+from vcfe_bench.core.errors import Elsewhere, UsageError
+from vcfe_bench.executors import choice
+from vcfe_bench.plugins import apart, registry
 from vcfe_bench.plugins.abilities import Renderer
 from vcfe_bench.plugins.metric import SetMetric
 from vcfe_bench.plugins.terms import Criterion
@@ -31,7 +33,7 @@ from vcfe_bench.runs.generate import generate
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
-from vcfe_bench.runs.setup import Request, resolve
+from vcfe_bench.runs.setup import Request, Setup, resolve
 from vcfe_bench.runs.tables import records_table
 from vcfe_bench.scoring.features import stored_features
 from vcfe_bench.scoring.session import score_run
@@ -90,17 +92,27 @@ def validate(dataset: str, limit: int, observer: Observer | None = None, methods
         UsageError: the dataset cannot render true edits, or anything else that the user has to change.
     """
     observer = observer or Observer()
-    setup = resolve(Request((TRUE_EDIT, *methods), dataset, SPLIT, limit))
-    if not isinstance(setup.dataset, Renderer):
-        raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits to compare negative controls with")
-    setup = dataclasses.replace(setup, methods=(*negative_controls(setup.dataset), *setup.methods))
+    setup = _setup(Request((TRUE_EDIT, *methods), dataset, SPLIT, limit))
     with TemporaryDirectory() as folder:
         with scored_run(Path(folder) / "run", setup.configuration()) as store:
-            generate(setup, store, observer)
+            generate(setup, store, observer, choice.current())
             score_run(store, setup.dataset, None, observer)
         cards = store.cards()
         records = asked(records_table(store), cards)
         return pd.DataFrame([*compare(records, cards), *compare_sets(store, records, cards)])
+
+
+def _setup(request: Request) -> Setup:
+    """The setup of a request, with the negative controls.
+
+    Raises:
+        UsageError: the dataset cannot render true edits.
+    """
+    setup = resolve(request)
+    if not isinstance(setup.dataset, Renderer):
+        raise UsageError(f"dataset '{setup.dataset.spec}' has no true edits to compare negative controls with")
+    methods = (*negative_controls(setup.dataset), *setup.methods)
+    return dataclasses.replace(setup, methods=methods, recipe=partial(_setup, request))
 
 
 def auroc(true: np.ndarray, fake: np.ndarray) -> float:
@@ -179,7 +191,7 @@ def compare_sets(store: RunDirectory, records: pd.DataFrame, cards: Sequence[Sco
         rng = np.random.default_rng(seeds.derive(card.name))
         size = min(SUBSET, count // 2)
         subsets = [rng.choice(count, size, replace=False) for _ in range(SUBSETS)]
-        values = {method: _distances(metric, sets, subsets) for method, sets in features.items()}
+        values = {method: _distances_apart(metric, sets, subsets) for method, sets in features.items()}
         band = null_band(size, count, SUBSETS) if size else (math.nan, math.nan)
         for fake in _fakes(records):
             true, false = values[TRUE_EDIT], values[fake]
@@ -202,6 +214,14 @@ def compare_sets(store: RunDirectory, records: pd.DataFrame, cards: Sequence[Sco
                 )
             )
     return comparisons
+
+
+def _distances_apart(metric: SetMetric, features: SetFeatures, subsets: Sequence[np.ndarray]) -> np.ndarray:
+    """As ``_distances``; NaN where the metric fails."""
+    try:
+        return apart.call(metric, _distances, metric, features, subsets)
+    except Elsewhere:
+        return np.full(len(subsets), np.nan)
 
 
 def _distances(metric: SetMetric, features: SetFeatures, subsets: Sequence[np.ndarray]) -> np.ndarray:

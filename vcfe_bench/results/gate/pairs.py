@@ -119,7 +119,7 @@ def _of_values(against: Result, run: Result, method: str, card: ScoredCard) -> P
 
 
 def _of_sets(against: Result, run: Result, method: str, card: ScoredCard) -> Pair:
-    from vcfe_bench.plugins import registry  # reaches torch
+    from vcfe_bench.plugins import apart, registry  # these reach torch
     from vcfe_bench.plugins.metric import SetMetric
 
     metric = registry.METRICS.build(card.spec)
@@ -134,7 +134,8 @@ def _of_sets(against: Result, run: Result, method: str, card: ScoredCard) -> Pai
 
     def value(side: np.ndarray) -> float:
         try:
-            return float(metric.distance(list(side[:, 0]), list(side[:, 1]), sources)) if len(side) else math.nan
+            sets = list(side[:, 0]), list(side[:, 1])
+            return float(apart.call(metric, metric.distance, *sets, sources)) if len(side) else math.nan
         except Exception as error:
             raise UsageError(f"{card.name} of {method} cannot be computed: {describe(error)}") from None
 

@@ -10,9 +10,13 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
 from vcfe_toys.dataset import Lights, LightsParams
 
+from vcfe_bench.goals import Goal
 from vcfe_bench.interfaces import Sample, Split
+
+from . import ends
 
 
 @validated(frozen=True, config={"extra": "forbid"})
@@ -70,6 +74,12 @@ SAMPLES: dict[str, Callable[[Sample], Any]] = {
     "label_numpy": lambda sample: replace(sample, label=np.int64(sample.label)),
 }
 """What the dataset returns instead of a sample; the last is a fault that is mended."""
+APART: dict[str, Callable[[], Any]] = {
+    **{f"sample_{name}": end for name, end in ends.ENDS.items()},
+    **{f"size_{name}": end for name, end in ends.ENDS.items()},
+    **{f"render_{name}": end for name, end in ends.ENDS.items()},
+}
+"""What the dataset does when it is asked for a sample, its size, or a true edit."""
 SIZES: dict[str, Any] = {"size_negative": -3, "size_half": 4.5, "size_none": None, "size_text": "many"}
 
 
@@ -82,9 +92,21 @@ class HostileLights(Lights):
     def size(self, split: Split) -> int:
         if self.params.fault == "size_raise":
             raise RuntimeError("uncountable")
+        self._end("size")
         return SIZES.get(self.params.fault, super().size(split))
 
     def sample(self, split: Split, index: int) -> Sample:
         sample = super().sample(split, index)
+        if sample.id != f"light-{self.params.at}":
+            return sample
+        self._end("sample")
         fault = SAMPLES.get(self.params.fault)
-        return fault(sample) if fault and sample.id == f"light-{self.params.at}" else sample
+        return fault(sample) if fault else sample
+
+    def true_edit(self, sample: Sample, goal: Goal) -> Tensor:
+        self._end("render")
+        return super().true_edit(sample, goal)
+
+    def _end(self, what: str) -> None:
+        if self.params.fault.startswith(what) and self.params.fault in APART:
+            APART[self.params.fault]()
