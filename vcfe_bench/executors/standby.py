@@ -87,7 +87,7 @@ class Standby:
                     if reason := worker.too_late(limits.seconds) or worker.too_large(limits.memory):
                         return self._lost(worker, reason)
                     continue
-                if sender is not worker:
+                if sender is not worker or kind == "update":
                     continue
                 if kind == "broken":
                     raise UsageError(content)
