@@ -22,8 +22,18 @@ class NoResult(UsageError):
     exit_code = 1
 
 
-class Elsewhere(Exception):
-    """An exception of work in another process, or the loss of that process; the message describes it on one line."""
+class CallFailed(Exception):
+    """A call in another process has no result."""
+
+    @classmethod
+    def by(cls, description: str) -> CallFailed:
+        """The failure by an exception there, which ``describe`` describes as that one: ``ValueError: not today``."""
+        name, _, message = description.partition(": ")
+        return type(name, (cls,), {})(message)
+
+
+class WorkerLost(CallFailed):
+    """The process ended, or had to be ended; the message says why."""
 
 
 SHORTEST = 3
@@ -46,8 +56,6 @@ def describe(error: BaseException) -> str:
         text = printable(str(error))
     except Exception:  # an exception of a plug-in whose text cannot be made
         text = ""
-    if isinstance(error, Elsewhere):
-        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
-from vcfe_bench.core.errors import Elsewhere, UsageError
+from vcfe_bench.core.errors import CallFailed, UsageError
 from vcfe_bench.executors import parallel
 from vcfe_bench.executors.interface import Limits, Lost
 from vcfe_bench.executors.worker_process import START, TICK, Messages, WorkerProcess
@@ -36,7 +36,7 @@ class Standby:
         """The result of the work on an item, or ``Lost``.
 
         Raises:
-            Elsewhere: nobody waits for the result of this thread any more.
+            CallFailed: nobody waits for the result of this thread any more.
             UsageError: no process can be started.
         """
         while not self._turn.acquire(timeout=TICK):
@@ -104,4 +104,4 @@ class Standby:
 
 def _check_wanted() -> None:
     if parallel.stopped():
-        raise Elsewhere("interrupted")
+        raise CallFailed("interrupted")

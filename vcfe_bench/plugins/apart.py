@@ -16,7 +16,7 @@ from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 from vcfe_bench.core import process_state
-from vcfe_bench.core.errors import Elsewhere, UsageError, describe
+from vcfe_bench.core.errors import CallFailed, UsageError, WorkerLost, describe
 from vcfe_bench.core.text import printable
 from vcfe_bench.executors import choice, serial
 from vcfe_bench.executors.interface import Lost
@@ -45,23 +45,25 @@ def call(plugin: Plugin, function: Callable[P, R], *args: P.args, **kwargs: P.kw
     """``function(*args, **kwargs)``, in a worker process if ``plugin``, which it calls, is of another distribution.
 
     Raises:
-        Elsewhere: the function raised an exception, or the process was lost.
+        CallFailed: the function raised an exception, or the process was lost.
     """
     limits = choice.limits()
     if limits is None or not foreign(plugin):
         return function(*args, **kwargs)
     name = f"{_kind(plugin)} {plugin.spec}"
     if _unanswered[name] >= LOSSES:
-        raise Elsewhere(f"not called again, since {LOSSES} calls in a row had no answer")
+        raise CallFailed(f"not called again, since {LOSSES} calls in a row had no answer")
     try:
         content = _packed((function, args, kwargs))
     except Exception as error:
-        raise Elsewhere(f"cannot be called in a worker process: {describe(error)}") from error
+        raise CallFailed(f"cannot be called in a worker process: {describe(error)}") from error
     answer = WORKER.do(content, limits)
     if isinstance(answer, Lost):
         _unanswered[name] += 1
-        raise Elsewhere(printable(answer.reason))
+        raise WorkerLost(printable(answer.reason))
     del _unanswered[name]
+    if isinstance(answer, CallFailed):
+        raise CallFailed.by(str(answer))
     if isinstance(answer, Exception):
         raise answer
     result: R = _unpacked(answer)
@@ -156,7 +158,7 @@ def _answer(content: bytes, report: Callable[[Any], None]) -> bytes | Exception:
             return _packed(function(*args, **kwargs))
     except BaseException as error:
         passed: Sequence[type[Exception]] = [kind for kind in PASSED if isinstance(error, kind)]
-        return passed[0](str(error)) if passed else Elsewhere(describe(error))
+        return passed[0](str(error)) if passed else CallFailed(describe(error))
     finally:
         process_state.restore(settings)
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from vcfe_bench.core import seeds
-from vcfe_bench.core.errors import Elsewhere, UsageError
+from vcfe_bench.core.errors import CallFailed, UsageError
 from vcfe_bench.executors import choice
 from vcfe_bench.plugins import apart, registry
 from vcfe_bench.plugins.abilities import Renderer
@@ -220,7 +220,7 @@ def _distances_apart(metric: SetMetric, features: SetFeatures, subsets: Sequence
     """As ``_distances``; NaN where the metric fails."""
     try:
         return apart.call(metric, _distances, metric, features, subsets)
-    except Elsewhere:
+    except CallFailed:
         return np.full(len(subsets), np.nan)
 
 
