@@ -61,8 +61,7 @@ class Standby:
             atexit.unregister(self.close)
             atexit.register(self.close)
             self._worker = WorkerProcess(0, pickle.dumps(self._work), self._messages, variables=ONE_THREAD)
-            if isinstance(started := self._answer(self._worker, Limits(START, limits.memory)), Lost):
-                raise UsageError(f"a worker process could not start: {started.reason}")
+            self._answer(self._worker, Limits(START, limits.memory))
             self._worker.ready = True
         return self._worker
 

@@ -91,8 +91,9 @@ def foreign(plugin: Plugin) -> bool:
 
 
 def release() -> None:
-    """End the worker process, if there is one."""
+    """End the worker process, if there is one, and call again what was given up."""
     WORKER.close()
+    _unanswered.clear()
 
 
 @cache
