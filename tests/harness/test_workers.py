@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from tests.harness.test_resume import assert_same
 from tests.harness.toys import METRICS, ask
@@ -15,11 +18,16 @@ from vcfe_bench.core.errors import UsageError
 from vcfe_bench.executors.in_process import InProcess
 from vcfe_bench.executors.interface import Executor
 from vcfe_bench.executors.pool import Pool
+from vcfe_bench.goals import ClassGoal
 from vcfe_bench.runs.micro_batch import BatchWork
 from vcfe_bench.runs.progress import Observer
 from vcfe_bench.runs.run_directory import RunDirectory
-from vcfe_bench.runs.setup import resolve
+from vcfe_bench.runs.setup import Setup, resolve
+from vcfe_bench.video import lossless
+from vcfe_bench.workflows import explain, score_external, tune, validate_metrics
 from vcfe_bench.workflows import run as workflow
+from vcfe_bench.workflows.explain_request import ExplainRequest
+from vcfe_bench.workflows.one_video import OneVideo, OneVideoParams
 
 METHODS = ("toy_push", "toy_half")
 
@@ -82,6 +90,34 @@ def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "started\n['ok']\n"), done.stderr
+
+
+def _explain(folder: Path) -> Setup:
+    lossless.write(folder / "clip.mkv", torch.randint(0, 255, (9, 3, 12, 12), dtype=torch.uint8), 10.0)
+    request = ExplainRequest(folder / "clip.mkv", "toy_conv", "toy_push[steps=2]", generator="toy_blocks")
+    dataset = OneVideo(OneVideoParams(str(request.video), 5, 12))
+    dataset.spec, dataset.classes = "one_video", ("left", "middle", "right")
+    return explain._setup(request, dataset, ClassGoal(1))
+
+
+SETUPS: dict[str, Callable[[Path], Setup]] = {
+    "run": lambda folder: resolve(ask("toy_push")),
+    "tune": lambda folder: tune._setup(ask("toy_push"), "toy_push[steps=3]"),
+    "validate": lambda folder: validate_metrics._setup(ask("true_edit", "toy_half")),
+    "score": lambda folder: score_external._with_files(ask("true_edit"), score_external.Files("mine", {}), True),
+    "explain": _explain,
+}
+
+
+@pytest.mark.parametrize("command", SETUPS)
+def test_the_work_of_every_command_is_the_same_where_it_is_built_again(command: str, tmp_path: Path) -> None:
+    work = BatchWork(SETUPS[command](tmp_path))
+    again = pickle.loads(pickle.dumps(work))
+    assert again.setup.configuration() == work.setup.configuration()
+    assert [(method.spec, method.width) for method in again.setup.methods] == [
+        (method.spec, method.width) for method in work.setup.methods
+    ]
+    assert again.setup.dataset.sample("test", 0).video.equal(work.setup.dataset.sample("test", 0).video)
 
 
 def test_other_plug_ins_in_a_worker_are_an_error() -> None:

@@ -25,9 +25,11 @@ def prepare(cache: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, PLUGINS))
     sys.path[:0] = list(map(str, PLUGINS))
     import torch
+    import torch._dynamo
 
     import vcfe_bench.cli
     import vcfe_bench.cli.progress
+    import vcfe_bench.cli.run_study
     import vcfe_bench.report.site
     import vcfe_bench.results.gate.report
     import vcfe_bench.workflows.score_external  # noqa: F401
