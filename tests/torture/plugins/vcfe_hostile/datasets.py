@@ -44,7 +44,7 @@ SAMPLES: dict[str, Callable[[Sample], Any]] = {
     "raise": _raised(OSError("the disk went away")),
     "raise_lines": _raised(ValueError("a\nb\x1b[31m")),
     "exit": lambda sample: sys.exit(0),
-    "none": lambda sample: None,
+    "no_value": lambda sample: None,
     "tensor": lambda sample: sample.video,
     "numpy": lambda sample: replace(sample, video=sample.video.numpy()),
     "uint8": lambda sample: replace(sample, video=(255 * sample.video).to(torch.uint8)),

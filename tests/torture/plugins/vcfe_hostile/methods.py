@@ -112,7 +112,7 @@ def _late(video: Tensor) -> Any:
 
 
 RETURNS: dict[str, Callable[[Tensor], Any]] = {
-    "none": lambda video: None,
+    "no_value": lambda video: None,
     "nothing": lambda video: [],
     "two": lambda video: [Explanation(video)] * 2,
     "bare": lambda video: [video],

@@ -46,7 +46,7 @@ SCORES: dict[str, Callable[[Case], Any]] = {
     "inf": lambda case: float("inf"),
     "range": lambda case: 7.0,
     "text": lambda case: "0.5",
-    "none": lambda case: None,
+    "no_value": lambda case: None,
     "complex": lambda case: 1j,
     "vector": lambda case: torch.ones(3),
     "memory": lambda case: torch.empty(int(1e14)),
@@ -101,7 +101,7 @@ CURVES: dict[str, Any] = {
 }
 
 
-RETURNS = ("inf", "range", "text", "none", "complex", "vector")
+RETURNS = ("inf", "range", "text", "no_value", "complex", "vector")
 UNAVAILABLE: dict[str, Callable[[Any], Any]] = {
     "unavailable_raise": _raised(ValueError("boom")),
     "unavailable_exit": lambda dataset: sys.exit(0),
@@ -154,7 +154,7 @@ FEATURES: dict[str, Callable[[Tensor], Any]] = {
     "flat": lambda video: np.ones(3),
     "empty": lambda video: np.ones((0, 3)),
     "widths": lambda video: np.ones((1, 1 + int(1000 * float(video.mean())) % 7)),
-    "none": lambda video: None,
+    "no_value": lambda video: None,
     "edit": lambda video: video.mul_(0).mean(dim=(2, 3)).numpy(),
     **{name: lambda video, end=end: end() for name, end in ends.ENDS.items()},
 }
@@ -173,7 +173,7 @@ VALUES: dict[str, Callable[[np.ndarray], Any]] = {
     "exit": lambda reached: sys.exit(0),
     "inf": lambda reached: float("inf"),
     "text": lambda reached: "x",
-    "none": lambda reached: None,
+    "no_value": lambda reached: None,
     "range": lambda reached: 700.0,
     "edit": lambda reached: reached.fill(0) or 0.0,
     **{name: lambda reached, end=end: end() for name, end in ends.ENDS.items()},

@@ -33,7 +33,7 @@ OUTPUTS: dict[str, Callable[[Tensor], Any]] = {
     "one": lambda output: output[:, :1],
     "no_batch": lambda output: output[0],
     "batch": lambda output: output.repeat(2, 1),
-    "none": lambda output: None,
+    "no_value": lambda output: None,
     "tuple": lambda output: (output,),
     "whole": lambda output: output.round().long(),
     "empty": lambda output: output[:, :0],
