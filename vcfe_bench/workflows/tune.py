@@ -134,8 +134,7 @@ class _Search:
 
     def _try(self, settings: Mapping[str, Any], number: int, observer: Observer) -> Trial:
         spec = specs.format(self.name, {**self.fixed, **settings})
-        recipe = partial(_setup, self.setup.request, spec)
-        setup = replace(self.setup, methods=(registry.METHODS.build(spec),), recipe=recipe)
+        setup = _setup(self.setup.request, spec, self.setup)
         folder = self.out / Path(self.question.file).stem / f"trial-{number:02d}"
         with scored_run(folder, setup.configuration()) as store:
             try:
@@ -157,9 +156,10 @@ class _Search:
         )
 
 
-def _setup(request: Request, spec: str) -> Setup:
-    """The setup of a trial."""
-    return replace(resolve(request), methods=(registry.METHODS.build(spec),))
+def _setup(request: Request, spec: str, setup: Setup | None = None) -> Setup:
+    """The setup of a trial: that of a request, with the method of a spec instead."""
+    method, recipe = registry.METHODS.build(spec), partial(_setup, request, spec)
+    return replace(setup or resolve(request), methods=(method,), recipe=recipe)
 
 
 def objective(flip_rate: float, transfer: float, distance: float) -> float:
