@@ -72,6 +72,7 @@ def draw(
                     "reason": "",
                     "video_sha256": ids,
                     "original_sha256": [f"o{i}" for i in range(videos)],
+                    "seed": 0,
                     "seconds": 1.0,
                     **columns,
                 }
@@ -91,6 +92,7 @@ def draw(
         methods=tuple(configuration.methods),
         metrics=CARDS,
         deciding=DECIDING,
+        seeds=(0,),
     )
     records = pd.concat(parts, ignore_index=True).astype(RECORD_COLUMNS)
 

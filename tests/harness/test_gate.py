@@ -238,7 +238,6 @@ def test_other_weights_are_named(result: Result) -> None:
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
-        ({"seed": 1}, "has seed 0, the run 1"),
         ({"limit": 2}, "has limit 8, the run 2"),
         ({"goals": "all"}, "has goals one, the run all"),
         ({"target": NetworkIdentity("other", "x")}, "has target toy_conv, the run other"),
@@ -388,3 +387,49 @@ def test_an_unfinished_run_is_refused(before: Path, tmp_path: Path) -> None:
     rewrite(copy / "records.parquet", lambda table: table.drop(index=range(3, len(table)), inplace=True))
     with pytest.raises(UsageError, match=f"{len(records) - 3} planned tasks have not run"):
         baseline.of_run(copy)
+
+
+@pytest.fixture(scope="module")
+def other_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("gate") / "seed"
+    run(out, *METHODS, seed=1)
+    return out
+
+
+def test_runs_that_differ_in_their_seed_are_one_table(
+    before: Path, other_seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, single, other = (baseline.of_run(*paths) for paths in ((before, other_seed), (before,), (other_seed,)))
+    assert both.about.seeds == (0, 1)
+    assert both.frame["n"].tolist() == (single.frame["n"] + other.frame["n"]).tolist()
+    assert list(both.frame) == list(single.frame)
+    assert both.records is not None
+    half = both.records[both.records["method"] == "toy_half"]
+    assert both.value("toy_half", "change") == pytest.approx(half["change"].mean())
+    files.write(both, tmp_path / "toys.csv")
+    table = files.read(tmp_path / "toys.csv")
+    assert {each.verdict for each in gate.check(both, table, {}) if each.method != "toy_picky"} == {"same"}
+    with pytest.raises(UsageError, match="the baseline has seed 0, 1, the run 0"):
+        gate.check(single, table, {})
+    assert call(monkeypatch, "check", str(before), str(other_seed), "--against", str(tmp_path / "toys.csv")) == 0
+
+
+def test_a_loss_with_one_of_two_seeds_counts_by_video(before: Path, other_seed: Path) -> None:
+    both = baseline.of_run(before, other_seed)
+    assert both.records is not None
+    changed = (both.records["method"] == "toy_half") & (both.records["seed"] == 1)
+    worse = both.records.assign(change=both.records["change"] + 0.1 * changed.astype(float))
+    pair = named(gate.check(dataclasses.replace(both, records=worse), both, {}), "toy_half", "change").pair
+    assert pair is not None
+    assert pair.loss == pytest.approx(0.05)
+    assert pair.test is not None
+    assert pair.videos == 7
+    assert pair.test.p == 0.5**7
+
+
+def test_runs_that_are_two_tables_are_refused(before: Path, tmp_path: Path) -> None:
+    run(tmp_path / "fewer", *METHODS, limit=4, seed=1)
+    with pytest.raises(UsageError, match="differ in more than their seed"):
+        baseline.of_run(before, tmp_path / "fewer")
+    with pytest.raises(UsageError, match="the same seed"):
+        baseline.of_run(before, before)

@@ -14,8 +14,12 @@ def check(
         Path,
         Option(help="The baseline: a committed .csv with its .parquet and .json, or the directory of another run."),
     ],
-    directory: Annotated[
-        Path | None, Argument(metavar="RUN", help="Directory of a run; by default the latest in runs/.")
+    directories: Annotated[
+        list[Path] | None,
+        Argument(
+            metavar="RUN...",
+            help="Directory of a run, or of several that differ in their seed alone; by default the latest in runs/.",
+        ),
     ] = None,
     tolerance: Annotated[
         str,
@@ -43,7 +47,7 @@ def check(
     from vcfe_bench.runs.found import latest
 
     allowed = _tolerance(tolerance)
-    run = baseline.of_run(directory or latest())
+    run = baseline.of_run(*(directories or [latest()]))
     if update:
         files.write(run, against)
         echo(f"wrote {against}, {against.with_suffix('.parquet').name} and {against.with_suffix('.json').name}")

@@ -3,9 +3,9 @@
 ``x.csv``
     What a reviewer reads: counts, the deciding metrics with their intervals, and as many other columns as fit.
 ``x.parquet``
-    What a test needs: a row for each method, video and goal with all scores, content hashes, and the features of the
-    deciding set metrics in float16 (an ``.npy`` file per cell). The metadata of its schema holds the whole leaderboard
-    as CSV.
+    What a test needs: a row for each method, seed, video and goal with all scores, content hashes, and the features of
+    the deciding set metrics in float16 (an ``.npy`` file per cell, in the first row with the video). The metadata of
+    its schema holds the whole leaderboard as CSV.
 ``x.json``
     Where the values come from, ``baseline.Description``.
 
@@ -61,6 +61,7 @@ def read(path: Path) -> Result:
         if not isinstance(content, dict) or content.get("scheme") not in (1, SCHEME):
             raise ValueError(f"{path.with_suffix('.json').name} is not a description of scheme 1 or {SCHEME}")
         about = _DESCRIPTION.validate_python(content)
+        about = replace(about, seeds=about.seeds or (about.configuration.seed,))
         if about.configuration_hash != short_hash(content["configuration"]):
             raise ValueError("the configuration is not that of its hash")
         if about.scheme == 1 and about.seal:
@@ -123,7 +124,8 @@ def _values(result: Result, set_cards: Sequence[ScoredCard]) -> bytes:
     for network in dict.fromkeys(str(card.network) for card in set_cards):
         features = result.features(network)
         for hashes, side in SIDES.items():
-            columns[f"{side}: {network}"] = [_packed(features.get(sha256)) for sha256 in records[hashes].fillna("")]
+            first = records[hashes].fillna("").where(~records[hashes].duplicated(), "")
+            columns[f"{side}: {network}"] = [_packed(features.get(sha256)) for sha256 in first]
     table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
     table = table.replace_schema_metadata({LEADERBOARD: result.frame.to_csv(index=False).encode()})
     sink = io.BytesIO()
@@ -151,6 +153,8 @@ def _sealed(path: Path, about: Description, content: Mapping[str, Any]) -> Resul
     stored = pq.read_table(io.BytesIO(values))
     frame = _leaderboard(stored.schema.metadata[LEADERBOARD], about.metrics)
     names = [card.name for card in about.metrics if card.level == "sample" and card.name in stored.column_names]
+    if "seed" not in stored.column_names:
+        stored = stored.append_column("seed", pa.array([about.configuration.seed] * len(stored)))
     records = stored.select([*RECORD_COLUMNS, *names]).to_pandas().astype(RECORD_COLUMNS)
 
     @cache

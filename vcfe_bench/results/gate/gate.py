@@ -23,8 +23,9 @@ from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.stats import family
 
 Verdict = Literal["worse", "lost", "cannot tell", "noise", "same", "informs", "note"]
-QUESTION = ("dataset", "split", "limit", "goals", "seed", "target", "generator", "budget", "choice")
-"""Entries of the configuration in which the run has to agree with the baseline; of networks, the spec."""
+QUESTION = ("dataset", "split", "limit", "goals", "target", "generator", "budget", "choice")
+"""Entries of the configuration in which the run has to agree with the baseline, besides the seeds; of networks, the
+spec."""
 MISSING = "missing"
 """As a metric: videos with a counterfactual in the baseline and none in the run."""
 
@@ -92,6 +93,12 @@ def _same_question(run: Result, against: Result) -> None:
         known = against.records is not None or key != "choice"  # tables of scheme 1 are older than the choice
         if old != new and known:
             raise UsageError(f"the baseline has {key} {old}, the run {new}: they cannot be compared")
+    seeds = [sorted(result.about.seeds) for result in (against, run)]
+    if seeds[0] != seeds[1]:
+        wanted, given = (", ".join(map(str, each)) for each in seeds)
+        raise UsageError(
+            f"the baseline has seed {wanted}, the run {given}: they cannot be compared; give one run per seed"
+        )
     for method in against.about.methods:
         if method not in run.about.methods:
             raise UsageError(f"the baseline has the method {method}, the run has not: they cannot be compared")

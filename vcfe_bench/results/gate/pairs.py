@@ -19,7 +19,7 @@ from vcfe_bench.stats import exchange
 from vcfe_bench.stats.exchange import UNCHANGED, OneSided
 
 V = TypeVar("V", float, pd.Series)
-QUESTION = ["sample", "goal"]
+QUESTION = ["sample", "goal", "seed"]
 ROUNDING = 1e-6
 """Values that differ by less than this share are equal: those of one video on two machines."""
 DRIVERS = 3
@@ -79,7 +79,7 @@ def records_of(result: Result, method: str) -> pd.DataFrame:
 
 
 def _answers(result: Result, method: str) -> pd.DataFrame:
-    """The values of all sample metrics by video and goal, in order, averaged over seeds; NaN where there is none."""
+    """The values of all sample metrics by video, goal and seed, in order; NaN where there is none."""
     if method not in result.answers:
         records = records_of(result, method)
         names = [card.name for card in result.about.metrics if card.level == "sample" and card.name in records]
