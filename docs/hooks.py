@@ -35,6 +35,7 @@ from vcfe_bench.core.weights import ZOO
 from vcfe_bench.interfaces import Card, Metric, PairMetric, SampleMetric
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.registry import DATASETS, METHODS, METRICS, Listing, Registry
+from vcfe_bench.report.board import page as public
 from vcfe_bench.results.gate.files import read as read_table
 
 OURS = "vcfe-bench"
@@ -219,8 +220,8 @@ def ours(registry: Registry[Any]) -> list[Listing]:
     return [listing for listing in registry.listings() if listing.distribution == OURS]
 
 
-def _generated_pages(root: Path) -> Iterator[tuple[str, str]]:
-    """Path and text of generated pages: cards, commands and files of the project's root."""
+def _generated_pages(root: Path) -> Iterator[tuple[str, str | bytes]]:
+    """Path and content of generated files: cards, commands, leaderboards, and files of the project's root."""
     for listing in ours(DATASETS):
         try:
             yield f"datasets/{listing.name}.md", DATASETS.build(listing.name).card()
@@ -231,6 +232,7 @@ def _generated_pages(root: Path) -> Iterator[tuple[str, str]]:
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
         yield name.lower(), (root / name).read_text(encoding="utf-8")
     yield "commands.md", commands()
+    yield from public.pages(BOARDS, root / "docs")
 
 
 def _expanded(nav: Sequence[Any], paths: Sequence[str]) -> list[Any]:

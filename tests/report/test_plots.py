@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.toys import ask, run
 from tests.report.worlds import HOSTILE, PUSH, lights
-from vcfe_bench.report import gallery, plots
+from vcfe_bench.report import drawing, gallery, plots
 from vcfe_bench.report.plots import Group
 from vcfe_bench.results import leaderboard
 from vcfe_bench.runs.run_directory import RunDirectory
@@ -146,7 +146,7 @@ def test_plots_use_the_colours_of_the_page_and_have_a_text_alternative(groups: d
             assert root.get("aria-label")
             assert not re.search(r"#000000|#fe00", plot.svg)
             series = {int(k) for k in re.findall(r"var\(--series-(\d+)\)", plot.svg)}
-            assert series <= set(range(plots.COLOURS))
+            assert series <= set(range(drawing.COLOURS))
 
 
 def test_kinds_without_data_are_not_drawn(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def curves(
         raise UsageError("no method of these runs has counted calls: run it again")
     try:
         if out.suffix in FIGURES:
-            from vcfe_bench.report.curves import figure
+            from vcfe_bench.results.writers.curve_figure import figure
 
             figure(found).savefig(out)
         elif out.suffix == ".csv":

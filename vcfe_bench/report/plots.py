@@ -1,43 +1,30 @@
-"""Plots of a report as inline SVG, which takes its font, text colour and the colours of methods from the page.
-
-Each method has a colour, ``--series-<k>`` in the style sheet, and a marker, from ``MARKERS``.
-"""
+"""Plots of a report."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from io import StringIO
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vcfe_bench import goals
 from vcfe_bench.figures.labels import goal_label
-from vcfe_bench.report import curves as against_calls
+from vcfe_bench.report import drawing
+from vcfe_bench.report.drawing import Plot
 from vcfe_bench.report.gallery import World
 from vcfe_bench.results.cells import ARROWS
 from vcfe_bench.results.curves import MEASURES, Curve, curves, records_of
 from vcfe_bench.results.grid import by_criterion
 from vcfe_bench.results.rows import declined
+from vcfe_bench.results.writers import curve_figure as against_calls
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import CURVES, RunDirectory
 
-SIZE = (3.6, 2.7)
-"""Size of a plot, in inches."""
-MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
-"""Markers of the methods in turn: for matplotlib, and as a character."""
-COLOURS = 8
-"""Number of colours of methods, ``--series-0`` to ``--series-7`` of the style sheet."""
 TICK = 22
 """Longest name of a method next to an axis; longer ones are cut."""
 LONG = 7
@@ -47,16 +34,6 @@ LETTER = 0.08
 PATHS, DOTS = 64, 500
 """Most lines per method in a plot of convergence; most dots per method in other plots, and curves behind a median."""
 QUARTILES = (25, 50, 75)
-SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.spines.top": False}
-SETTINGS |= {"axes.spines.right": False, "svg.hashsalt": "vcfe-bench"}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A drawing as an SVG element."""
-
-    title: str
-    svg: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +61,11 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
             "Validity against proximity",
             "A good explanation reaches its goal with little change. Lines are 95 % intervals over videos. Rates that "
             "are defined for flips only are left out, since each method has them on different videos.",
-            tuple(_against(rows, y, x, places) for y in rates for x in distances),
+            tuple(
+                drawing.against(rows, drawing.quantity(y), drawing.quantity(x), places)
+                for y in rates
+                for x in distances
+            ),
         ),
         Group(
             "Success against calls",
@@ -125,75 +106,39 @@ def groups(world: World, rows: pd.DataFrame, metrics: Sequence[ScoredCard], meth
     yield from (kind for kind in kinds if kind.plots)
 
 
-def _axes(title: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot(title=title)
-    axes.grid(color="#000000", alpha=0.12, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _colour(place: int) -> str:
-    """A placeholder for ``--series-<k>``, which matplotlib does not know."""
-    return f"#fe00{place % COLOURS:02x}"
-
-
-def _marker(place: int) -> str:
-    return MARKERS[place % len(MARKERS)][0]
-
-
-def _with_arrow(metric: ScoredCard) -> str:
-    return metric.name + ARROWS[metric.direction]
-
-
 def _tick(method: str) -> str:
     return method if len(method) <= TICK else f"{method[: TICK - 1]}…"
 
 
-def _against(rows: pd.DataFrame, y: ScoredCard, x: ScoredCard, places: Mapping[str, int]) -> Plot:
-    title = f"{y.name} against {x.name}"
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(title)
-        for _, row in rows.iterrows():
-            place = places[row["method"]]
-            at = [(row[card.name], row[f"{card.name}_low"], row[f"{card.name}_high"]) for card in (x, y)]
-            across, up = ([[max(value - low, 0)], [max(high - value, 0)]] for value, low, high in at)
-            axes.errorbar(
-                at[0][0], at[1][0], up, across, _marker(place), color=_colour(place), elinewidth=1, markersize=6
-            )
-        axes.set(xlabel=_with_arrow(x), ylabel=_with_arrow(y), ylim=(-0.05, 1.05))
-        return Plot(title, _svg(figure, title))
-
-
 def _success(measure: str, found: Mapping[str, Curve], places: Mapping[str, int]) -> Plot:
     def style(method: str) -> Mapping[str, Any]:
-        return {"color": _colour(places[method]), "marker": _marker(places[method])}
+        return {"color": drawing.colour(places[method]), "marker": drawing.marker(places[method])}
 
     title = f"{measure} against calls"
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(title)
+    with matplotlib.rc_context(drawing.SETTINGS):
+        figure, axes = drawing.axes(title)
         against_calls.draw(axes, found, style)
         axes.set_ylabel(f"{measure}{ARROWS['higher']}")
-        return Plot(title, _svg(figure, f"{title} per video, by method"))
+        return Plot(title, drawing.svg(figure, f"{title} per video, by method"))
 
 
 def _distribution(done: pd.DataFrame, metric: ScoredCard, places: Mapping[str, int]) -> Plot:
     name = metric.name
     values = {method: part for method in places if len(part := done.loc[done["method"] == method, name].dropna())}
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(name, (SIZE[0], 0.8 + 0.32 * len(values)))
+    with matplotlib.rc_context(drawing.SETTINGS):
+        figure, axes = drawing.axes(name, (drawing.SIZE[0], 0.8 + 0.32 * len(values)))
         for line, (method, part) in enumerate(values.items()):
             low, middle, high = np.percentile(part, QUARTILES)
-            colour = _colour(places[method])
+            colour = drawing.colour(places[method])
             axes.barh(line, high - low, 0.6, low, color=colour, alpha=0.25)
             axes.vlines(middle, line - 0.3, line + 0.3, color=colour, linewidth=2)
             part = part.head(DOTS)
             aside = 0.2 * np.sin(np.arange(len(part)) * 2.4)
-            axes.scatter(part, line + aside, 7, colour, marker=_marker(places[method]), linewidths=0, alpha=0.8)
+            axes.scatter(part, line + aside, 7, colour, marker=drawing.marker(places[method]), linewidths=0, alpha=0.8)
         axes.set_yticks(range(len(values)), [_tick(method) for method in values])
         axes.invert_yaxis()
         axes.set_xlabel(", ".join(filter(None, (name, metric.unit))) + ARROWS[metric.direction])
-        return Plot(name, _svg(figure, f"Distribution of {name} by method"))
+        return Plot(name, drawing.svg(figure, f"Distribution of {name} by method"))
 
 
 def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
@@ -205,15 +150,15 @@ def _convergence(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
                 series.setdefault((method, name), []).append(np.asarray(values, float))
     for (method, name), runs in sorted(series.items(), key=lambda entry: places[entry[0][0]]):
         title = f"{_tick(method)}: {name}"
-        with matplotlib.rc_context(SETTINGS):
-            figure, axes = _axes(title)
+        with matplotlib.rc_context(drawing.SETTINGS):
+            figure, axes = drawing.axes(title)
             for run in runs:
                 known = np.flatnonzero(np.isfinite(run))
-                axes.plot(known + 1, run[known], color=_colour(places[method]), linewidth=0.8, alpha=0.5)
-                axes.plot(known[-1] + 1, run[known[-1]], "o", color=_colour(places[method]), markersize=4)
+                axes.plot(known + 1, run[known], color=drawing.colour(places[method]), linewidth=0.8, alpha=0.5)
+                axes.plot(known[-1] + 1, run[known[-1]], "o", color=drawing.colour(places[method]), markersize=4)
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
             axes.set(xlabel="iteration", ylabel=name)
-            yield Plot(title, _svg(figure, f"{name} of {method} by iteration"))
+            yield Plot(title, drawing.svg(figure, f"{name} of {method} by iteration"))
 
 
 def _some_of_each(world: World, count: int) -> Iterator[tuple[RunDirectory, str, str]]:
@@ -229,15 +174,17 @@ def _curves(world: World, places: Mapping[str, int]) -> Iterator[Plot]:
         for name, values in (store.arrays(CURVES, id) or {}).items():
             series.setdefault(name, {}).setdefault(method, []).append(values)
     for name, methods in sorted(series.items()):
-        with matplotlib.rc_context(SETTINGS):
-            figure, axes = _axes(name)
+        with matplotlib.rc_context(drawing.SETTINGS):
+            figure, axes = drawing.axes(name)
             for method in sorted(methods, key=places.__getitem__):
                 low, middle, high = np.percentile(methods[method], QUARTILES, axis=0)
-                share, colour = np.linspace(0, 1, len(middle)), _colour(places[method])
+                share, colour = np.linspace(0, 1, len(middle)), drawing.colour(places[method])
                 axes.fill_between(share, low, high, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(share, middle, color=colour, marker=_marker(places[method]), markevery=0.2, markersize=4)
+                axes.plot(
+                    share, middle, color=colour, marker=drawing.marker(places[method]), markevery=0.2, markersize=4
+                )
             axes.set(xlabel="share of the counterfactual", ylabel=name)
-            yield Plot(name, _svg(figure, f"{name} by share of the counterfactual, by method"))
+            yield Plot(name, drawing.svg(figure, f"{name} by share of the counterfactual, by method"))
 
 
 def _confusion(requested: pd.DataFrame, method: str, classes: Sequence[str]) -> Plot:
@@ -250,28 +197,30 @@ def _confusion(requested: pd.DataFrame, method: str, classes: Sequence[str]) -> 
         .groupby(["prediction", "goal"])["met"]
         .agg(["sum", "count"])
     )
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(drawing.SETTINGS):
         longest_goal, longest_source = (max(map(len, names), default=0) for names in (columns, rows))
         upright = longest_goal > LONG
         margins = 0.5 + LETTER * longest_source, 0.9 + LETTER * longest_goal * upright
-        figure, axes = _axes(_tick(method), (margins[0] + 0.5 * max(len(columns), 3), margins[1] + 0.34 * len(rows)))
+        figure, axes = drawing.axes(
+            _tick(method), (margins[0] + 0.5 * max(len(columns), 3), margins[1] + 0.34 * len(rows))
+        )
         axes.grid(False)
         for (source, requested), (met, count) in zip(cells.index, cells.to_numpy(int), strict=True):
             corner = (columns.index(requested), rows.index(classes[int(source)]))
-            axes.add_patch(Rectangle(corner, 1, 1, color=_colour(0), alpha=0.6 * met / count, linewidth=0))
+            axes.add_patch(Rectangle(corner, 1, 1, color=drawing.colour(0), alpha=0.6 * met / count, linewidth=0))
             axes.text(corner[0] + 0.5, corner[1] + 0.5, f"{met}/{count}", ha="center", va="center")
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
         if upright:
             axes.tick_params(axis="x", rotation=90)
         axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
         axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0), xlabel="goal", ylabel="source")
-        return Plot(_tick(method), _svg(figure, f"Goals met by {method}, by source and goal"))
+        return Plot(_tick(method), drawing.svg(figure, f"Goals met by {method}, by source and goal"))
 
 
 def _reached(done: pd.DataFrame, places: Mapping[str, int]) -> Plot:
     title = "reached against requested"
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = _axes(title)
+    with matplotlib.rc_context(drawing.SETTINGS):
+        figure, axes = drawing.axes(title)
         for method, place in places.items():
             part = done[done["method"] == method].head(DOTS)
             pairs = [
@@ -280,27 +229,10 @@ def _reached(done: pd.DataFrame, places: Mapping[str, int]) -> Plot:
                 if (value := goals.goal_value(goals.parse(text))) is not None
             ]
             requested, reached = np.array(pairs).reshape(-1, 2).T
-            axes.scatter(requested, reached, 14, _colour(place), marker=_marker(place), linewidths=0, alpha=0.8)
+            axes.scatter(
+                requested, reached, 14, drawing.colour(place), marker=drawing.marker(place), linewidths=0, alpha=0.8
+            )
         low, high = axes.get_xlim()
         axes.plot([low, high], [low, high], color="#000000", alpha=0.4, linewidth=1)
         axes.set(xlabel="requested", ylabel="reached")
-        return Plot(title, _svg(figure, "Predicted against requested values, by method"))
-
-
-def _svg(figure: Figure, about: str) -> str:
-    """The figure as an element of an HTML page, with ``about`` as its text alternative.
-
-    Ids within the element get a hash of it as prefix, so that they are unique on a page with many such elements.
-    """
-    figure.savefig(buffer := StringIO(), format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    element = re.sub(r'<g id="[\w.]+">', "<g>", text[text.index("<svg") :])
-    element = re.sub(r'style="[^"]*"', lambda match: _themed(match[0]), element)
-    own = hashlib.sha256(element.encode()).hexdigest()[:8]
-    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", element)
-    return element.replace("<svg ", f'<svg role="img" aria-label="{escape(about)}" ', 1)
-
-
-def _themed(style: str) -> str:
-    style = re.sub(r"#fe00([0-9a-f]{2})", lambda match: f"var(--series-{int(match[1], 16)})", style)
-    return style.replace("#000000", "currentColor")
+        return Plot(title, drawing.svg(figure, "Predicted against requested values, by method"))

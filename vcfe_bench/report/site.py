@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.figures.labels import goal_label, prediction_label
-from vcfe_bench.report import data, gallery, plots
+from vcfe_bench.report import data, drawing, gallery, plots
 from vcfe_bench.report.gallery import SEMANTIC_FLIP, World
 from vcfe_bench.report.media import CLIPS, Media
 from vcfe_bench.report.summary import Provenance, provenance, summary
@@ -92,7 +92,7 @@ def _page(board: Leaderboard, worlds: Sequence[World], out: Path) -> str:
             (world.title, list(plots.groups(world, _rows(board, world), board.metrics, methods))) for world in worlds
         ],
         key=[
-            (method, place % plots.COLOURS, plots.MARKERS[place % len(plots.MARKERS)][1])
+            (method, place % drawing.COLOURS, drawing.MARKERS[place % len(drawing.MARKERS)][1])
             for place, method in enumerate(methods)
         ],
         filters=_filters(worlds),

@@ -54,12 +54,17 @@ class Summary:
 
 
 def summary(world: World, rows: pd.DataFrame, board: Leaderboard) -> Summary:
-    """The summary of a world, ``rows`` of ``Leaderboard.frame``, with intervals and what its columns mean."""
-    (table,) = summaries(replace(board, frame=rows, by=()), intervals=True)
+    """The summary of a world, ``rows`` of ``Leaderboard.frame``."""
+    return of_board(world.title, replace(board, frame=rows, by=()))
+
+
+def of_board(title: str, board: Leaderboard) -> Summary:
+    """The summary of a leaderboard without divisions, with intervals and what its columns mean."""
+    (table,) = summaries(board, intervals=True)
     cards = {card.name: card for card in board.metrics}
     heads = [_head(column, cards.get(source)) for column, source in zip(table.columns[1:], table.sources, strict=True)]
     lines = [_line(row, False) for row in table.methods] + [_line(row, True) for row in table.references]
-    return Summary(world.title, tuple(heads), tuple(lines))
+    return Summary(title, tuple(heads), tuple(lines))
 
 
 def _head(column: Column, card: ScoredCard | None) -> Head:
