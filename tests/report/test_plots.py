@@ -172,8 +172,8 @@ def test_curves_are_medians_by_method_on_one_axis(tmp_path: Path) -> None:
     methods = leaderboard.join([path]).frame["method"].tolist()
     assert len(lines) == done["method"].nunique()
     heights, medians = [], []
-    for place, drawing in lines.items():
-        heights += [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", drawing)]
+    for place, line in lines.items():
+        heights += [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", line)]
         ids = done.loc[done["method"] == methods[int(place)], "id"]
         medians += np.median([kept[id] for id in ids], axis=0).tolist()
     slope, _ = np.polyfit(medians, heights, 1)

@@ -28,6 +28,7 @@ from vcfe_bench.cli.run import run
 from vcfe_bench.cli.runs import runs
 from vcfe_bench.cli.score import rescore, score
 from vcfe_bench.cli.status import status, verify
+from vcfe_bench.cli.submit import submit
 from vcfe_bench.cli.train import train_app
 from vcfe_bench.cli.tune import tune
 from vcfe_bench.cli.validate import validate_app
@@ -81,6 +82,11 @@ app.command(
     epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png", rich_help_panel=LOOK
 )(figure)
 app.command(epilog="Example: vcfe-bench report runs/first --open", rich_help_panel=LOOK)(report)
+app.command(
+    epilog="Example: vcfe-bench submit runs/400 runs/100 --by 'A. Author' --paper https://arxiv.org/abs/0000.00000 "
+    "--code https://example.org/my-method",
+    rich_help_panel=EXTEND,
+)(submit)
 app.command(epilog="Example: vcfe-bench runs", rich_help_panel=LOOK)(runs)
 app.command("list", epilog="Example: vcfe-bench list methods", rich_help_panel=LOOK)(list_plugins)
 app.command("check-plugin", epilog="Example: vcfe-bench check-plugin pgd", rich_help_panel=EXTEND)(check_plugin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from vcfe_bench.results.cells import Cell
 from vcfe_bench.results.grid import Column
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.summary import ANSWERED, CALLS, NOT_COMPARABLE, SECONDS, summaries
-from vcfe_bench.runs.configuration import NONE, REFERENCES
+from vcfe_bench.runs.command import command
 from vcfe_bench.runs.records import ScoredCard
 from vcfe_bench.runs.run_directory import RunDirectory
 
@@ -96,7 +95,7 @@ def provenance(store: RunDirectory, file: str) -> Provenance:
         "version": f"vcfe-bench {versions['vcfe-bench']}" if "vcfe-bench" in versions else "",
         "protocol": str(made.protocol),
         "revision": environment.get("revision") or "",
-        "command": command(store),
+        "command": command(made),
         "machine": ", ".join(
             filter(None, (machine.get("cpu"), f"{machine['cores']} cores" if "cores" in machine else ""))
         ),
@@ -113,21 +112,3 @@ def _title(store: RunDirectory) -> str:
     made = store.configuration
     budget = f" · budget {number(made.budget)} calls" if made.budget else ""
     return f"{made.dataset} · {made.target.spec} · {made.split} split · {made.limit} videos · seed {made.seed}{budget}"
-
-
-def command(store: RunDirectory) -> str:
-    """The command that repeats a run."""
-    made = store.configuration
-    options = {
-        "methods": ",".join(method for method in made.methods if method not in REFERENCES),
-        "dataset": made.dataset,
-        "split": made.split,
-        "limit": made.limit,
-        "goals": made.goals,
-        "target": made.target.spec,
-        "generator": made.generator.spec if made.generator else NONE,
-        "seed": made.seed,
-        "budget": made.budget,
-    }
-    words = (f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None))
-    return " ".join(["vcfe-bench run", *words])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.plugins import specs
+from vcfe_bench.plugins.listing import Listing
 from vcfe_bench.plugins.registry import METHODS
 from vcfe_bench.report.board.tables import Board, Table
 from vcfe_bench.results.submissions import rules
@@ -38,7 +40,7 @@ class Card:
         ran: who ran it, for each table that has the row.
         page: of a built-in method.
         submission: of a submitted row.
-        picture: path of a strip of frames below ``docs``, or name of the submission's file; empty if there is none.
+        picture: path of a strip of frames below ``docs``; empty if there is none.
     """
 
     method: str
@@ -80,13 +82,15 @@ def cards(board: Board, known: Mapping[str, Page]) -> list[Card]:
 
 
 def _card(method: str, tables: list[Table], page: Page | None) -> Card:
-    submitted = (table.submission for table in tables if table.submission and table.submission.method == method)
-    submission = next(submitted, None)
     name = rules.name(method)
+    submitted = [table for table in tables if table.submission and table.submission.method == name]
+    submission = submitted[0].submission if submitted else None
+    picture = page.pictures.get(name, "") if page else ""
     code, parameters = _installed(method)
     if submission is not None:
-        code, parameters = f"{submission.package} {submission.version}", submission.parameters
-    picture = page.pictures.get(name, "") if page else ""
+        code = f"{submission.package} {submission.version}"
+        parameters = {**submission.parameters, **_stated(method)}
+        picture = submitted[0].strip or picture
     ran = tuple(dict.fromkeys(_ran(table) for table in tables))
     return Card(method, anchor(method), code, parameters, ran, page, submission, picture)
 
@@ -104,12 +108,21 @@ def _installed(method: str) -> tuple[str, Mapping[str, str]]:
     Of one that is not installed, or has no such parameters any more, only those of the spec are known.
     """
     name, given = specs.parse(method)
-    stated = {key: specs.format_value(value) for key, value in given.items()}
+    stated = _stated(method)
     try:
-        listing = next((each for each in METHODS.listings() if each.name == name), None)
         cls = METHODS.load(name)
         METHODS.parameters(cls, name, given)
     except UsageError:
         return "", stated
-    assert listing is not None
+    listing = _listings()[name]
     return f"{listing.distribution}, {cls.__module__}.{cls.__qualname__}", {**listing.parameters, **stated}
+
+
+def _stated(method: str) -> dict[str, str]:
+    """The parameters in a spec."""
+    return {key: specs.format_value(value) for key, value in specs.parse(method)[1].items()}
+
+
+@cache
+def _listings() -> dict[str, Listing]:
+    return {listing.name: listing for listing in METHODS.listings()}

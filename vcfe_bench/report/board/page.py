@@ -17,14 +17,15 @@ from vcfe_bench.report.board.cards import MAINTAINERS, Page, anchor, cards
 from vcfe_bench.report.board.cards import pages as method_pages
 from vcfe_bench.report.board.plots import plots
 from vcfe_bench.report.board.published import Comparison
-from vcfe_bench.report.board.tables import Board, Table, number_of
+from vcfe_bench.report.board.tables import FOLDER, Board, Table, number_of
 from vcfe_bench.report.summary import of_board
 from vcfe_bench.results.grid import grids
 from vcfe_bench.results.notes import notes
+from vcfe_bench.results.submissions.folder import STRIP
 from vcfe_bench.results.summary import STAR
 from vcfe_bench.runs.configuration import NONE
 
-FOLDER, OVERVIEW = "leaderboard", "leaderboard.md"
+OVERVIEW = "leaderboard.md"
 ASSETS = ("tables.js", "board.css")
 HOW_TO = "how-to-compete.md"
 ACTIVE = re.compile(r"[\\`*_{}\[\]()#+\-!|<>&~^$:=\"']")
@@ -59,8 +60,8 @@ def pages(folder: Path, docs: Path) -> Iterator[tuple[str, str | bytes]]:
         yield f"{FOLDER}/{board.page}.md", text
         for table in board.tables:
             yield from ((f"{FOLDER}/{_download(table, file)}", file.read_bytes()) for file in table.files)
-            if table.submission and (strip := table.path.with_name("strip.png")).exists():
-                yield f"{FOLDER}/{_download(table, strip)}", strip.read_bytes()
+            if table.strip:
+                yield table.strip, table.path.with_name(STRIP).read_bytes()
 
 
 def plain(text: object) -> Markup:
@@ -115,7 +116,7 @@ def _facts(table: Table) -> dict[str, str]:
     made, about = table.made, table.result.about
     return {
         "table": table.name,
-        "protocol": "kept" if not table.unmet else "not kept",
+        "protocol": f"{made.protocol}{', not kept in full' if table.unmet else ''}",
         "budget": f"{number_of(made.budget)} calls per video" if made.budget else "none",
         "videos": f"{made.limit} of the {made.split} split, goals: {made.goals}, seed {made.seed}",
         "generator": made.generator.spec if made.generator else NONE,

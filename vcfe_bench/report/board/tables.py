@@ -14,8 +14,11 @@ from vcfe_bench.results.gate.baseline import Result
 from vcfe_bench.results.leaderboard import PARTS, Leaderboard
 from vcfe_bench.results.submissions import description, rules
 from vcfe_bench.results.submissions.description import Submission
+from vcfe_bench.results.submissions.folder import STRIP
 from vcfe_bench.runs.configuration import Configuration
 
+FOLDER = "leaderboard"
+"""Below ``docs``, of the pages of boards and of their files."""
 OTHER = {"sample": {"low": math.nan, "high": math.nan}, **PARTS}
 """Columns that go with the value of a metric, by its level, with their defaults."""
 
@@ -57,10 +60,16 @@ class Table:
         """The files that exist."""
         return [file for suffix in (".csv", ".parquet", ".json") if (file := self.path.with_suffix(suffix)).exists()]
 
+    @property
+    def strip(self) -> str:
+        """Path of the picture of a submission, below ``docs``; empty if there is none."""
+        picture = self.path.with_name(STRIP)
+        return f"{FOLDER}/{Path(self.name).with_name(STRIP).as_posix()}" if self.submission and picture.exists() else ""
+
     def leaderboard(self) -> Leaderboard:
         """The table as a leaderboard; columns that it does not have, as older ones, without values."""
         about, frame = self.result.about, self.result.frame.copy()
-        frame["reasons"] = frame["reasons"].fillna("") if "reasons" in frame else ""
+        frame["reasons"] = frame["reasons"].astype(object).fillna("") if "reasons" in frame else ""
         usual: dict[str, object] = {"answered": frame["n"] - frame["failed"] - frame["skipped"], "declined": 0}
         usual |= dict.fromkeys(("calls", "seconds", "peak_memory_mb"), math.nan)
         for card in about.metrics:
@@ -121,5 +130,5 @@ def _place(table: Table) -> tuple[object, ...]:
     return (
         *(made.dataset, made.target.spec),
         *(not kept, -(made.budget or 0.0), table.submission is not None),
-        *(-table.result.about.scheme, -made.limit, -len(made.methods), made.seed, table.name),
+        *(-made.protocol, -table.result.about.scheme, -made.limit, -len(made.methods), made.seed, table.name),
     )
