@@ -23,6 +23,7 @@ from vcfe_bench.cli import app
 from vcfe_bench.goals import ClassGoal
 from vcfe_bench.plugins.registry import DATASETS, GENERATORS, METHODS, METRICS, TARGETS
 from vcfe_bench.results.gate import files
+from vcfe_bench.results.submissions import description
 
 yaml = pytest.importorskip("yaml", reason="the extra 'docs' is not installed")
 pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
@@ -267,3 +268,22 @@ def test_the_pre_commit_hook_works(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert call(monkeypatch, *check) == 2
     assert call(monkeypatch, *check, "--update") == 0
     assert call(monkeypatch, *check) == 0
+
+
+def test_the_workflow_of_submissions_checks_their_folder() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "submission.yml").read_text())
+    trigger = workflow[True]["pull_request"]["paths"]  # YAML reads "on" as true
+    assert trigger == [f"leaderboards/{description.FOLDER}/**"]
+    (call,) = [step["run"].partition(" #")[0] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    parse(call.removeprefix("vcfe-bench "))
+    assert "--check" in call
+    assert call.split()[-1] == f"leaderboards/{description.FOLDER}/*/"
+
+
+@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda p: p.stem)
+def test_issue_forms_have_labels_and_different_ids(form: Path) -> None:
+    content = yaml.safe_load(form.read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= content.keys()
+    fields = [field for field in content["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert all(field["attributes"]["label"] for field in fields)

@@ -52,6 +52,12 @@ def test_every_committed_table_stands_on_the_page_of_its_dataset_and_target(boar
         assert kept == sorted(kept, reverse=True)
 
 
+def test_the_first_pages_lead_to_the_rules_in_one_click() -> None:
+    for file, target in (("README.md", "docs/how-to-compete.md"), ("docs/index.md", "how-to-compete.md")):
+        text = (ROOT / file).read_text(encoding="utf-8").lower()
+        assert f"how do i get my method in?]({target})" in text
+
+
 def test_a_table_without_budget_or_chance_says_so(boards: list[tables.Board]) -> None:
     quick = next(table for board in boards for table in board.tables if table.name == "shape_moving_quick")
     assert quick.unmet == (
@@ -212,5 +218,5 @@ def test_pages_have_no_serious_findings_and_are_one_click_from_the_rules(
             ".filter(id => id && !document.getElementById(id))"
         )
         assert missing == []
-        page.get_by_role("link", name="How do I get my method in?").first.click()
+        page.locator("article").get_by_role("link", name="How do I get my method in?").click()
         assert page.url == f"{address}/how-to-compete.html"
