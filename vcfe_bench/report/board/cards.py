@@ -55,7 +55,7 @@ class Card:
 
 def pages(docs: Path) -> dict[str, Page]:
     """The pages in ``docs/methods`` by the names of the methods that their introductions are about."""
-    found = {}
+    found: dict[str, Page] = {}
     for file in sorted((docs / "methods").glob("*.md")):
         text = file.read_text(encoding="utf-8")
         introduction = text.partition("\n## ")[0].partition("\n\n")[2].strip()

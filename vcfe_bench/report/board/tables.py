@@ -76,8 +76,9 @@ class Table:
             parts = OTHER[card.level] if card.level else {}
             usual |= {f"{card.name}_{part}": value for part, value in parts.items()}
             usual |= {f"{card.name}_n": frame["n"]} if card.level == "sample" else {}
-        missing = {name: value for name, value in usual.items() if name not in frame}
-        return Leaderboard(frame.assign(**missing), about.metrics)
+        for name in usual.keys() - set(frame):
+            frame[name] = usual[name]
+        return Leaderboard(frame.copy(), about.metrics)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def table(results: Sequence[Result], method: str) -> pd.DataFrame:
         names = dict.fromkeys(spec for result in members for spec in result.about.methods)
         own = [spec for spec in names if rules.name(spec) == method]
         others = [spec for spec in names if spec not in own and spec not in REFERENCES]
-        records = pd.concat([asked(result.records, result.about.metrics) for result in members])  # type: ignore[arg-type]
+        parts = [asked(result.records, result.about.metrics) for result in members if result.records is not None]
+        records = pd.concat(parts)
         values = {spec: records[records["method"] == spec] for spec in names}
         for card in members[0].about.metrics:
             if card.level != "sample" or card.name not in members[0].about.deciding:
