@@ -118,7 +118,7 @@ def _facts(table: Table) -> dict[str, str]:
         "table": table.name,
         "protocol": f"{made.protocol}{', not kept in full' if table.unmet else ''}",
         "budget": f"{number_of(made.budget)} calls per video" if made.budget else "none",
-        "videos": f"{made.limit} of the {made.split} split, goals: {made.goals}, seed {made.seed}",
+        "videos": f"{made.limit} of the {made.split} split, goals: {made.goals}, {table.seeds}",
         "generator": made.generator.spec if made.generator else NONE,
         "made with": f"vcfe-bench {about.vcfe_bench}, revision {about.revision or 'unknown'}",
         "made by": table.submission.by if table.submission else MAINTAINERS,

@@ -52,8 +52,14 @@ class Table:
         usual = {f"{made.split} split": made.split == "test", f"goals {made.goals}": made.goals == "one"}
         budget = f"{number_of(made.budget)} calls per video" if made.budget else "no common budget"
         parts = [budget, f"{made.limit} videos", *(text for text, as_usual in usual.items() if not as_usual)]
-        title = ", ".join([*parts, f"seed {made.seed}"])
+        title = ", ".join([*parts, self.seeds])
         return f"{self.submission.method}: {title}" if self.submission else title[0].upper() + title[1:]
+
+    @property
+    def seeds(self) -> str:
+        """The seeds of the runs that the table is made of."""
+        seeds = self.result.about.seeds or (self.made.seed,)
+        return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
     @property
     def files(self) -> list[Path]:
