@@ -72,8 +72,15 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed of what is called often."""
-    _python(session, "pytest", "--benchmark-enable", "--benchmark-only", *session.posargs)
+    """Speed of what is called often; then the ratios of ``docs/performance.md``, whose options are those given."""
+    _python(session, "pytest", "--benchmark-enable", "--benchmark-only")
+    _python(session, "tests.bench", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """What only a CUDA device can show, in at most six minutes; without one it says so."""
+    _python(session, "tests.gpu", *session.posargs)
 
 
 @nox.session

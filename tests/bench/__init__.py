@@ -1,0 +1,1 @@
+"""Speed compared with other ways to the same result: ``nox -s bench``."""
