@@ -12,7 +12,7 @@ from tests.torture.counts import Line
 from tests.torture.server import Ended, call
 
 METRICS = "toy_flip,toy_change"
-LIMITS = ("--executor", "pool", "--timeout", "20", "--memory", "1.5")
+LIMITS = ("--executor", "pool", "--timeout", "30", "--memory", "1.5")
 """Of worker processes."""
 
 
@@ -51,7 +51,10 @@ class Hostile:
             others = self._others()
         except Exception as error:
             return "others lost", f"{case} {error}"
-        return ("contained" if others.equals(self.expected) else "others changed"), case
+        if others.equals(self.expected):
+            return "contained", case
+        different = pd.concat([others, self.expected]).drop_duplicates(keep=False)
+        return "others changed", f"{case} {different.head(2).to_dict('records')}"
 
     def answered(self, name: str, arguments: Sequence[str], in_process: bool = True) -> tuple[str, str]:
         """What comes of a run whose dataset or target is hostile: one line, or results of a mended or late fault."""
