@@ -15,13 +15,14 @@ from vcfe_toys.dataset import Lights, LightsParams
 
 from vcfe_bench.goals import Goal
 from vcfe_bench.interfaces import Sample, Split
+from vcfe_bench.runs.video_order import video_order
 
 from . import ends
 
 
 @validated(frozen=True, config={"extra": "forbid"})
 class HostileLightsParams(LightsParams):
-    """``fault``: what goes wrong with the video ``light-<at>``."""
+    """``fault``: what goes wrong with the video at the place ``at`` in the order of runs."""
 
     fault: str = ""
     at: int = 1
@@ -97,7 +98,7 @@ class HostileLights(Lights):
 
     def sample(self, split: Split, index: int) -> Sample:
         sample = super().sample(split, index)
-        if sample.id != f"light-{self.params.at}":
+        if self.params.fault not in {**SAMPLES, **APART} or video_order(self, split)[self.params.at] != index:
             return sample
         self._end("sample")
         fault = SAMPLES.get(self.params.fault)
