@@ -17,6 +17,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
 
 from vcfe_bench.results.cells import ARROWS
 from vcfe_bench.runs.records import ScoredCard
@@ -87,6 +88,9 @@ def against(rows: pd.DataFrame, y: Quantity, x: Quantity, places: Mapping[str, i
         drawn.set(xlabel=x.label, ylabel=y.label, ylim=(-0.05, 1.05))
         if x.spread:
             drawn.set_xscale("symlog", linthresh=1.0)
+            drawn.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1.0))
+            drawn.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            drawn.set_xlim(left=-0.2)
         return Plot(title, svg(figure, title))
 
 
