@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from vcfe_bench.core.text import number
 from vcfe_bench.results.gate import files
@@ -76,7 +77,7 @@ class Table:
         """The table as a leaderboard; columns that it does not have, as older ones, without values."""
         about, frame = self.result.about, self.result.frame.copy()
         frame["reasons"] = frame["reasons"].astype(object).fillna("") if "reasons" in frame else ""
-        usual: dict[str, object] = {"answered": frame["n"] - frame["failed"] - frame["skipped"], "declined": 0}
+        usual: dict[str, Any] = {"answered": frame["n"] - frame["failed"] - frame["skipped"], "declined": 0}
         usual |= dict.fromkeys(("calls", "seconds", "peak_memory_mb"), math.nan)
         for card in about.metrics:
             parts = OTHER[card.level] if card.level else {}
