@@ -30,7 +30,8 @@ def test_the_table_in_readme_and_on_the_start_page_is_that_of_the_committed_run(
     (block,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     about = json.loads((ROOT / "leaderboards" / "shape_moving_start.json").read_text(encoding="utf-8"))
     methods = [method for method in about["methods"] if method not in REFERENCES]
-    assert f"vcfe-bench run --methods {','.join(methods)} --dataset shape_moving\n" in text
+    budget = about["configuration"]["budget"]
+    assert f"vcfe-bench run --methods {','.join(methods)} --dataset shape_moving --budget {budget:g}\n" in text
     lines = [line.split() for line in block.splitlines()]
     head = lines[1]
     table = pd.read_csv(ROOT / "leaderboards" / "shape_moving_start.csv").set_index("method")
