@@ -87,6 +87,7 @@ def test_a_signal_ends_a_run_like_an_interrupt(tmp_path: Path, number: signal.Si
         stdout=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "VCFE_BENCH_CACHE": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a background job inherits that it is ignored
     )
     journal, deadline = out / "journal.jsonl", time.monotonic() + 100
     while '"task"' not in (journal.read_text() if journal.exists() else "") and time.monotonic() < deadline:

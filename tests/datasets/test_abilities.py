@@ -61,7 +61,7 @@ SHIPPED: dict[str, set[type]] = {
     "shape_shortcut": set(ABILITIES) - {AnnotatedAttributes, Bystanders, Corrupter, GoalGroups, Tracker},
     "shape_crowd": set(ABILITIES) - {AnnotatedAttributes, Tracker},
     "shape_scenes": {AnnotatedAttributes, AttributeReader, CausalAttributes, KnownLabels, Oracle, Renderer},
-    "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer},
+    "echo_phantom": {Augmenter, KnownLabels, Oracle, Renderer, TransferTargets},
     "mead": {KnownLabels, TransferTargets},
     "ucf101_24": {AnnotatedAttributes, KnownLabels},
 }
