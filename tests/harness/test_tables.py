@@ -18,6 +18,7 @@ from vcfe_bench.results import leaderboard
 from vcfe_bench.results.grid import grids
 from vcfe_bench.results.leaderboard import Leaderboard
 from vcfe_bench.results.notes import notes
+from vcfe_bench.results.summary import summaries
 from vcfe_bench.results.writers import WRITERS, html, latex, markdown, terminal
 
 
@@ -59,6 +60,15 @@ def test_only_distinguishing_columns_are_shown(board: Leaderboard, runs: list[Pa
     assert all([c.title for c in grid.columns[:2]] == ["method", "n"] for grid in grids(board))
     undivided = leaderboard.join(runs, by=[])
     assert all([c.title for c in grid.columns[:3]] == ["method", "dataset", "n"] for grid in grids(undivided))
+
+
+def test_a_budget_distinguishes_methods_only_if_it_is_not_the_same_for_all(tmp_path: Path) -> None:
+    for budget in (50, 60):
+        run(tmp_path / str(budget), "toy_push", budget=budget)
+    one, both = (leaderboard.join(paths) for paths in ([tmp_path / "50"], [tmp_path / "50", tmp_path / "60"]))
+    assert "budget" not in {column.title for grid in grids(one) for column in grid.columns}
+    assert [row[0].text for row in next(summaries(one)).methods] == ["toy_push"]
+    assert [row[0].text for row in next(summaries(both)).methods] == ["toy_push (budget 50)", "toy_push (budget 60)"]
 
 
 def test_notes_name_what_is_skipped_failed_and_not_available(board: Leaderboard) -> None:

@@ -16,7 +16,8 @@ from vcfe_bench.plugins.terms import CRITERIA
 from vcfe_bench.results.cells import ARROWS, SELECTED, Cell, by_all, cost_cells, metric_cell
 from vcfe_bench.results.comparison import BY_ALL
 from vcfe_bench.results.leaderboard import Leaderboard
-from vcfe_bench.results.rows import CONTEXT
+from vcfe_bench.results.rows import BUDGET, CONTEXT
+from vcfe_bench.runs.configuration import REFERENCES
 from vcfe_bench.runs.records import ScoredCard
 
 
@@ -94,11 +95,13 @@ def _title(division: str, name: str) -> str:
 
 
 def distinguishing(section: pd.DataFrame, by: tuple[str, ...]) -> list[str]:
-    """The columns that, besides the method, distinguish the rows of a section."""
+    """The columns that, besides the method, distinguish the rows of a section; reference methods have no budget."""
     known = [name for name in (*CONTEXT, "seed") if name in section]
     if section.duplicated(["method", *known]).any() and "code" in section:
         known.append("code")
-    return [name for name in known if name not in by and (name == "code" or section[name].nunique() > 1)]
+    limited = section[~section["method"].isin(REFERENCES)]
+    numbers = {name: (limited if name == BUDGET else section)[name].nunique() for name in known}
+    return [name for name in known if name not in by and (name == "code" or numbers[name] > 1)]
 
 
 def _identity(row: pd.Series, names: list[str]) -> tuple[Cell, ...]:
