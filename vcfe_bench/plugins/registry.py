@@ -8,9 +8,7 @@ is listed with its error, also if it exits the interpreter.
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar, cast
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vcfe_bench.core import devices
 from vcfe_bench.core.errors import UsageError, describe, nearest
+from vcfe_bench.core.garbage import uncollected
 from vcfe_bench.plugins import specs
 from vcfe_bench.plugins.base import Plugin
 from vcfe_bench.plugins.dataset import Dataset
@@ -94,7 +93,7 @@ class Registry(Generic[P]):
         return [self._listing(entry) for name in self.names() for entry in _entries(self.kind)[name]]
 
     def _load(self, entry: EntryPoint) -> type[P]:
-        with _uncollected():
+        with uncollected():
             cls = entry.load()
         if not (isinstance(cls, type) and issubclass(cls, self.bases)):
             raise TypeError(f"{entry.value} is not a {' or '.join(base.__name__ for base in self.bases)}")
@@ -151,18 +150,6 @@ def frozen_target(spec: str) -> Target:
         UsageError: there is no such target, or it cannot be built.
     """
     return TARGETS.build(spec).to(devices.default()).eval().requires_grad_(False)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No collection of garbage inside the block: the thousands of objects of an import are not garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _dump(params: Any) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vcfe_bench.core.errors import UsageError
 from vcfe_bench.figures.labels import goal_label, prediction_label
-from vcfe_bench.report import data, drawing, gallery, plots
+from vcfe_bench.report import data, drawing, gallery, page_templates, plots
 from vcfe_bench.report.gallery import SEMANTIC_FLIP, World
 from vcfe_bench.report.media import CLIPS, Media
 from vcfe_bench.report.summary import Provenance, provenance, summary
@@ -73,47 +72,45 @@ def _page(board: Leaderboard, worlds: Sequence[World], out: Path) -> str:
     )
     count = data.write_columns(worlds, methods, scores, out)
     failures = pd.concat([world.records.query("status != 'ok'") for world in worlds])
-    environment = Environment(
-        loader=PackageLoader("vcfe_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
-        assets=ASSETS,
-        summaries=[summary(world, _rows(board, world), board) for world in worlds],
-        provenance=_publish(board, worlds, out),
-        downloads={"leaderboard": CSV, "records": RECORDS},
-        grids=list(grids(board)),
-        notes=notes(board),
-        metrics=present,
-        worlds=[
-            (world.title, list(plots.groups(world, _rows(board, world), board.metrics, methods))) for world in worlds
-        ],
-        key=[
-            (method, place % drawing.COLOURS, drawing.MARKERS[place % len(drawing.MARKERS)][1])
-            for place, method in enumerate(methods)
-        ],
-        filters=_filters(worlds),
-        scores=scores,
-        semantic=SEMANTIC_FLIP in scores,
-        boxes=any(answer["boxes"] for row in first for answer in row["answers"]),
-        count=count,
-        clips=CLIPS,
-        wide=WIDE,
-        failed=len(failures),
-        failures=failures.head(FAILURES).to_dict("records"),
-        data={
-            "first": first,
-            "count": count,
-            "page": data.PAGE,
-            "methods": methods,
-            "references": [place for place, method in enumerate(methods) if method in REFERENCES],
-            "worlds": [world.title for world in worlds],
-            "scores": scores,
-            "lower": [card.name for card in present if card.direction == "lower"],
-        },
+    return (
+        page_templates.environment()
+        .get_template("report.html.jinja")
+        .render(
+            assets=ASSETS,
+            summaries=[summary(world, _rows(board, world), board) for world in worlds],
+            provenance=_publish(board, worlds, out),
+            downloads={"leaderboard": CSV, "records": RECORDS},
+            grids=list(grids(board)),
+            notes=notes(board),
+            metrics=present,
+            worlds=[
+                (world.title, list(plots.groups(world, _rows(board, world), board.metrics, methods)))
+                for world in worlds
+            ],
+            key=[
+                (method, place % drawing.COLOURS, drawing.MARKERS[place % len(drawing.MARKERS)][1])
+                for place, method in enumerate(methods)
+            ],
+            filters=_filters(worlds),
+            scores=scores,
+            semantic=SEMANTIC_FLIP in scores,
+            boxes=any(answer["boxes"] for row in first for answer in row["answers"]),
+            count=count,
+            clips=CLIPS,
+            wide=WIDE,
+            failed=len(failures),
+            failures=failures.head(FAILURES).to_dict("records"),
+            data={
+                "first": first,
+                "count": count,
+                "page": data.PAGE,
+                "methods": methods,
+                "references": [place for place, method in enumerate(methods) if method in REFERENCES],
+                "worlds": [world.title for world in worlds],
+                "scores": scores,
+                "lower": [card.name for card in present if card.direction == "lower"],
+            },
+        )
     )
 
 

@@ -6,11 +6,8 @@ has one row; of other kinds of lines it has the places in the journal, at which 
 
 from __future__ import annotations
 
-import gc
 import json
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vcfe_bench.core.garbage import uncollected
 from vcfe_bench.runs import lines, sealed
 from vcfe_bench.runs.files import atomically
 from vcfe_bench.runs.lines import Reader
@@ -99,20 +97,8 @@ def _tasks(table: pa.Table, state: State) -> dict[str, TaskState]:
         few[name] = [words[place] for place in column.indices.to_pylist()]
     many = {name: table[name].to_pylist() for name in ("offset", "index", "video", "curves")}
     columns = [(few | many)[name] for name in TaskState.__dataclass_fields__]
-    with _uncollected():
+    with uncollected():
         return {id: TaskState(*values) for id, *values in zip(table["id"].to_pylist(), *columns, strict=True)}
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection, which would look through all objects again and again while they become more."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _checksum(journal: Path, offset: int) -> int:

@@ -8,10 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vcfe_bench.report import drawing
+from vcfe_bench.report import drawing, page_templates
 from vcfe_bench.report.board import published, tables
 from vcfe_bench.report.board.cards import MAINTAINERS, Page, anchor, cards
 from vcfe_bench.report.board.cards import pages as method_pages
@@ -41,22 +40,16 @@ def pages(folder: Path, docs: Path) -> Iterator[tuple[str, str | bytes]]:
     Raises:
         UsageError: a table or a submission cannot be read.
     """
-    environment = Environment(
-        loader=PackageLoader("vcfe_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
+    templates = page_templates.environment()
+    templates.filters["plain"] = plain
     boards = tables.read(folder)
-    yield OVERVIEW, environment.get_template("boards.md.jinja").render(boards=boards, folder=FOLDER, how_to=HOW_TO)
+    yield OVERVIEW, templates.get_template("boards.md.jinja").render(boards=boards, folder=FOLDER, how_to=HOW_TO)
     for name in ASSETS:
         yield f"{FOLDER}/{name}", (files("vcfe_bench.report") / "templates" / name).read_bytes()
     known = method_pages(docs)
     papers = published.read(folder)
     for board in boards:
-        text = environment.get_template("board.md.jinja").render(**_board(board, known, _papers(board, papers, folder)))
+        text = templates.get_template("board.md.jinja").render(**_board(board, known, _papers(board, papers, folder)))
         yield f"{FOLDER}/{board.page}.md", text
         for table in board.tables:
             yield from ((f"{FOLDER}/{_download(table, file)}", file.read_bytes()) for file in table.files)
