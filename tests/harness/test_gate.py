@@ -427,6 +427,23 @@ def test_a_loss_with_one_of_two_seeds_counts_by_video(before: Path, other_seed: 
     assert pair.test.p == 0.5**7
 
 
+def test_a_distance_between_sets_is_over_the_videos_of_all_seeds(before: Path, other_seed: Path) -> None:
+    both = baseline.of_run(before, other_seed)
+    assert both.records is not None
+    records = both.records.assign(goal="the same with both seeds")
+    pushed = records[records["method"] == "toy_push"].set_index(["seed", "sample"])["video_sha256"]
+    later = (records["method"] == "toy_half") & (records["seed"] == 1)
+    records.loc[later, "video_sha256"] = [pushed[1, sample] for sample in records.loc[later, "sample"]]
+    mixed = dataclasses.replace(both, records=records)
+    alone = dataclasses.replace(both, records=both.records[both.records["seed"] == 0])
+    values = []
+    for each in (alone, mixed):
+        pair = named(gate.check(each, each, {}), "toy_half", "spread(mean)").pair
+        assert pair is not None
+        values.append(pair.before)
+    assert values[0] != pytest.approx(values[1])
+
+
 def test_runs_that_are_two_tables_are_refused(before: Path, tmp_path: Path) -> None:
     run(tmp_path / "fewer", *METHODS, limit=4, seed=1)
     with pytest.raises(UsageError, match="differ in more than their seed"):
