@@ -76,7 +76,7 @@ app.command(
     epilog="Example: vcfe-bench curves runs/quarter runs/half runs/full --out curves.svg", rich_help_panel=LOOK
 )(curves)
 app.command(
-    epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving.csv", rich_help_panel=LOOK
+    epilog="Example: vcfe-bench check runs/first --against leaderboards/shape_moving_quick.csv", rich_help_panel=LOOK
 )(check)
 app.command(
     epilog="Example: vcfe-bench figure runs/first --record 0123456789abcdef0123 --out strip.png", rich_help_panel=LOOK
